@@ -1,0 +1,55 @@
+# Everything that one does with a checkout. Needs Python >= 3.11 and make; the rest is installed into .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CLI    := $(BIN)/binance-futures-availability
+PORT   ?= 3000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run demo ui test lint format bench clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Both stamps are younger than what they were made from, so a change of pins or metadata installs again.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is %d.%d; run make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+setup: $(VENV)/.installed ## Install into .venv
+setup-test: $(VENV)/.installed-test
+
+run: setup ## Bring the database up to date from Binance's archive, then serve the Dagster UI
+	@$(CLI) backfill --missing
+	@$(MAKE) --no-print-directory ui
+
+ui: setup ## Serve the Dagster UI with its daemon on http://127.0.0.1:3000
+	@echo "Dagster UI: http://127.0.0.1:$(PORT)  (Ctrl-C ends it)"
+	@$(BIN)/dagster dev --host 127.0.0.1 --port $(PORT)
+
+demo: setup ## The same on a simulated archive, offline, in a data directory of its own
+	@$(CLI) demo
+
+test: setup-test ## Run all tests; coverage must stay at 90 % or more
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
+
+lint: setup-test ## Check formatting, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup-test ## Measure, and print docs/benchmarks.md's tables
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove .venv and caches; data and Dagster's history stay
+	rm -rf $(VENV) .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
