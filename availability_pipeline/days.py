@@ -1,0 +1,95 @@
+"""UTC days: what the first one is, how people write them, and ranges of them.
+
+Dates that a user typed are read here and nowhere else. Nothing here knows files or databases.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from availability_pipeline.errors import UsageError
+
+FIRST_DAY = dt.date(2019, 9, 25)
+"""The first day of the market's history, and the first partition."""
+
+FIRST_FILE_DAY = dt.date(2019, 12, 31)
+"""The day of the archive's first daily kline file; before it no contract has one."""
+
+
+def utc_now() -> dt.datetime:
+    """The current moment as a naive datetime in UTC, to the microsecond, as the database stores it."""
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+def utc_today() -> dt.date:
+    """The current UTC day, whatever the machine's time zone."""
+    return dt.datetime.now(dt.UTC).date()
+
+
+def last_complete_day() -> dt.date:
+    """Yesterday in UTC: the newest day that can have a file."""
+    return utc_today() - dt.timedelta(days=1)
+
+
+def parse_day(value: str | dt.date, name: str = "date") -> dt.date:
+    """Read a day as people write it: `2024-01-15`, `yesterday`, or a `datetime.date`.
+
+    Args:
+        value: The day.
+        name: What the value is called in the message of an error, such as `--start`.
+
+    Raises:
+        UsageError: It is not a day.
+    """
+    if isinstance(value, dt.datetime):
+        raise UsageError(f"{name} is the moment {value.isoformat()}, but a day is needed; pass its date()")
+    if isinstance(value, dt.date):
+        return value
+    if value.strip().lower() == "yesterday":
+        return last_complete_day()
+    try:
+        return dt.datetime.strptime(value.strip(), "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        raise UsageError(f"{name} is {value!r}, which is not a day; write it as 2024-01-15") from None
+
+
+@dataclass(frozen=True)
+class DayRange:
+    """The days from `start` to `end`, both included."""
+
+    start: dt.date
+    end: dt.date
+
+    def __post_init__(self) -> None:
+        if self.start > self.end:
+            raise UsageError(f"the start {self.start} is after the end {self.end}; swap them")
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days + 1
+
+    def __iter__(self) -> Iterator[dt.date]:
+        return (self.start + dt.timedelta(days=offset) for offset in range(len(self)))
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, dt.date) and self.start <= day <= self.end
+
+    def __str__(self) -> str:
+        return str(self.start) if self.start == self.end else f"{self.start} to {self.end}"
+
+
+def collectable_range(start: dt.date, end: dt.date) -> DayRange:
+    """The range, if the archive can have files for all of it.
+
+    Raises:
+        UsageError: The start is after the end or before 2019-09-25, or the end is not over yet in UTC.
+    """
+    days = DayRange(start, end)
+    if start < FIRST_DAY:
+        raise UsageError(f"{start} is before {FIRST_DAY}, the first day of the market; start there or later")
+    if end > last_complete_day():
+        raise UsageError(
+            f"{end} is not over yet in UTC, so it cannot have a file; the last complete day is {last_complete_day()}"
+        )
+    return days

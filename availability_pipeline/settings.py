@@ -1,0 +1,192 @@
+"""Settings: argument over environment over default, each value checked once, here.
+
+Nothing here is read at import, and nothing below receives an environment variable in any other way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from availability_pipeline.errors import UsageError
+
+CONTRACTS = ("perpetual", "settled", "delivery")
+"""The kinds of contract that a folder's name tells apart."""
+
+
+_HOST = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?", re.ASCII)
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)
+
+
+def _url(name: str, text: str) -> str:
+    if not _is_base_url(text):
+        raise UsageError(f"{name} is {text!r}, which is no URL; write it like https://data.binance.vision")
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        raise UsageError(f"{name} is {text!r}, whose port is no number from 0 to 65535") from None
+    return text.rstrip("/")
+
+
+def _is_base_url(text: str) -> bool:
+    """Whether it is a URL to which a path can be added, with a host that every client here can ask."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    return (
+        parts.scheme in ("http", "https")
+        and (":" in host or _HOST.fullmatch(host) is not None)
+        and not (parts.username or parts.password or parts.query or parts.fragment)
+        and not any(character.isspace() for character in text)
+    )
+
+
+def _up_to(maximum: int) -> Callable[[str, str], int]:
+    def read(name: str, text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = 0
+        if not 1 <= value <= maximum:
+            raise UsageError(f"{name} is {text!r}; it must be a whole number from 1 to {maximum:,}")
+        return value
+
+    return read
+
+
+def _path(name: str, text: str) -> Path:
+    if not text:
+        raise UsageError(f"{name} is empty; it must be a path")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(
+            f"{name} is {text!r}, whose home directory is not known; write the path in full"
+        ) from None
+
+
+def _words(name: str, text: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        raise UsageError(f"{name} is {text!r}; it must name at least one value, separated by commas")
+    return words
+
+
+def _contracts(name: str, text: str) -> tuple[str, ...]:
+    words = _words(name, text)
+    for word in words:
+        if word not in CONTRACTS:
+            raise UsageError(f"{name} names {word!r}; allowed are {', '.join(CONTRACTS)}")
+    return words
+
+
+def _bucket(name: str, text: str) -> str:
+    if not _BUCKET.fullmatch(text):
+        raise UsageError(
+            f"{name} is {text!r}, which is no bucket's name; it has 3 to 63 letters, digits, dots, hyphens or _"
+        )
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the program works with; make one with `Settings.load()`."""
+
+    data_dir: Path = Path("~/.cache/binance-futures")
+    """Where everything is kept."""
+    db_path: Path = field(default=Path("availability.duckdb"))
+    """The published database, which readers open."""
+    s3_endpoint: str = "https://s3.ap-northeast-1.amazonaws.com"
+    """Where the bucket is listed (path-style)."""
+    s3_bucket: str = "data.binance.vision"
+    """The bucket's name."""
+    archive_url: str = "https://data.binance.vision"
+    """Where files are served; the base of every `url`."""
+    fapi_url: str = "https://fapi.binance.com"
+    """Where exchangeInfo is served."""
+    connections: int = 64
+    """Requests under way at once."""
+    timeout_seconds: int = 20
+    """Seconds without a byte after which a request has failed."""
+    lookback_days: int = 20
+    """Days before yesterday that are listed again for late, replaced and withdrawn files."""
+    alert_webhook: str | None = None
+    """Slack-compatible URL for failures."""
+    tracked_quotes: tuple[str, ...] = ("USDT",)
+    """Quote assets whose contracts have rows in `daily_availability`."""
+    tracked_contracts: tuple[str, ...] = ("perpetual", "settled")
+    """Kinds of contract that have rows in `daily_availability`."""
+
+    @property
+    def working_path(self) -> Path:
+        """The working database, which only the pipeline opens."""
+        return self.data_dir / "working" / "availability.duckdb"
+
+    @property
+    def demo_marker(self) -> Path:
+        """The file that says that the data directory holds simulated data."""
+        return self.data_dir / "SIMULATED"
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the data directory holds simulated data."""
+        return self.demo_marker.exists()
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that load as these settings, for another process."""
+        values = {variable: getattr(self, name) for name, (variable, _) in VARIABLES.items()}
+        return {
+            variable: ",".join(value) if isinstance(value, tuple) else str(value)
+            for variable, value in values.items()
+            if value is not None
+        }
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **arguments: str | None) -> Settings:
+        """Read the settings.
+
+        Args:
+            environ: The environment; `os.environ` if none is given.
+            arguments: Values that override it, by field name; None means not given.
+
+        Raises:
+            UsageError: A value is not usable; the message names where it came from.
+        """
+        environ = os.environ if environ is None else environ
+        unknown = arguments.keys() - VARIABLES.keys()
+        if unknown:
+            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+        values: dict[str, Any] = {}
+        for name, (variable, read) in VARIABLES.items():
+            argument = arguments.get(name)
+            if argument is not None:
+                values[name] = read(name, str(argument))
+            elif environ.get(variable, "").strip():
+                values[name] = read(variable, environ[variable].strip())
+        values.setdefault("data_dir", _path("data_dir", str(cls.data_dir)))
+        values.setdefault("db_path", values["data_dir"] / cls.db_path)
+        return cls(**values)
+
+
+VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "data_dir": ("AVAILABILITY_DATA_DIR", _path),
+    "db_path": ("AVAILABILITY_DB_PATH", _path),
+    "s3_endpoint": ("AVAILABILITY_S3_ENDPOINT", _url),
+    "s3_bucket": ("AVAILABILITY_S3_BUCKET", _bucket),
+    "archive_url": ("AVAILABILITY_ARCHIVE_URL", _url),
+    "fapi_url": ("AVAILABILITY_FAPI_URL", _url),
+    "connections": ("AVAILABILITY_CONNECTIONS", _up_to(1000)),
+    "timeout_seconds": ("AVAILABILITY_TIMEOUT_SECONDS", _up_to(3600)),
+    "lookback_days": ("AVAILABILITY_LOOKBACK_DAYS", _up_to(10_000)),
+    "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _url),
+    "tracked_quotes": ("AVAILABILITY_TRACKED_QUOTES", _words),
+    "tracked_contracts": ("AVAILABILITY_TRACKED_CONTRACTS", _contracts),
+}
+"""The environment variable of each setting and how its text is read and checked."""

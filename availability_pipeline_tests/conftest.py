@@ -1,0 +1,91 @@
+"""What every test shares: a clean environment, and settings that point at a simulated archive.
+
+Nothing here may reach the network beyond this machine or a file outside the test's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from availability_pipeline.settings import Settings
+from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
+from availability_pipeline_tests.dagster_side import NOW, Site, site_for
+
+# A background job of a shell starts with SIGINT ignored, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+FOREIGN = ("AVAILABILITY_", "AWS_", "DAGSTER_")
+"""How variables begin that would make a test depend on the machine it runs on."""
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+SettingsFactory = Callable[..., Settings]
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder with the package, for processes that tests start."""
+
+
+def start_python(code: str, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+    """Another Python that runs the code with the package at hand; its output is piped."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_python(code: str, *arguments: object, **environ: str) -> str:
+    """What such code prints; it must succeed."""
+    with start_python(code, *arguments, **environ) as process:
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return output
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in tuple(os.environ):
+        if name.startswith(FOREIGN) or name.upper() in PROXIES:
+            monkeypatch.delenv(name)
+
+
+def empty_moto(url: str) -> None:
+    """Forget what moto's server holds: all its servers in a process share one memory."""
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
+
+
+@pytest.fixture
+def settings_for(tmp_path: Path) -> SettingsFactory:
+    """Settings for a simulator server (or None) with a data directory of the test's own."""
+
+    def load(server: SimulatorServer | None = None, **arguments: str | int | None) -> Settings:
+        environ = {} if server is None else server.environment()
+        chosen = {"data_dir": str(tmp_path / "data"), "connections": "8", **arguments}
+        return Settings.load(
+            environ, **{name: None if value is None else str(value) for name, value in chosen.items()}
+        )
+
+    return load
+
+
+@pytest.fixture
+def site(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Ten contracts, an empty data directory and a Dagster instance, found through the environment."""
+    archive = SimulatedArchive.recorded(symbols=10, now=NOW)
+    with serve(archive) as server:
+        settings = settings_for(server)
+        for variable, value in settings.environment().items():
+            monkeypatch.setenv(variable, value)
+        with site_for(archive, server, settings) as opened:
+            yield opened

@@ -1,0 +1,57 @@
+"""What tests of the Dagster side share: a simulated archive, an instance on disk, and the job run on them.
+
+Everything is real: HTTP over loopback, DuckDB files, a Dagster instance with SQLite storage.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from availability_pipeline import launch
+from availability_pipeline.days import DayRange
+from availability_pipeline.progress import Progress
+from availability_pipeline.settings import Settings
+from availability_pipeline.simulator import SimulatedArchive, SimulatorServer
+from availability_pipeline_tests import pipeline
+
+NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
+"""The simulated archive's clock."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A simulated archive, and a data directory with a Dagster instance."""
+
+    archive: SimulatedArchive
+    server: SimulatorServer
+    settings: Settings
+    instance: dg.DagsterInstance
+
+    def run(self, start: str, end: str | None = None, symbols: Sequence[str] = ()) -> launch.Report:
+        """Run the job over days, as the command line does."""
+        days = DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end or start))
+        return launch.run_update(self.instance, days, symbols, Progress())
+
+    def truth(self, start: str, end: str, symbols: Sequence[str] | None = None) -> list[pipeline.Row]:
+        """The rows that the table should have for those days."""
+        days = DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end))
+        chosen = self.archive.symbols() if symbols is None else symbols
+        return pipeline.truth(self.archive, self.server.url, chosen, days)
+
+
+@contextmanager
+def site_for(archive: SimulatedArchive, server: SimulatorServer, settings: Settings) -> Iterator[Site]:
+    """The site, with its instance open."""
+    with launch.open_instance(settings.data_dir / "dagster") as instance:
+        yield Site(archive, server, settings, instance)
+
+
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parent.parent

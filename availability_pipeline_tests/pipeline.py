@@ -1,0 +1,84 @@
+"""A collection from the archive to the table in one call, and what the table should then say, for tests of the whole.
+
+The truth is read from the simulated archive itself, not through anything that a test is about.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from availability_pipeline import collection
+from availability_pipeline.days import DayRange
+from availability_pipeline.progress import Progress
+from availability_pipeline.settings import Settings
+from availability_pipeline.simulator import SimulatedArchive
+from availability_pipeline.store.availability import WriteReport
+from availability_pipeline.store.connection import connect
+
+Row = tuple[Any, ...]
+
+COLUMNS = "date, symbol, available, file_size_bytes, last_modified, url, status_code"
+"""Everything but `probe_timestamp`, which is another one in each run."""
+
+
+def discover(settings: Settings) -> None:
+    """Bring the table `symbols` up to date."""
+    found = collection.discover(settings)
+    with connect(settings.working_path) as connection:
+        collection.write_discovery(connection, found, settings)
+
+
+def collect_days(
+    settings: Settings,
+    start: dt.date,
+    end: dt.date | None = None,
+    only: Sequence[str] = (),
+    run_id: str = "run",
+) -> WriteReport:
+    """Collect and write days, as a run does it, without a discovery."""
+    days = DayRange(start, end or start)
+    with connect(settings.working_path) as connection:
+        plan = collection.plan_collection(connection, days, only)
+    collected = collection.collect(plan, settings, Progress())
+    with connect(settings.working_path) as connection:
+        return collection.write(connection, plan, collected, settings, run_id)
+
+
+def run(settings: Settings, start: dt.date, end: dt.date | None = None, **arguments: Any) -> WriteReport:
+    """A discovery, then a collection."""
+    discover(settings)
+    return collect_days(settings, start, end, **arguments)
+
+
+def query(settings: Settings, sql: str) -> list[Row]:
+    """Rows of the working database."""
+    with connect(settings.working_path, read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def table(settings: Settings) -> list[Row]:
+    """The whole of `daily_availability`."""
+    return query(settings, f"SELECT {COLUMNS} FROM daily_availability ORDER BY date, symbol")
+
+
+def everything(settings: Settings) -> list[list[Row]]:
+    """All rows of all tables."""
+    names = ("daily_availability", "symbols", "availability_changes", "collection_runs", "database_info")
+    with connect(settings.working_path, read_only=True) as connection:
+        return [connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names]
+
+
+def truth(archive: SimulatedArchive, url: str, symbols: Iterable[str], days: Iterable[dt.date]) -> list[Row]:
+    """The rows that the table should have."""
+    return sorted(_row(archive, url, symbol, day) for day in days for symbol in symbols)
+
+
+def _row(archive: SimulatedArchive, url: str, symbol: str, day: dt.date) -> Row:
+    path = quote(f"data/futures/um/daily/klines/{symbol}/1m/{symbol}-1m-{day}.zip")
+    file = archive.file(symbol, day)
+    if file is None:
+        return (day, symbol, False, None, None, f"{url}/{path}", 404)
+    return (day, symbol, True, file.size, file.last_modified, f"{url}/{path}", 200)

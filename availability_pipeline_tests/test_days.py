@@ -1,0 +1,132 @@
+"""Days: what users type is read in one place, so every odd form of it is tried here.
+
+The clock is the machine's own except where a test says what it is: a day that is wrong around midnight or in another
+time zone would show as data that is missing for one day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from availability_pipeline import days
+from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange, collectable_range, parse_day
+from availability_pipeline.errors import UsageError
+from availability_pipeline_tests.conftest import run_python
+
+D = dt.date
+
+
+def test_the_first_days_are_those_of_the_market_and_of_the_archive() -> None:
+    assert str(FIRST_DAY) == "2019-09-25"
+    assert str(FIRST_FILE_DAY) == "2019-12-31"
+
+
+@pytest.mark.parametrize("text", ["2024-02-29", " 2024-02-29 ", "2024-2-29"])
+def test_a_day_is_read_as_people_write_it(text: str) -> None:
+    assert parse_day(text) == D(2024, 2, 29)
+
+
+def test_yesterday_is_the_last_complete_day() -> None:
+    before = days.last_complete_day()
+    assert before <= parse_day(" Yesterday ") <= days.last_complete_day()
+
+
+def test_a_date_is_taken_as_it_is() -> None:
+    assert parse_day(D(2024, 1, 15)) == D(2024, 1, 15)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "today",
+        "2024-02-30",
+        "2023-02-29",
+        "15.01.2024",
+        "2024-01",
+        "20240115",
+        "2024-01-15T00:00",
+        "٢",
+        "0",
+    ],
+)
+def test_what_is_no_day_is_refused_by_name_and_value(text: str) -> None:
+    with pytest.raises(UsageError, match="not a day; write it as 2024-01-15") as refusal:
+        parse_day(text, "--start")
+    assert str(refusal.value).startswith(f"--start is {text!r}")
+
+
+def test_a_moment_is_no_day() -> None:
+    with pytest.raises(UsageError, match="the moment 2024-01-15T12:00:00, but a day is needed"):
+        parse_day(dt.datetime(2024, 1, 15, 12))  # noqa: DTZ001 - that is the mistake
+
+
+@given(st.dates(min_value=D(1000, 1, 1)))
+def test_every_day_reads_back(day: dt.date) -> None:
+    assert parse_day(str(day)) == day
+
+
+@given(st.dates(), st.dates())
+def test_a_range_holds_its_days_and_no_others(one: dt.date, other: dt.date) -> None:
+    start, end = sorted((one, other))
+    span = DayRange(start, min(end, start + dt.timedelta(days=900)) if start < D(9990, 1, 1) else start)
+    held = list(span)
+    assert (held[0], held[-1], len(held)) == (span.start, span.end, len(span))
+    assert all(day in span for day in held)
+    assert len(set(held)) == len(held)
+
+
+def test_a_range_tells_what_is_in_it() -> None:
+    span = DayRange(D(2024, 1, 2), D(2024, 1, 4))
+    outside = (D(2024, 1, 1), D(2024, 1, 5), "2024-01-03", None)
+    assert D(2024, 1, 3) in span
+    assert not any(day in span for day in outside)
+
+
+def test_a_range_is_written_as_its_ends() -> None:
+    one = D(2024, 1, 2)
+    assert str(DayRange(one, one)) == "2024-01-02"
+    assert str(DayRange(one, D(2024, 1, 4))) == "2024-01-02 to 2024-01-04"
+
+
+def test_a_range_cannot_run_backwards() -> None:
+    with pytest.raises(UsageError, match="the start 2024-01-02 is after the end 2024-01-01; swap them"):
+        DayRange(D(2024, 1, 2), D(2024, 1, 1))
+
+
+def test_the_whole_history_up_to_yesterday_can_be_collected() -> None:
+    last = days.last_complete_day()
+    assert collectable_range(FIRST_DAY, last) == DayRange(FIRST_DAY, last)
+
+
+def test_days_before_the_market_cannot_be_collected() -> None:
+    with pytest.raises(UsageError, match="2019-09-24 is before 2019-09-25"):
+        collectable_range(D(2019, 9, 24), D(2020, 1, 1))
+
+
+@pytest.mark.parametrize("days_ahead", [0, 1, 400])
+def test_a_day_that_is_not_over_cannot_be_collected(days_ahead: int) -> None:
+    day = days.utc_today() + dt.timedelta(days=days_ahead)
+    with pytest.raises(UsageError, match=f"{day} is not over yet in UTC"):
+        collectable_range(FIRST_DAY, day)
+
+
+def test_now_is_naive_and_today_is_its_day() -> None:
+    before, now, after = days.utc_today(), days.utc_now(), days.utc_today()
+    assert now.tzinfo is None
+    assert before <= now.date() <= after
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_the_day_is_that_of_utc_in_every_time_zone(zone: str) -> None:
+    code = (
+        "from availability_pipeline.days import utc_now, utc_today; print(utc_now().isoformat(), utc_today())"
+    )
+    before = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    moment, day = run_python(code, TZ=zone).split()
+    assert abs(dt.datetime.fromisoformat(moment) - before) < dt.timedelta(minutes=2)
+    assert D.fromisoformat(day) - D.fromisoformat(moment[:10]) in (dt.timedelta(0), dt.timedelta(days=1))
