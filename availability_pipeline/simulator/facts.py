@@ -1,0 +1,131 @@
+"""What is recorded about the real archive: its folders, their lives, flat spans and holes.
+
+Belongs here: the record as plain values, and reading it from `facts.tsv`. Does not belong here: what a file
+looks like or when it is visible (`folder.py`), and which folders an archive is made of (`content.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from dataclasses import dataclass
+from importlib import resources
+
+from availability_pipeline.days import DayRange
+
+UNKNOWN_LIVE_ZIP_BYTES = 46_000
+"""Size of a trading day's file of a contract whose own was never measured."""
+
+KINDS = {"P": "perpetual", "T": "tradifi_perpetual", "S": "settled", "D": "delivery"}
+STATUSES = {"T": "TRADING", "S": "SETTLING", "": ""}
+
+
+@dataclass(frozen=True)
+class OpenSpan:
+    """Days from `start` to `end`, both included; without an end, from `start` on."""
+
+    start: dt.date
+    end: dt.date | None
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, dt.date) and self.start <= day and (self.end is None or day <= self.end)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Days without a file inside a life, and the UTC day on which their files came, if they ever did."""
+
+    days: DayRange
+    filled_on: dt.date | None
+
+
+@dataclass(frozen=True)
+class FolderFacts:
+    """One folder of the archive.
+
+    Args:
+        symbol: Its name, such as `BTCUSDT`.
+        kind: `perpetual`, `tradifi_perpetual`, `settled` or `delivery`.
+        quote: The quote asset.
+        first_day: Day of the first daily file.
+        last_day: Day of the last one; None while files still appear.
+        live_zip_bytes: Size of the zip of a median trading day.
+        onboard_day: What exchangeInfo gave as the listing day, if that is known to the day.
+        status: What exchangeInfo gave on 2026-08-06; empty if unknown.
+        flat: When its files have no trade in them.
+        holes: Which of its days have or had no file.
+    """
+
+    symbol: str
+    kind: str
+    quote: str
+    first_day: dt.date
+    last_day: dt.date | None = None
+    live_zip_bytes: int = UNKNOWN_LIVE_ZIP_BYTES
+    onboard_day: dt.date | None = None
+    status: str = ""
+    flat: tuple[OpenSpan, ...] = ()
+    holes: tuple[Hole, ...] = ()
+
+    @property
+    def tracked(self) -> bool:
+        """Whether it is a USDT perpetual or the settled remains of one."""
+        return self.quote == "USDT" and self.kind != "delivery"
+
+    def flat_on(self, day: dt.date) -> bool:
+        """Whether the file of this day has no trade in it."""
+        return any(day in span for span in self.flat)
+
+
+@dataclass(frozen=True)
+class RecordedFacts:
+    """The whole record: every folder in key order, and the days on which the whole market was late."""
+
+    folders: tuple[FolderFacts, ...]
+    market_holes: tuple[Hole, ...]
+
+
+@functools.cache
+def recorded_facts() -> RecordedFacts:
+    """The record that ships with the package."""
+    text = resources.files(__package__).joinpath("facts.tsv").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    names = lines[0].split("\t")
+    rows = [dict(zip(names, line.split("\t") + [""] * len(names), strict=False)) for line in lines[1:]]
+    market = tuple(hole for row in rows if row["symbol"] == "*" for hole in _holes(row["holes"]))
+    return RecordedFacts(tuple(_folder(row) for row in rows if row["symbol"] != "*"), market)
+
+
+def _folder(row: dict[str, str]) -> FolderFacts:
+    return FolderFacts(
+        symbol=row["symbol"],
+        kind=KINDS[row["kind"]],
+        quote=row["quote"],
+        first_day=dt.date.fromisoformat(row["first"]),
+        last_day=_day(row["last"]),
+        live_zip_bytes=int(row["size"] or UNKNOWN_LIVE_ZIP_BYTES),
+        onboard_day=_day(row["onboard"]),
+        status=STATUSES[row["status"]],
+        flat=tuple(_open_span(text) for text in row["flat"].split()),
+        holes=_holes(row["holes"]),
+    )
+
+
+def _day(text: str) -> dt.date | None:
+    """A day, or None where the record has nothing or only a month."""
+    return dt.date.fromisoformat(text) if len(text) == len("2024-01-15") else None
+
+
+def _open_span(text: str) -> OpenSpan:
+    start, _, end = text.partition("..")
+    return OpenSpan(dt.date.fromisoformat(start), _day(end))
+
+
+def _holes(text: str) -> tuple[Hole, ...]:
+    return tuple(_hole(part) for part in text.split())
+
+
+def _hole(text: str) -> Hole:
+    span, _, filled_on = text.partition(">")
+    start, _, end = span.partition("..")
+    return Hole(DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end)), _day(filled_on))

@@ -1,0 +1,224 @@
+"""Faults that are injected into answers: which requests they meet, and how often.
+
+Belongs here: `Fault`, the kinds of faults, and `Faults`, the rules of a server. Does not belong here: how the
+XML of a listing is spoiled (`defects.py`), and how an answer is cut off on the wire (`wire.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from availability_pipeline.errors import UsageError
+from availability_pipeline.simulator import defects
+from availability_pipeline.simulator.s3 import error_xml
+from availability_pipeline.simulator.wire import Request, Response
+
+Kind = Literal["LIST", "HEAD", "GET", "EXCHANGE_INFO"]
+"""What a request is about."""
+
+KINDS: tuple[Kind, ...] = ("LIST", "HEAD", "GET", "EXCHANGE_INFO")
+
+_S3_ERRORS = {
+    403: ("AccessDenied", "Access Denied"),
+    404: ("NoSuchKey", "The specified key does not exist."),
+    500: ("InternalError", "We encountered an internal error. Please try again."),
+    503: ("SlowDown", "Please reduce your request rate."),
+}
+_BINANCE_ERRORS = {
+    418: (-1003, "Way too many requests; IP banned until 1893456000000."),
+    429: (-1003, "Too many requests; current limit of IP is 2400 requests per minute."),
+    451: (0, "Service unavailable from a restricted location according to 'b. Eligibility' in the terms."),
+}
+_HTML = b"<!DOCTYPE html><html><head><title>Please wait</title></head><body><h1>Checking</h1></body></html>"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which an answer goes wrong.
+
+    Args:
+        name: What it is called.
+        spoil: Makes the wrong answer from the request and the right answer.
+    """
+
+    name: str
+    spoil: Callable[[Request, Response], Response]
+
+    @classmethod
+    def status(cls, status: int, body: bytes | str | None = None, content_type: str | None = None) -> Fault:
+        """Another HTTP status; by default with the body that S3 or Binance sends with it."""
+        return cls(f"status {status}", lambda request, _: _error(request, status, body, content_type))
+
+    @classmethod
+    def reset(cls) -> Fault:
+        """A TCP reset in place of an answer."""
+        return cls("reset", lambda _, right: replace(right, delivery="reset"))
+
+    @classmethod
+    def hang(cls, seconds: float = math.inf) -> Fault:
+        """No answer for some seconds, or never."""
+        return cls("hang", lambda _, right: replace(right, delay=seconds))
+
+    @classmethod
+    def cut(cls) -> Fault:
+        """Half of the body under the Content-Length of the whole, then the end of the connection."""
+        return cls("cut", lambda _, right: replace(right, delivery="cut"))
+
+    @classmethod
+    def cut_short(cls) -> Fault:
+        """Half of the body under a Content-Length that fits it."""
+        return cls("cut short", lambda _, right: replace(right, body=right.body[: len(right.body) // 2]))
+
+    @classmethod
+    def html(cls) -> Fault:
+        """Status 200 with a page for people."""
+        return cls("html", lambda *_: Response(200, "text/html; charset=utf-8", _HTML))
+
+    @classmethod
+    def without_header(cls, name: str) -> Fault:
+        """The right answer without one of its headers."""
+        return cls(f"without {name}", lambda _, right: replace(right, hidden=right.hidden | {name.lower()}))
+
+    @classmethod
+    def truncated_without_token(cls) -> Fault:
+        """A page that says more follows, but not where."""
+        return _defect("truncated without token", lambda _, xml: defects.truncated_without_token(xml))
+
+    @classmethod
+    def repeated_token(cls) -> Fault:
+        """Pages that never end: each gives the token it was asked with."""
+        return _defect("repeated token", defects.repeated_token)
+
+    @classmethod
+    def out_of_order(cls) -> Fault:
+        """A page with its keys in reverse order."""
+        return _defect("out of order", lambda _, xml: defects.reversed_entries(xml))
+
+    @classmethod
+    def duplicate_keys(cls) -> Fault:
+        """A page with every key twice."""
+        return _defect("duplicate keys", lambda _, xml: defects.doubled_entries(xml))
+
+    @classmethod
+    def without_is_truncated(cls) -> Fault:
+        """A page that does not say whether more follows."""
+        return _defect("without IsTruncated", lambda _, xml: defects.without_is_truncated(xml))
+
+    @classmethod
+    def empty_listing(cls) -> Fault:
+        """A well-formed page of an empty bucket."""
+        return _defect("empty listing", lambda _, xml: defects.empty(xml))
+
+    @classmethod
+    def half_missing(cls) -> Fault:
+        """A well-formed page that lacks every second entry while its KeyCount speaks of all."""
+        return _defect("half missing", lambda _, xml: defects.half_missing(xml))
+
+
+def _defect(name: str, spoil: Callable[[Request, bytes], bytes]) -> Fault:
+    return Fault(name, lambda request, right: replace(right, body=spoil(request, right.body)))
+
+
+def _error(request: Request, status: int, body: bytes | str | None, content_type: str | None) -> Response:
+    default_type, default_body = _error_body(request, status)
+    text = default_body if body is None else body
+    return Response(
+        status, content_type or default_type, text.encode() if isinstance(text, str) else text, length=None
+    )
+
+
+def _error_body(request: Request, status: int) -> tuple[str, bytes]:
+    if request.path.startswith("/fapi/"):
+        code, message = _BINANCE_ERRORS.get(status, (-1000, "An unknown error occurred."))
+        return "application/json", json.dumps({"code": code, "msg": message}).encode()
+    s3_code, message = _S3_ERRORS.get(status, ("Error", f"HTTP status {status}"))
+    return "application/xml", error_xml(s3_code, message, {})
+
+
+@dataclass
+class Injection:
+    """A fault with the requests that it meets.
+
+    Args:
+        fault: The fault.
+        on: The kind of requests.
+        match: A symbol, or a part of the path or prefix; None for every request of the kind.
+        remaining: How often it still happens; None for ever.
+        spared: How many requests it still lets through.
+        fired: How often it happened.
+    """
+
+    fault: Fault
+    on: Kind
+    match: str | None
+    remaining: int | None
+    spared: int
+    fired: int = 0
+
+    def meets(self, kind: Kind, symbol: str | None, text: str) -> bool:
+        """Whether it is about a request; a match that is its symbol does not meet longer names."""
+        if self.on != kind or self.remaining == 0:
+            return False
+        if self.match is None or self.match == symbol:
+            return True
+        # Only what cannot be a symbol is looked for in the text: BTCUSDT is also in BTCUSDT_210326.
+        return any(mark in self.match for mark in "/-.") and self.match in text
+
+
+class Faults:
+    """The faults of a server. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._injections: list[Injection] = []
+
+    def inject(
+        self, fault: Fault, on: Kind, match: str | None = None, times: int | None = None, after: int = 0
+    ) -> Injection:
+        """Let a fault happen.
+
+        Args:
+            fault: The fault, such as `Fault.status(503)`.
+            on: The kind of requests that it meets.
+            match: Only requests about this symbol, or, with one of `/-.` in it, with this in their path or prefix.
+            times: How often; None until `clear`.
+            after: How many of these requests are answered rightly before.
+        """
+        if on not in KINDS:
+            raise UsageError(f"a fault cannot be injected on {on!r}; the kinds are {', '.join(KINDS)}")
+        injection = Injection(fault, on, match, times, after)
+        with self._lock:
+            self._injections.append(injection)
+        return injection
+
+    def clear(self) -> None:
+        """Let no fault happen any more."""
+        with self._lock:
+            self._injections.clear()
+
+    def take(self, kind: Kind, symbol: str | None, text: str) -> Fault | None:
+        """The fault that a request meets, counted as having happened.
+
+        Args:
+            kind: The kind of the request.
+            symbol: What it is about.
+            text: Its path, and the prefix of a listing.
+        """
+        if not self._injections:
+            return None
+        with self._lock:
+            for injection in self._injections:
+                if not injection.meets(kind, symbol, text):
+                    continue
+                if injection.spared > 0:
+                    injection.spared -= 1
+                    continue
+                injection.fired += 1
+                injection.remaining = None if injection.remaining is None else injection.remaining - 1
+                return injection.fault
+        return None
