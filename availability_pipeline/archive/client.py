@@ -1,0 +1,118 @@
+"""The anonymous S3 client: how the bucket is asked, and what its failures become.
+
+One function per kind of request; what the answers mean is for `listing` to decide.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+import boto3
+import botocore.loaders
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+from botocore.parsers import ResponseParserError
+
+from availability_pipeline.archive.page_parser import take_contents
+from availability_pipeline.errors import ArchiveError, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.settings import Settings
+
+REGION = "ap-northeast-1"
+"""Where the bucket is."""
+
+MAX_KEYS = 1000
+"""The most keys that S3 puts on one page."""
+
+
+class Bucket:
+    """The archive's bucket, to be listed. Safe to use from several threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = settings.s3_bucket
+        self.url = f"{settings.s3_endpoint}/{self.name}"
+        self._timeout = settings.timeout_seconds
+        self._client = _unsigned_client(settings)
+        # Under this name, and not "…s3.ListObjectsV2", botocore calls it before its own handler, which would parse
+        # the whole page only to see whether it is an error.
+        self._client.meta.events.register_first("before-parse.*.ListObjectsV2", take_contents)
+
+    def list_page(self, symbol: str | None = None, **parameters: str | int) -> dict[str, Any]:
+        """Ask for one page of ListObjectsV2, keys and prefixes still url-encoded.
+
+        Args:
+            symbol: The contract that it is about, for the message of an error.
+            parameters: boto3's parameters, `Bucket` and `EncodingType` left out.
+
+        Returns:
+            boto3's answer, with `Contents` as `page_parser.Entries`.
+
+        Raises:
+            ArchiveError: No usable answer came.
+        """
+        url = f"{self.url}?prefix={parameters.get('Prefix', '')}"
+        try:
+            answer: dict[str, Any] = self._client.list_objects_v2(
+                Bucket=self.name, EncodingType="url", **parameters
+            )
+        except ArchiveError as error:
+            raise type(error)(error.problem, url=url, symbol=symbol, status=error.status) from error.__cause__
+        except (ResponseParserError, ValueError, TypeError) as error:  # the latter are a number that is none
+            raise UnexpectedAnswer(
+                "the answer is not the XML of a listing", url=url, symbol=symbol
+            ) from error
+        except BotoCoreError as error:
+            raise ArchiveUnreachable(self._unreachable(error), url=url, symbol=symbol) from error
+        return answer
+
+    def _unreachable(self, error: BotoCoreError) -> str:
+        if isinstance(error, EndpointConnectionError):
+            return "no connection"
+        if isinstance(error, ConnectTimeoutError):
+            return f"no connection within {self._timeout} s"
+        if isinstance(error, ReadTimeoutError):
+            return f"no answer within {self._timeout} s"
+        return "the connection failed"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+@cache
+def _loader() -> Any:
+    """What reads botocore's descriptions of services, which takes longer than all the rest of a client."""
+    return botocore.loaders.create_loader()
+
+
+def _unsigned_client(settings: Settings) -> Any:
+    # Anonymous access needs no profile, so a broken one in the user's environment must not matter.
+    isolated = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    isolated.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=isolated).client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=settings.s3_endpoint,
+        config=Config(
+            signature_version=UNSIGNED,
+            s3={"addressing_style": "path"},
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=settings.connections,
+            connect_timeout=settings.timeout_seconds,
+            read_timeout=settings.timeout_seconds,
+        ),
+    )

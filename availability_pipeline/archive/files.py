@@ -1,0 +1,83 @@
+"""The files of the archive as Arrow tables: the one form in which listing and probing report them.
+
+One row per file that exists. Columns: `date` (UTC day), `symbol`, `file_size_bytes`, `last_modified` (UTC,
+whole seconds: a HEAD does not tell more, and both ways must give the same rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from availability_pipeline.archive import keys
+
+FILES = pa.schema(
+    [
+        ("date", pa.date32()),
+        ("symbol", pa.string()),
+        ("file_size_bytes", pa.int64()),
+        ("last_modified", pa.timestamp("s")),
+    ]
+)
+"""The columns of a table of files."""
+
+_DAY_AND_ENDING = len("2024-01-15.zip")
+
+
+def files_of_page(
+    symbol: str, names: Sequence[str], last_modified: Sequence[bytes], sizes: Sequence[bytes]
+) -> pa.RecordBatch:
+    """The contract's zips among the keys of a page; checksums and whatever else is there are left out.
+
+    Args:
+        symbol: The contract whose folder was listed.
+        names: Keys, decoded.
+        last_modified: As S3 writes it, such as `2024-01-16T08:12:33.000Z`.
+        sizes: Bytes, in digits.
+
+    Raises:
+        ValueError: A last-modified or a size is not what S3 writes.
+    """
+    if not all(map(bytes.isdigit, sizes)):
+        raise ValueError("a size is no number")
+    prefix = f"{keys.folder(symbol)}{symbol}-1m-"
+    length = len(prefix) + _DAY_AND_ENDING
+    rows = [
+        row for row, name in enumerate(names)
+        if len(name) == length and name.endswith(".zip") and name.startswith(prefix)
+    ]  # fmt: skip
+    days = [names[row][-_DAY_AND_ENDING:-4] for row in rows]
+    try:
+        dates = pa.array(days, pa.string()).cast(pa.date32())
+    except pa.ArrowInvalid:
+        rows = [row for row in rows if _is_file(names[row])]
+        dates = pa.array([names[row][-_DAY_AND_ENDING:-4] for row in rows], pa.string()).cast(pa.date32())
+    return pa.record_batch(
+        [
+            dates,
+            pa.repeat(symbol, len(rows)),
+            pa.array([int(sizes[row]) for row in rows], pa.int64()),
+            _whole_seconds([last_modified[row] for row in rows]),
+        ],
+        schema=FILES,
+    )
+
+
+def _is_file(name: str) -> bool:
+    try:
+        keys.parse_key(name)
+    except keys.UnknownName:
+        return False
+    return True
+
+
+def _whole_seconds(texts: Sequence[bytes]) -> pa.Array:
+    if not all(text.endswith(b"Z") for text in texts):
+        raise ValueError("a last-modified is not in UTC")
+    return pa.array([text[:19] for text in texts], pa.binary()).cast(pa.string()).cast(pa.timestamp("s"))
+
+
+def join_files(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """All batches as one table."""
+    return pa.Table.from_batches(list(batches), FILES).combine_chunks()

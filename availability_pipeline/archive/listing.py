@@ -1,0 +1,262 @@
+"""What the bucket has: the folders of all contracts, and the files of contracts over a range of days.
+
+Which pages are asked for is decided here, and whether they agree with each other. Whether a single page can be
+believed is for `pages` to say; what passes both is complete, so that a key that is not in it is not in the archive.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+
+import pyarrow as pa
+
+from availability_pipeline.archive import keys
+from availability_pipeline.archive.batch import Job, raise_together, run_side_by_side
+from availability_pipeline.archive.client import MAX_KEYS, Bucket
+from availability_pipeline.archive.files import files_of_page, join_files
+from availability_pipeline.archive.pages import Page, checked_page, unexpected
+from availability_pipeline.days import DayRange
+from availability_pipeline.errors import ArchiveError
+from availability_pipeline.progress import Progress
+
+DAYS_PER_PAGE = MAX_KEYS // 2
+"""A day is two keys: the zip and its checksum."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The contracts that have a folder, and the folder names that are no contract's."""
+
+    symbols: tuple[keys.Symbol, ...]
+    unknown: tuple[str, ...]
+    pages: int
+
+
+@dataclass(frozen=True)
+class FolderQuery:
+    """Which files of one contract are asked for."""
+
+    symbol: str
+    days: DayRange
+    known_day: dt.date | None = None
+    """A day before `days` that is known to have a file, the last such. Listing begins there, so that an answer
+    with nothing in it is an exception, and worth the requests that make sure of it."""
+
+
+@dataclass
+class Listing:
+    """The files that a listing found, and what it took."""
+
+    files: pa.Table
+    """`files.FILES`, in no particular order."""
+    pages: int = 0
+    keys: int = 0
+
+
+def list_folders(bucket: Bucket) -> Folders:
+    """All folders under `keys.ROOT`, page after page.
+
+    Raises:
+        ArchiveError: A page could not be had or contradicts itself, or there is no folder at all.
+    """
+    prefixes: list[str] = []
+    tokens: set[str] = set()
+    parameters: dict[str, str] = {"Prefix": keys.ROOT, "Delimiter": "/"}
+    while True:
+        page = checked_page(bucket, None, after=prefixes[-1] if prefixes else "", **parameters)
+        prefixes += page.prefixes
+        if page.token is None:
+            break
+        if page.token in tokens:
+            raise unexpected(bucket, None, "the listing repeats its continuation token")
+        tokens.add(page.token)
+        parameters["ContinuationToken"] = page.token
+    if not prefixes:
+        raise unexpected(bucket, None, "the listing has no contract in it; check the bucket's name")
+    return _sorted_out(prefixes, pages=len(tokens) + 1)
+
+
+def _sorted_out(prefixes: Iterable[str], pages: int) -> Folders:
+    symbols, unknown = [], []
+    for prefix in prefixes:
+        try:
+            symbols.append(keys.parse_folder(prefix))
+        except keys.UnknownName:
+            unknown.append(prefix)
+    return Folders(tuple(symbols), tuple(unknown), pages)
+
+
+def list_files(
+    bucket: Bucket,
+    queries: Sequence[FolderQuery],
+    *,
+    connections: int,
+    progress: Progress,
+) -> Listing:
+    """The files of several contracts, asked for side by side.
+
+    Args:
+        bucket: Where to look.
+        queries: One per contract.
+        connections: Requests under way at once.
+        progress: Told of each page, and of those that turn out to be needed.
+
+    Raises:
+        ArchiveError: A contract could not be listed; ArchiveFailures if several could not.
+    """
+    collector = _Collector(bucket, progress)
+    jobs: list[Job] = [partial(collector.first_page, query) for query in queries]
+    run_side_by_side(jobs, threads=connections, attempted=len(queries))
+    raise_together(collector.contradictions(), len(queries))
+    return Listing(join_files(collector.batches), collector.pages, collector.keys)
+
+
+@dataclass
+class _Collector:
+    """The pages of one `list_files`; its methods run in several threads."""
+
+    bucket: Bucket
+    progress: Progress
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    pages: int = 0
+    keys: int = 0
+    _shown: dict[str, str] = field(default_factory=dict)
+    """By contract, the last key that any page showed."""
+    _promised: dict[str, str] = field(default_factory=dict)
+    """By contract, the last key of which a page said that more follow, within the range."""
+    _ends: dict[str, str] = field(default_factory=dict)
+    """By contract, the first key after which a page said that nothing follows."""
+    _lock: Lock = field(default_factory=Lock)
+
+    def first_page(self, query: FolderQuery) -> list[Job]:
+        """Ask where the range begins; the last key of a full page tells where to cut the rest."""
+        begin = query.known_day or query.days.start
+        page = self._page(query, keys.day_mark(query.symbol, begin), DayRange(begin, query.days.end))
+        if not page.names:
+            self._confirm_folder(query)
+            return []
+        last = page.names[-1]
+        if page.token is None or last >= _last_name(query):
+            return []
+        return self._rest(query, last)
+
+    def _rest(self, query: FolderQuery, last: str) -> list[Job]:
+        """Slices of as many days as a page holds, to be fetched side by side."""
+        try:
+            seen = keys.parse_key(last).day
+        except keys.UnknownName:
+            self.progress.grow(1)
+            return [partial(self._slice, query, last, query.days)]
+        # Between a known day and the range nothing is asked for, so the first page may end before the range.
+        start = max(seen + dt.timedelta(days=1), query.days.start)
+        after = last if start <= seen + dt.timedelta(days=1) else keys.day_mark(query.symbol, start)
+        jobs: list[Job] = []
+        while start <= query.days.end:
+            end = min(start + dt.timedelta(days=DAYS_PER_PAGE - 1), query.days.end)
+            jobs.append(partial(self._slice, query, after, DayRange(start, end)))
+            start = end + dt.timedelta(days=1)
+            after = keys.day_mark(query.symbol, start)
+        self.progress.grow(len(jobs))
+        return jobs
+
+    def _slice(self, query: FolderQuery, after: str, days: DayRange) -> list[Job]:
+        page = self._page(query, after, days)
+        end = str(keys.FileKey(query.symbol, days.end))
+        if page.token is None or page.names[-1] >= end:
+            return []
+        self.progress.grow(1)
+        return [partial(self._slice, query, page.names[-1], days)]
+
+    def _page(self, query: FolderQuery, after: str, days: DayRange) -> Page:
+        """One page after a key, its files up to the end of the days kept."""
+        page = checked_page(
+            self.bucket,
+            query.symbol,
+            after=after,
+            Prefix=keys.folder(query.symbol),
+            StartAfter=after,
+            MaxKeys=min(MAX_KEYS, 2 * len(days)),
+        )
+        kept = _rows_within(page.names, query.symbol, DayRange(query.days.start, days.end))
+        try:
+            files = files_of_page(
+                query.symbol, page.names[kept], page.entries.last_modified[kept], page.entries.sizes[kept]
+            )
+        except (ValueError, OverflowError) as error:
+            problem = f"the listing has a key with an unreadable size or last-modified: {error}"
+            raise unexpected(self.bucket, query.symbol, problem) from error
+        with self._lock:
+            self.batches.append(files)
+            self.pages += 1
+            self.keys += len(page.names)
+            self._note(query, page, after)
+        self.progress.advance()
+        return page
+
+    def _note(self, query: FolderQuery, page: Page, after: str) -> None:
+        """Remember what a page shows and says to follow, to be compared with the contract's other pages."""
+        symbol, last = query.symbol, page.names[-1] if page.names else after
+        if page.names:
+            self._shown[symbol] = max(last, self._shown.get(symbol, ""))
+        if page.token is None:
+            self._ends[symbol] = min(last, self._ends.get(symbol, last))
+        elif last >= keys.day_mark(symbol, query.days.start):
+            self._promised[symbol] = max(last, self._promised.get(symbol, ""))
+
+    def contradictions(self) -> list[ArchiveError]:
+        """One failure for each contract whose pages disagree: one is the last, and others show or promise more."""
+        problem = "the pages of the listing contradict each other about where it ends"
+        return [
+            unexpected(self.bucket, symbol, problem)
+            for symbol, end in self._ends.items()
+            if (shown := self._shown.get(symbol, "")) > end or shown == self._promised.get(symbol)
+        ]
+
+    def _confirm_folder(self, query: FolderQuery) -> None:
+        """An answer without keys counts only if the folder has keys elsewhere, and none when it is asked again.
+
+        A folder that has other intervals and no 1-minute one counts as well.
+        """
+        # In this order, so that neither one empty answer nor several in a row are believed.
+        any_key = self._one_key(query, "")
+        if not any_key and self._has_only_other_intervals(query):
+            return
+        if not any_key or any(key <= _last_name(query) for key in self._one_key(query, _before(query))):
+            problem = "the folder is there, but the listing shows no file in it"
+            raise unexpected(self.bucket, query.symbol, problem)
+
+    def _has_only_other_intervals(self, query: FolderQuery) -> bool:
+        folder = f"{keys.ROOT}{query.symbol}/"
+        page = checked_page(self.bucket, query.symbol, after="", Prefix=folder, Delimiter="/")
+        with self._lock:
+            self.pages += 1
+        return page.token is None and bool(page.prefixes) and keys.folder(query.symbol) not in page.prefixes
+
+    def _one_key(self, query: FolderQuery, after: str) -> list[str]:
+        """The first key after another one in the contract's folder, or none."""
+        start = {"StartAfter": after} if after else {}
+        page = checked_page(
+            self.bucket, query.symbol, after=after, Prefix=keys.folder(query.symbol), MaxKeys=1, **start
+        )
+        with self._lock:
+            self.pages += 1
+        return page.names
+
+
+def _before(query: FolderQuery) -> str:
+    return keys.day_mark(query.symbol, query.known_day or query.days.start)
+
+
+def _last_name(query: FolderQuery) -> str:
+    return str(keys.FileKey(query.symbol, query.days.end))
+
+
+def _rows_within(names: list[str], symbol: str, days: DayRange) -> slice:
+    """Which of the keys, which are in order, belong to those days."""
+    start = bisect_left(names, keys.day_mark(symbol, days.start))
+    return slice(start, bisect_right(names, str(keys.FileKey(symbol, days.end, checksum=True)), lo=start))

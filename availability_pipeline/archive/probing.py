@@ -1,0 +1,129 @@
+"""Whether single files exist, by HEAD: one request per contract for one day.
+
+200 and 404 are the only answers that say something about a file; everything else raises.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable, Sequence
+from email.utils import parsedate_to_datetime
+from functools import partial
+from threading import Lock
+from typing import TypedDict
+
+import pyarrow as pa
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from availability_pipeline.archive import keys
+from availability_pipeline.archive.batch import Job, run_side_by_side
+from availability_pipeline.archive.files import FILES
+from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.settings import Settings
+
+MAX_DIGITS = 16
+"""Sizes with so many digits are no sizes."""
+
+
+def open_session(base_url: str, connections: int) -> requests.Session:
+    """A session that keeps its connections, tries once, and reads the environment only now."""
+    session = requests.Session()
+    session.mount(base_url, HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0))
+    session.proxies = dict(get_environ_proxies(base_url))
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    session.trust_env = False
+    return session
+
+
+def probe_files(
+    settings: Settings,
+    symbols: Sequence[str],
+    day: dt.date,
+    *,
+    on_probed: Callable[[int], None] = lambda _: None,
+) -> pa.Table:
+    """The files of one day, with exactly one HEAD per contract.
+
+    Args:
+        settings: Where the files are served, and how many requests may be under way at once.
+        symbols: The contracts.
+        day: The UTC day.
+        on_probed: Called with 1 after each answer, from several threads.
+
+    Returns:
+        `files.FILES`: one row per contract whose file exists.
+
+    Raises:
+        ArchiveError: A contract's file could not be probed; ArchiveFailures if several could not.
+    """
+    rows: list[tuple[str, int, dt.datetime]] = []
+    lock = Lock()
+
+    def probe(session: requests.Session, symbol: str) -> list[Job]:
+        found = _probe(session, settings, symbol, day)
+        if found:
+            with lock:
+                rows.append((symbol, *found))
+        on_probed(1)
+        return []
+
+    with open_session(settings.archive_url, settings.connections) as session:
+        jobs: list[Job] = [partial(probe, session, symbol) for symbol in symbols]
+        run_side_by_side(jobs, threads=settings.connections, attempted=len(symbols))
+    names, sizes, modified = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table([[day] * len(rows), names, sizes, modified], schema=FILES)
+
+
+class _About(TypedDict):
+    """What a failed request was about."""
+
+    url: str
+    symbol: str
+    date: str
+
+
+def _probe(
+    session: requests.Session, settings: Settings, symbol: str, day: dt.date
+) -> tuple[int, dt.datetime] | None:
+    """Size in bytes and last-modified in UTC, or None if there is no file."""
+    url = keys.file_url(settings.archive_url, symbol, day)
+    about: _About = {"url": url, "symbol": symbol, "date": str(day)}
+    try:
+        # Without "identity" a server may compress, and the length would not be the file's.
+        answer = session.head(url, timeout=settings.timeout_seconds, headers={"Accept-Encoding": "identity"})
+    except requests.Timeout as error:
+        raise ArchiveUnreachable(f"no answer within {settings.timeout_seconds} s", **about) from error
+    except requests.RequestException as error:
+        raise ArchiveUnreachable(
+            "the connection failed; check the host's name and the network", **about
+        ) from error
+    if answer.status_code == 404:
+        return None
+    if answer.status_code != 200:
+        problem = f"the archive answered HTTP {answer.status_code}"
+        raise ArchiveRefused(problem, status=answer.status_code, **about)
+    try:
+        return _size_and_time(answer.headers)
+    except (ValueError, OverflowError) as error:
+        raise UnexpectedAnswer(
+            f"the answer does not describe a file: {error}", status=200, **about
+        ) from error
+
+
+def _size_and_time(headers: requests.structures.CaseInsensitiveDict[str]) -> tuple[int, dt.datetime]:
+    if headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise ValueError("it is a web page")
+    length, modified = headers.get("Content-Length"), headers.get("Last-Modified")
+    if length is None or modified is None:
+        raise ValueError("it has no Content-Length or no Last-Modified")
+    if not (length.isascii() and length.isdigit() and len(length) < MAX_DIGITS):
+        raise ValueError("its Content-Length is no number of bytes")
+    if headers.get("Content-Encoding", "identity") != "identity":
+        raise ValueError("it is compressed, so its Content-Length is not the file's")
+    moment = parsedate_to_datetime(modified)
+    if moment.utcoffset():
+        raise ValueError("its Last-Modified is not in UTC")
+    return int(length), moment.replace(tzinfo=None)

@@ -1,0 +1,128 @@
+"""The bucket's client: one question, one answer, nothing borrowed from the user's AWS set-up.
+
+What it makes of failures is in `test_faults`; here is what it asks, and the answers that only a broken server gives.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from availability_pipeline.archive import keys
+from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.page_parser import Entries
+from availability_pipeline.errors import ArchiveError, ArchiveRefused, UnexpectedAnswer
+from availability_pipeline.simulator import Fault, SimulatedArchive, serve
+from availability_pipeline_tests.archive.servers import canned
+from availability_pipeline_tests.conftest import SettingsFactory
+
+LISTING = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</ListBucketResult>'
+
+
+def ask(settings_for: SettingsFactory, **arguments: Any) -> dict[str, Any]:
+    """One page of the folder of BTCUSDT from any server."""
+    bucket = Bucket(settings_for(**arguments))
+    try:
+        return bucket.list_page("BTCUSDT", Prefix=keys.folder("BTCUSDT"), MaxKeys=2)
+    finally:
+        bucket.close()
+
+
+def test_a_page_has_entries_and_what_boto3_reads_besides(settings_for: SettingsFactory) -> None:
+    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+        answer = ask(settings_for, server=server)
+    assert isinstance(answer["Contents"], Entries)
+    assert [key.decode() for key in answer["Contents"].keys] == [
+        f"{keys.folder('BTCUSDT')}BTCUSDT-1m-2019-12-31.zip{end}" for end in ("", ".CHECKSUM")
+    ]
+    assert (answer["IsTruncated"], answer["KeyCount"], answer["EncodingType"]) == (True, 2, "url")
+
+
+def test_the_request_is_anonymous_path_style_and_url_encoded(settings_for: SettingsFactory) -> None:
+    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+        ask(settings_for, server=server)
+        [record] = server.requests
+    assert record.path == "/data.binance.vision"
+    assert record.query == {
+        "list-type": "2", "prefix": keys.folder("BTCUSDT"), "max-keys": "2", "encoding-type": "url",
+    }  # fmt: skip
+
+
+def test_the_users_aws_set_up_does_not_matter(
+    settings_for: SettingsFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[profile broken\nregion = nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+        assert ask(settings_for, server=server)["KeyCount"] == 2
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_failure_is_not_tried_again(settings_for: SettingsFactory, status: int) -> None:
+    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+        server.faults.inject(Fault.status(status), on="LIST", times=1)
+        with pytest.raises(ArchiveRefused):
+            ask(settings_for, server=server)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(403, b"<html>no</html>"), (403, b""), (500, b"\xff\xfe"), (404, LISTING.encode()), (503, b"<html>busy</html>"),
+     (400, b'<?xml version="1.0" encoding="big5"?><Error/>'), (301, b""), (451, b"no")],
+)  # fmt: skip
+def test_an_error_with_any_body_is_a_refusal_with_its_status(
+    settings_for: SettingsFactory, status: int, body: bytes
+) -> None:
+    with canned(status, body) as url, pytest.raises(ArchiveRefused) as refusal:
+        ask(settings_for, s3_endpoint=url)
+    assert refusal.value.status == status
+    assert f"BTCUSDT: the bucket answered HTTP {status}" in str(refusal.value)
+    assert f"({url}/data.binance.vision?prefix={keys.folder('BTCUSDT')})" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    ["<IsTruncated>false</IsTruncated><KeyCount>some</KeyCount>", "<IsTruncated>false</IsTruncated><MaxKeys/>",
+     "<IsTruncated>false</IsTruncated><KeyCount>1</KeyCount><KeyCount>2</KeyCount>", "<IsTruncated/>", "",
+     "<Code>SlowDown</Code>"],
+)  # fmt: skip
+def test_numbers_that_are_none_and_truths_that_are_neither_are_refused(
+    settings_for: SettingsFactory, inner: str
+) -> None:
+    with (
+        canned(200, (LISTING % inner).encode()) as url,
+        pytest.raises(UnexpectedAnswer, match=r"^BTCUSDT: the "),
+    ):
+        ask(settings_for, s3_endpoint=url)
+
+
+@pytest.mark.parametrize("status", [301, 400])
+def test_another_endpoint_is_not_tried(settings_for: SettingsFactory, status: int) -> None:
+    error = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"
+    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+        server.faults.inject(Fault.status(status, error), on="LIST")
+        with pytest.raises(ArchiveRefused, match=f"HTTP {status} AuthorizationHeaderMalformed"):
+            ask(settings_for, server=server)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [201, 204, 206])
+def test_another_success_than_200_is_refused(settings_for: SettingsFactory, status: int) -> None:
+    body = b"" if status == 204 else (LISTING % "<IsTruncated>false</IsTruncated>").encode()
+    with canned(status, body) as url, pytest.raises(ArchiveError, match=f"HTTP {status}"):
+        ask(settings_for, s3_endpoint=url)
+
+
+def test_a_proxy_that_is_not_there_is_a_failure_in_one_line(
+    settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(ArchiveError, match="BTCUSDT: ") as failure:
+        ask(settings_for, s3_endpoint="http://archive.invalid")
+    assert "\n" not in str(failure.value)

@@ -1,0 +1,90 @@
+"""Files as Arrow tables: only the contract's zips count, and a size or a time that cannot be read is never guessed."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from availability_pipeline.archive.files import FILES, files_of_page, join_files
+from availability_pipeline.archive.keys import folder
+
+STAMP = b"2024-01-16T08:12:33.000Z"
+HEAD = f"{folder('BTCUSDT')}BTCUSDT-1m-"
+
+
+def days_of(*names: str) -> list[str]:
+    batch = files_of_page("BTCUSDT", names, [STAMP] * len(names), [b"7"] * len(names))
+    return [str(day) for day in batch.column("date").to_pylist()]
+
+
+def test_a_file_has_day_symbol_size_and_time() -> None:
+    batch = files_of_page(
+        "龙虾USDT", [f"{folder('龙虾USDT')}龙虾USDT-1m-2024-01-15.zip"], [STAMP], [b"65000"]
+    )
+    assert batch.schema == FILES
+    assert batch.to_pylist() == [
+        {
+            "date": dt.date(2024, 1, 15),
+            "symbol": "龙虾USDT",
+            "file_size_bytes": 65000,
+            "last_modified": dt.datetime(2024, 1, 16, 8, 12, 33),  # noqa: DTZ001 - UTC without a zone, as stored
+        }
+    ]
+
+
+def test_checksums_and_other_objects_are_left_out() -> None:
+    day = f"{HEAD}2024-01-15"
+    assert days_of(f"{day}.zip", f"{day}.zip.CHECKSUM", f"{day}.csv", f"{HEAD}x.zip", f"{day[:-1]}.zip") == [
+        "2024-01-15"
+    ]
+
+
+def test_another_contracts_file_is_left_out() -> None:
+    assert days_of(f"{folder('BTCUSDT')}ETHUSDT-1m-2024-01-15.zip", f"x{HEAD[1:]}2024-01-15.zip") == []
+
+
+@pytest.mark.parametrize(
+    "day", ["2024-02-30", "2024-13-01", "0000-00-00", "x024-01-01", "2024-1-015", "２０２４-01-01"]
+)
+def test_a_day_that_does_not_exist_is_left_out_and_the_others_stay(day: str) -> None:
+    assert days_of(f"{HEAD}2024-01-15.zip", f"{HEAD}{day}.zip", f"{HEAD}2024-01-17.zip") == [
+        "2024-01-15",
+        "2024-01-17",
+    ]
+
+
+def test_the_fraction_of_a_second_is_dropped_as_a_head_does_not_tell_it() -> None:
+    batch = files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [b"2024-01-16T08:12:33.987Z"], [b"7"])
+    assert str(batch.column("last_modified")[0]) == "2024-01-16 08:12:33"
+
+
+@pytest.mark.parametrize("size", [b"", b"-5", b"1_000", b" 7", b"7.0", b"0x10", "１２".encode()])
+def test_a_size_must_be_digits(size: bytes) -> None:
+    with pytest.raises(ValueError, match="a size is no number"):
+        files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [STAMP], [size])
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        b"",
+        b"2024-01-16T08:12:33+09:00",
+        b"yesterdayZ",
+        b"2024-01-16T25:00:00Z",
+        b"\xff\xffZ",
+        b"Tue, 16 Jan 2024",
+    ],
+)
+def test_a_time_must_be_one_in_utc(stamp: bytes) -> None:
+    with pytest.raises(ValueError, match=r"UTC|pars|UTF8|Unicode|utf|zone"):
+        files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [stamp], [b"7"])
+
+
+def test_nothing_joins_to_an_empty_table_of_the_same_columns() -> None:
+    assert (join_files([]).schema, join_files([]).num_rows) == (FILES, 0)
+
+
+def test_batches_join_to_one_table() -> None:
+    batch = files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [STAMP], [b"7"])
+    assert join_files([batch, batch]).num_rows == 2
