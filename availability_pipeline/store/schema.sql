@@ -1,0 +1,60 @@
+-- The working database, schema version 1. All timestamps are UTC.
+
+CREATE TABLE database_info (
+    key VARCHAR PRIMARY KEY,
+    value VARCHAR NOT NULL
+);
+
+-- One row per tracked symbol and UTC day. No secondary indexes: they cost space, gain nothing here, and made
+-- several releases of DuckDB write wrong rows.
+CREATE TABLE daily_availability (
+    date DATE NOT NULL,
+    symbol VARCHAR NOT NULL,
+    available BOOLEAN NOT NULL,
+    file_size_bytes BIGINT,
+    last_modified TIMESTAMP,
+    url VARCHAR NOT NULL,
+    status_code INTEGER NOT NULL,
+    probe_timestamp TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    PRIMARY KEY (date, symbol)
+);
+
+-- Every folder ever seen; rows are never deleted.
+CREATE TABLE symbols (
+    symbol VARCHAR PRIMARY KEY,
+    contract VARCHAR NOT NULL,      -- perpetual, settled or delivery, from the name
+    quote VARCHAR,                  -- NULL where the name ends in no known quote asset
+    tracked BOOLEAN NOT NULL,       -- whether it has rows in daily_availability
+    first_seen TIMESTAMP NOT NULL,
+    contract_type VARCHAR,          -- what exchangeInfo last said, NULL while it has said nothing
+    status VARCHAR,
+    onboard_date DATE,
+    seen_at TIMESTAMP               -- when exchangeInfo last listed it
+);
+
+-- What changed after the first observation of a date and symbol; only ever appended to.
+CREATE TABLE availability_changes (
+    date DATE NOT NULL,
+    symbol VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,          -- published, republished or withdrawn
+    old_file_size_bytes BIGINT,
+    new_file_size_bytes BIGINT,
+    old_last_modified TIMESTAMP,
+    new_last_modified TIMESTAMP,
+    observed_at TIMESTAMP NOT NULL,
+    run_id VARCHAR NOT NULL
+);
+
+CREATE TABLE collection_runs (
+    run_id VARCHAR NOT NULL,
+    mode VARCHAR NOT NULL,          -- list or head
+    window_start DATE NOT NULL,
+    window_end DATE NOT NULL,
+    started_at TIMESTAMP NOT NULL,
+    finished_at TIMESTAMP NOT NULL,
+    requests BIGINT NOT NULL,
+    pages BIGINT NOT NULL,
+    keys_seen BIGINT NOT NULL,
+    rows_written BIGINT NOT NULL,
+    changes BIGINT NOT NULL
+);
