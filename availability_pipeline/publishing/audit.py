@@ -1,0 +1,142 @@
+"""Whether a new published database can be trusted: it is opened as a reader would, and compared with the working one.
+
+Nothing is repaired here. A file that fails is thrown away by `publication`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from availability_pipeline.errors import PublicationError
+
+_MEMORY_LIMIT = "512MB"
+
+_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table(?))"
+
+# The number of rows, and for each column a sum of hashes that any other content would change.
+_FINGERPRINT = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FROM query_table(?)"
+
+_VIEWS = ("daily_availability", "symbol_timeline")
+
+_COPIED_TABLES = ("symbols", "availability_changes", "collection_runs")
+
+_COPY = "SELECT count(*), sum(hash(copied)) FROM query_table(?) AS copied"
+
+# What each summary says and the rows do not, or the other way round.
+_SUMMARIES = {
+    "published_days": """
+        WITH counted AS (
+            SELECT date, count(*) AS row_count, count(*) FILTER (available) AS file_count
+            FROM daily_availability GROUP BY date
+        )
+        SELECT count(*)
+        FROM ((FROM published_days EXCEPT FROM counted) UNION ALL (FROM counted EXCEPT FROM published_days))
+    """,
+    "published_symbols": """
+        WITH counted AS (
+            SELECT
+                symbol, min(date) FILTER (available), max(date) FILTER (available), count(*) FILTER (available)
+            FROM symbol_timeline GROUP BY symbol
+        )
+        SELECT count(*)
+        FROM ((FROM published_symbols EXCEPT FROM counted) UNION ALL (FROM counted EXCEPT FROM published_symbols))
+    """,
+    "publication": """
+        WITH counted AS (
+            SELECT
+                min(date) AS first_day, max(date) AS data_through, max(date) FILTER (available) AS last_file_day,
+                count(*) AS row_count, count(*) FILTER (available) AS file_count,
+                count(DISTINCT symbol) AS symbol_count
+            FROM daily_availability
+        )
+        SELECT count(*) FROM counted ANTI JOIN publication
+        USING (first_day, data_through, row_count, file_count, symbol_count)
+    """,
+}
+
+# Rows that are not strictly after the row before them: none proves the physical order, and that no row is there twice.
+_MISPLACED = {
+    "availability_by_date": """
+        SELECT count(*) FROM (
+            SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before
+            FROM availability_by_date
+        ) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
+    """,
+    "availability_by_symbol": """
+        SELECT count(*) FROM (
+            SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before
+            FROM availability_by_symbol
+        ) WHERE NOT (symbol > symbol_before OR (symbol = symbol_before AND date > date_before))
+    """,
+}
+
+_CONTRADICTORY = """
+SELECT count(*) FROM daily_availability
+WHERE status_code NOT IN (200, 404)
+   OR available IS DISTINCT FROM (status_code = 200)
+   OR available IS DISTINCT FROM (file_size_bytes IS NOT NULL)
+   OR available IS DISTINCT FROM (last_modified IS NOT NULL)
+"""
+
+
+def audit(working: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Compare a published file with the working database.
+
+    Args:
+        working: The working database.
+        path: The new file, attached nowhere.
+
+    Raises:
+        PublicationError: They differ, or a row contradicts itself; the message says what was found.
+    """
+    published = duckdb.connect(path, read_only=True, config={"memory_limit": _MEMORY_LIMIT})
+    try:
+        # All of them, and so every block of the file is read once.
+        problems = [*_differences(working, published), *_contradictions(published)]
+    finally:
+        published.close()
+    if problems:
+        raise PublicationError(
+            f"the new published database failed its audit: {'; '.join(problems)}; readers keep the one from before"
+        )
+
+
+def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    for view in _VIEWS:
+        columns = working.execute(_COLUMNS, ["daily_availability"]).fetchall()
+        if published.execute(_COLUMNS, [view]).fetchall() != columns:
+            yield f"{view} has other columns than the working table"
+            continue
+        expected, found = _fingerprint(working, "daily_availability"), _fingerprint(published, view)
+        if found["row_count"] != expected["row_count"]:
+            yield f"{view} has {found['row_count']} rows instead of {expected['row_count']}"
+        elif differing := [name for name, value in expected.items() if found[name] != value]:
+            yield f"{view} differs from the working table in {', '.join(differing)}"
+    for table in _COPIED_TABLES:
+        if published.execute(_COPY, [table]).fetchall() != working.execute(_COPY, [table]).fetchall():
+            yield f"{table} differs from the working database"
+
+
+def _contradictions(published: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    for table, query in _MISPLACED.items():
+        if rows := _count(published, query):
+            yield f"{rows} rows of {table} are duplicates or out of order"
+    for table, query in _SUMMARIES.items():
+        if _count(published, query):
+            yield f"{table} does not agree with the rows"
+    if rows := _count(published, _CONTRADICTORY):
+        yield f"{rows} rows contradict themselves (available, status, size and last-modified do not agree)"
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, object]:
+    result = connection.execute(_FINGERPRINT, [relation])
+    names = [column[0] for column in result.description or ()]
+    return dict(zip(names, result.fetchone() or (), strict=True))
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0

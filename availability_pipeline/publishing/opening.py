@@ -1,0 +1,140 @@
+"""Opening a published database for reading, and the facts that it states about itself.
+
+What can be asked of it is `queries`' business.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from availability_pipeline.errors import PublishedDatabaseError
+from availability_pipeline.publishing.content import SCHEMA_VERSION
+
+_PROGRAM = "binance-futures-availability"
+
+# One thread: a query reads a few thousand neighbouring rows, and handing them to more threads takes longer.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 1}
+
+_PUBLICATION = """
+SELECT
+    schema_version, first_day, data_through, last_file_day, row_count, file_count, symbol_count, run_id, published_at,
+    archive_url
+FROM published.publication
+"""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a published database says of itself."""
+
+    schema_version: int
+    first_day: dt.date
+    data_through: dt.date
+    """The last collected day, whether it has files yet or not."""
+    last_file_day: dt.date | None
+    """The last day that has a file; None if no day has one."""
+    row_count: int
+    file_count: int
+    """Rows that have a file."""
+    symbol_count: int
+    """Contracts that have rows."""
+    run_id: str
+    published_at: dt.datetime
+    """UTC."""
+    archive_url: str
+    """Where the files are served."""
+
+
+def open_published(path: Path) -> tuple[duckdb.DuckDBPyConnection, Publication]:
+    """Open a published database, attached read-only as `published`.
+
+    It is attached to an empty database of its own: `duckdb.connect(path)` would give whatever file this process has
+    already open under that path, which after a publication is the old one.
+
+    Raises:
+        PublishedDatabaseError: It is missing, damaged, or of another form; the message says what to do.
+    """
+    _check_file(path)
+    connection = duckdb.connect(config=_CONFIG)
+    try:
+        with reading(path):
+            connection.execute("ATTACH ? AS published (READ_ONLY)", [str(path)])
+        return connection, _read_publication(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _demo(path: Path) -> str:
+    """How to get at the demo's data: by running it, or where it is."""
+    if (path.parent / "demo" / path.name).exists():
+        return f"set AVAILABILITY_DATA_DIR={path.parent / 'demo'} to read the demo's"
+    return f"`{_PROGRAM} demo` to try it offline"
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        raise PublishedDatabaseError(
+            f"there is no published database {path}; run `{_PROGRAM} backfill` to make it, or {_demo(path)}"
+        ) from None
+    except OSError as error:
+        raise PublishedDatabaseError(
+            f"the published database {path} cannot be opened ({error.strerror}); set AVAILABILITY_DB_PATH to one "
+            "that you can read"
+        ) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn DuckDB's errors into one that names the file.
+
+    Raises:
+        PublishedDatabaseError: DuckDB could not read the file.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        raise PublishedDatabaseError(_why(path, str(error))) from error
+
+
+def _why(path: Path, text: str) -> str:
+    if "not a valid DuckDB database" in text:
+        return f"{path} is not a DuckDB database; move it away, then run `{_PROGRAM} backfill`"
+    if "lock" in text:
+        return f"the published database {path} is open for writing elsewhere; close it there"
+    reason = text.splitlines()[0] if text else "no reason given"
+    return (
+        f"the published database {path} cannot be read ({reason}); move it away, then run `{_PROGRAM} backfill` "
+        "to make it anew"
+    )
+
+
+def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publication:
+    with reading(path):
+        tables = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        if ("publication",) not in tables:
+            raise PublishedDatabaseError(
+                f"{path} is a DuckDB database of something else; set AVAILABILITY_DB_PATH to the published one"
+            )
+        # Asked for by itself first: a newer form may lack the other columns.
+        version = connection.execute("SELECT schema_version FROM published.publication").fetchone()
+        if version and version[0] > SCHEMA_VERSION:
+            raise PublishedDatabaseError(
+                f"{path} has schema version {version[0]}, and this program knows only {SCHEMA_VERSION}; "
+                f"upgrade {_PROGRAM}"
+            )
+        row = connection.execute(_PUBLICATION).fetchone()
+    if row is None:
+        raise PublishedDatabaseError(
+            f"{path} says nothing about itself; run `{_PROGRAM} backfill` to make it anew"
+        )
+    return Publication(*row)
