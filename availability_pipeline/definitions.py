@@ -1,0 +1,33 @@
+"""The one place where the Dagster code location is put together."""
+
+import dagster as dg
+
+from availability_pipeline.assets import ASSETS
+from availability_pipeline.jobs import availability_update
+from availability_pipeline.progress import Progress
+from availability_pipeline.resources import PipelineSettings, WorkingDatabase
+from availability_pipeline.sensors import dead_runs
+
+
+def build_defs(progress: Progress | None = None) -> dg.Definitions:
+    """Fresh definitions; what they work with comes from the environment of each run.
+
+    Args:
+        progress: Who is told how far a run is.
+    """
+    settings = PipelineSettings()
+    resources = {
+        "settings": settings,
+        "working_database": WorkingDatabase(settings=settings),
+        "progress": progress or Progress(),
+    }
+    return dg.Definitions(
+        assets=ASSETS,
+        jobs=[availability_update],
+        sensors=[dead_runs],
+        resources=resources,
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

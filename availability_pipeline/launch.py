@@ -1,0 +1,139 @@
+"""Running the job: on which Dagster instance, and what became of it.
+
+The run happens in this process, on the same instance that `dagster dev` uses, so the UI shows it. `worker` is the
+process that does this for the command line.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+from dagster._core.instance.ref import InstanceRef
+
+from availability_pipeline.days import DayRange
+from availability_pipeline.definitions import build_defs
+from availability_pipeline.errors import RunError, UsageError
+from availability_pipeline.failures import EXIT_CODE
+from availability_pipeline.liveness import end_dead_runs, process_tags, runs_being_waited_for
+from availability_pipeline.progress import Progress
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run that succeeded."""
+
+    run_id: str
+    metadata: Mapping[str, Mapping[str, Any]]
+    """By asset, the numbers that it reported."""
+
+
+@contextmanager
+def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance of a folder, made first if there is none.
+
+    Raises:
+        UsageError: The folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "dagster.yaml").exists():
+            with as_file(files("availability_pipeline") / "dagster_home.yaml") as template:
+                shutil.copyfile(template, folder / "dagster.yaml")
+    except OSError as error:
+        raise UsageError(f"the Dagster instance {folder} cannot be made: {error.strerror}") from error
+    config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8")) or {}
+    reference = InstanceRef.from_dir(str(folder), overrides=_absolute(config, folder))
+    with dg.DagsterInstance.from_ref(reference) as instance:
+        yield instance
+
+
+def _absolute(config: Any, folder: Path) -> Any:
+    """The configuration with each relative `base_dir` below the folder, as `dagster dev` started there reads it."""
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: str(folder / value) if key == "base_dir" else _absolute(value, folder)
+        for key, value in config.items()
+    }
+
+
+def clear_the_way(instance: dg.DagsterInstance) -> Iterator[str]:
+    """End dead runs, and tell of those and of what the next run will wait for."""
+    for run_id in end_dead_runs(instance):
+        yield f"Ended the run {run_id[:8]}, whose process is gone."
+    for run in runs_being_waited_for(instance):
+        yield f"Waiting for the run {run}, which is writing to the same database."
+
+
+def run_update(
+    instance: dg.DagsterInstance, days: DayRange, symbols: Sequence[str], progress: Progress
+) -> Report:
+    """Discover, collect the days and publish, as one Dagster run in this process.
+
+    Args:
+        instance: Where the run is recorded.
+        days: The days to collect.
+        symbols: The contracts to collect; all tracked ones if empty.
+        progress: Who is told how far the run is.
+
+    Raises:
+        RunError: The run failed; the message is that of the step that failed.
+        UsageError: Likewise, if what was asked for is the reason.
+    """
+    progress.stage(f"planning {len(days):,} partitions in Dagster")
+    chosen = {"config": {"symbols": list(symbols)}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        job = build_defs(progress).resolve_job_def("availability_update")
+        result = job.execute_in_process(
+            instance=instance,
+            tags={_RANGE_START: str(days.start), _RANGE_END: str(days.end), **process_tags()},
+            run_config={
+                "ops": {"symbols": chosen, "daily_availability": chosen},
+                # The events are in the instance; the terminal belongs to the progress report.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            raise_on_error=False,
+        )
+    if not result.success:
+        raise _failure(result)
+    return Report(result.run_id, _reported(result))
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        data = event.step_failure_data
+        if data.user_failure_data:
+            code = data.user_failure_data.metadata.get(EXIT_CODE)
+            kind = UsageError if code and code.value == UsageError.exit_code else RunError
+            return kind(data.user_failure_data.description or "")
+        return RunError(f"the step {event.step_key} failed: {_root_cause(data.error)} (run {result.run_id})")
+    return RunError(f"the run {result.run_id} was ended before it was done")
+
+
+def _root_cause(error: Any) -> str:
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip().splitlines()[0] if error else "unknown"
+
+
+def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    """The metadata of one materialization of each asset; a range has the same on all of them."""
+    reported = {}
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        reported[materialization.asset_key.to_user_string()] = {
+            key: value.value for key, value in materialization.metadata.items()
+        }
+    return reported

@@ -1,0 +1,66 @@
+"""The process in which a run of the command line happens: `python -m availability_pipeline.worker`.
+
+The command that started it can end it at any moment, which Dagster and SQLite in the same process do not allow. The
+request is one line of JSON on stdin; when stdin closes, the command is gone, and so is the worker. The settings come
+from the environment. Progress goes to stderr, the answer as JSON to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from availability_pipeline.cli.progress import shown_progress
+from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.errors import AvailabilityError
+
+
+def main() -> None:
+    """Do what the request says and answer."""
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
+    # Only the answer may go to the real stdout.
+    answer_to, sys.stdout = sys.stdout, sys.stderr
+    try:
+        answer = _run(request)
+    except AvailabilityError as error:
+        answer = {"error": str(error), "exit_code": error.exit_code}
+    except Exception as error:  # noqa: BLE001 - the end of the process; the command says it in one sentence
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        folder = request["instance"]
+        answer = {
+            "error": f"Dagster could not run on its instance {folder} ({reason}); check the folder, its dagster.yaml "
+            "and the disk's free space, or set DAGSTER_HOME to another folder",
+            "exit_code": AvailabilityError.exit_code,
+        }
+    print(json.dumps(answer, default=str), file=answer_to, flush=True)
+
+
+def _end_with_the_command() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+def _run(request: Mapping[str, Any]) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from availability_pipeline import launch  # noqa: PLC0415 - under the filter of its notices
+
+    days = DayRange(parse_day(request["start"]), parse_day(request["end"]))
+    with launch.open_instance(Path(request["instance"])) as instance, shown_progress() as progress:
+        news = list(launch.clear_the_way(instance))
+        if request["only_clear"]:
+            return {}
+        print(*news, sep="\n", end="\n" if news else "", file=sys.stderr)
+        report = launch.run_update(instance, days, request["symbols"], progress)
+    return {"run_id": report.run_id, "metadata": report.metadata}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Real runs of the job on a real instance: that they write the truth, say what they did, and fail without harm."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import dagster as dg
+import pytest
+
+from availability_pipeline.errors import RunError, UsageError
+from availability_pipeline.queries import AvailabilityQueries
+from availability_pipeline.simulator import Fault
+from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.dagster_side import Site
+
+
+def published_rows(site: Site) -> int:
+    with AvailabilityQueries(site.settings.db_path) as queries:
+        return len(queries.get_availability_range("2024-01-01", "2024-01-31"))
+
+
+def statuses(site: Site) -> list[dg.DagsterRunStatus]:
+    return [run.status for run in site.instance.get_runs()]
+
+
+def test_a_range_is_listed_and_published(site: Site) -> None:
+    report = site.run("2024-01-01", "2024-01-31")
+    assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-31")
+    assert site.server.requests.count("HEAD") == 0
+    assert report.metadata["daily_availability"]["mode"] == "list"
+    assert published_rows(site) == report.metadata["daily_availability"]["available"]
+
+
+def test_one_day_is_probed_with_one_head_per_contract(site: Site) -> None:
+    report = site.run("2024-01-15")
+    assert pipeline.table(site.settings) == site.truth("2024-01-15", "2024-01-15")
+    assert site.server.requests.count("HEAD") == len(site.archive.symbols())
+    assert report.metadata["daily_availability"]["mode"] == "head"
+
+
+def test_one_day_by_head_and_within_a_range_are_the_same_rows(site: Site) -> None:
+    site.run("2024-01-15")
+    by_head = pipeline.table(site.settings)
+    site.run("2024-01-15", "2024-01-16")
+    assert [row for row in pipeline.table(site.settings) if row[0] == dt.date(2024, 1, 15)] == by_head
+
+
+def test_the_run_reports_numbers_of_its_own(site: Site) -> None:
+    collected = site.run("2024-01-01", "2024-01-31").metadata["daily_availability"]
+    truth = site.truth("2024-01-01", "2024-01-31")
+    assert collected["dagster/row_count"] == len(truth)
+    assert collected["available"] == sum(row[2] for row in truth)
+    assert collected["bytes"] == sum(row[3] or 0 for row in truth)
+    assert collected["changed"] == 0
+    assert collected["requests"] == collected["pages"] >= len(site.archive.symbols())
+
+
+def test_every_partition_of_the_range_is_materialized(site: Site) -> None:
+    site.run("2024-01-01", "2024-01-05")
+    done = site.instance.get_materialized_partitions(dg.AssetKey("daily_availability"))
+    assert done == {f"2024-01-0{day}" for day in range(1, 6)}
+
+
+def test_a_changed_file_is_counted_and_published(site: Site) -> None:
+    site.run("2024-01-01", "2024-01-05")
+    site.archive.remove_file("BTCUSDT", dt.date(2024, 1, 3))
+    report = site.run("2024-01-01", "2024-01-05")
+    assert report.metadata["daily_availability"]["changes"] == "1 withdrawn"
+    with AvailabilityQueries(site.settings.db_path) as queries:
+        symbols = [row["symbol"] for row in queries.get_available_symbols_on_date("2024-01-03")]
+    assert "BTCUSDT" not in symbols
+
+
+@pytest.mark.parametrize("last_day", ["2024-01-20", "2024-01-25"], ids=["by HEAD", "by LIST"])
+def test_a_new_contract_has_its_history_by_the_end_of_the_run(site: Site, last_day: str) -> None:
+    site.run("2024-01-01", "2024-01-19")
+    site.archive.add_symbol("BRANDNEWUSDT", dt.date(2024, 1, 10))
+    site.run("2024-01-20", last_day)
+    assert pipeline.table(site.settings) == site.truth("2024-01-01", last_day)
+
+
+def test_exchange_info_that_refuses_does_not_stop_the_run(site: Site) -> None:
+    site.server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
+    report = site.run("2024-01-15")
+    assert "HTTP 451" in report.metadata["symbols"]["exchange_info"]
+    assert pipeline.table(site.settings) == site.truth("2024-01-15", "2024-01-15")
+
+
+def test_what_exchange_info_said_is_kept_while_it_refuses(site: Site) -> None:
+    site.run("2024-01-15")
+    said = pipeline.query(site.settings, "SELECT symbol, status, seen_at FROM symbols ORDER BY symbol")
+    site.server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
+    site.run("2024-01-16")
+    assert (
+        pipeline.query(site.settings, "SELECT symbol, status, seen_at FROM symbols ORDER BY symbol") == said
+    )
+    assert ("BTCUSDT", "TRADING") in [row[:2] for row in said]
+
+
+@pytest.mark.parametrize(("kind", "end"), [("LIST", "2024-01-31"), ("HEAD", "2024-01-01")])
+def test_a_failed_run_changes_neither_database(site: Site, kind: str, end: str) -> None:
+    site.run("2024-01-01", "2024-01-31")
+    rows, published = pipeline.table(site.settings), site.settings.db_path.read_bytes()
+    site.archive.remove_file("ETHUSDT", dt.date(2024, 1, 1))
+    site.server.faults.inject(Fault.status(503), on=kind, match="BTCUSDT")
+    with pytest.raises(RunError, match=r"BTCUSDT.*HTTP 503"):
+        site.run("2024-01-01", end)
+    assert pipeline.table(site.settings) == rows
+    assert site.settings.db_path.read_bytes() == published
+
+
+@pytest.mark.parametrize("first_day", ["2024-01-01", "2024-01-15"], ids=["files known", "nothing known"])
+def test_a_day_without_any_file_is_not_believed_while_the_bucket_lists_one(
+    site: Site, first_day: str
+) -> None:
+    site.run(first_day, "2024-01-16") if first_day < "2024-01-15" else None
+    site.server.faults.inject(Fault.status(404), on="HEAD")
+    with pytest.raises(RunError, match="the bucket lists that of"):
+        site.run("2024-01-15")
+    if site.settings.db_path.exists():
+        assert pipeline.table(site.settings) == site.truth(first_day, "2024-01-16")
+    else:
+        assert pipeline.table(site.settings) == []
+
+
+def test_a_day_that_is_not_published_yet_is_believed(site: Site) -> None:
+    site.run("2024-02-26", "2024-02-28")
+    site.archive.set_last_published_day(dt.date(2024, 2, 28))
+    site.server.requests.clear()
+    site.run("2024-02-29")
+    assert pipeline.table(site.settings) == site.truth("2024-02-26", "2024-02-29")
+    assert site.server.requests.count("HEAD") == len(site.archive.symbols())
+
+
+def test_all_failures_of_a_run_are_in_its_metadata(site: Site) -> None:
+    site.server.faults.inject(Fault.status(500), on="HEAD")
+    count = len(site.archive.symbols())
+    with pytest.raises(RunError, match=f"{count} of {count} symbols failed"):
+        site.run("2024-01-15")
+    [event] = site.instance.all_logs(
+        site.instance.get_runs()[0].run_id, of_type=dg.DagsterEventType.STEP_FAILURE
+    )
+    metadata = event.dagster_event.step_failure_data.user_failure_data.metadata
+    assert metadata["failed_symbols"].value == count
+    assert "SOLUSDT" in metadata["failures"].value
+
+
+def test_an_unknown_contract_ends_the_run_before_anything_is_written(site: Site) -> None:
+    with pytest.raises(UsageError, match="NOSUCHUSDT"):
+        site.run("2024-01-01", "2024-01-31", ["NOSUCHUSDT"])
+    assert not site.settings.working_path.exists()
+    assert statuses(site) == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_run_can_be_restricted_to_contracts(site: Site) -> None:
+    site.run("2024-01-01", "2024-01-10", ["BTCUSDT", "ethusdt"])
+    assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-10", ["BTCUSDT", "ETHUSDT"])
+
+
+def test_a_contract_that_was_left_out_is_made_up_for_later(site: Site) -> None:
+    site.run("2024-01-01", "2024-01-10", ["BTCUSDT"])
+    site.run("2024-01-11")
+    assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-11")
+
+
+def test_a_failed_run_frees_the_pool(site: Site) -> None:
+    site.server.faults.inject(Fault.reset(), on="LIST", times=1)
+    with pytest.raises(RunError, match="cannot be reached"):
+        site.run("2024-01-01", "2024-01-10")
+    site.run("2024-01-01", "2024-01-10")
+    assert statuses(site) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]

@@ -1,0 +1,94 @@
+"""The code location as Dagster sees it: what it contains, and that every way of loading it finds the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+
+import dagster as dg
+import yaml
+
+from availability_pipeline.definitions import build_defs
+from availability_pipeline.partitions import DAILY
+from availability_pipeline_tests.dagster_side import root
+
+KEYS = {"symbols", "daily_availability", "published_database"}
+
+
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in build_defs().resolve_all_asset_specs()}
+
+
+def test_the_assets_are_those_of_the_interface() -> None:
+    assert specs().keys() == KEYS
+
+
+def test_each_asset_says_what_it_is() -> None:
+    for spec in specs().values():
+        assert spec.description
+        assert spec.owners == ["team:market-data"]
+        assert spec.kinds
+        assert spec.group_name == "availability"
+
+
+def test_each_asset_depends_on_the_one_before() -> None:
+    upstream = {key: {dep.asset_key.to_user_string() for dep in spec.deps} for key, spec in specs().items()}
+    assert upstream == {
+        "symbols": set(),
+        "daily_availability": {"symbols"},
+        "published_database": {"daily_availability"},
+    }
+
+
+def test_only_the_table_is_partitioned_and_a_range_is_one_run() -> None:
+    graph = build_defs().resolve_asset_graph()
+    partitioned = {
+        key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned
+    }
+    assert partitioned == {"daily_availability"}
+    policy = graph.get(dg.AssetKey("daily_availability")).backfill_policy
+    assert policy == dg.BackfillPolicy.single_run()
+
+
+def test_partitions_are_utc_days_up_to_yesterday() -> None:
+    keys = DAILY.get_partition_keys()
+    assert keys[0] == "2019-09-25"
+    assert DAILY.timezone == "UTC"
+
+
+def test_all_writers_share_one_pool() -> None:
+    job = build_defs().resolve_job_def("availability_update")
+    assert {pool for node in job.nodes for pool in node.definition.pools} == {"working_database"}
+    assert {node.name for node in job.nodes} == KEYS
+
+
+def test_the_job_and_the_sensor_are_there() -> None:
+    definitions = build_defs()
+    assert definitions.resolve_job_def("availability_update")
+    sensor = definitions.resolve_sensor_def("dead_runs")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_pyproject_and_workspace_load_the_same_location() -> None:
+    tool = tomllib.loads((root() / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dagster"]
+    [entry] = yaml.safe_load((root() / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
+    package = entry["python_module"]
+    assert (package["module_name"], package["location_name"]) == (
+        tool["module_name"],
+        tool["code_location_name"],
+    )
+
+
+def test_both_instances_limit_writers_in_the_same_way() -> None:
+    checkout = yaml.safe_load((root() / "dagster.yaml").read_text(encoding="utf-8"))
+    template = root() / "availability_pipeline" / "dagster_home.yaml"
+    installed = yaml.safe_load(template.read_text(encoding="utf-8"))
+    assert {key: checkout[key] for key in installed} == installed
+    assert installed["concurrency"]["pools"] == {"granularity": "op", "default_limit": 1}
+
+
+def test_dagster_validates_the_definitions() -> None:
+    command = [sys.executable, "-m", "dagster", "definitions", "validate"]
+    done = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
