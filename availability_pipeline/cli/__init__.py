@@ -1,0 +1,112 @@
+"""The command line: its entry point, its commands by name, and what every failure looks like to the shell.
+
+Each command lives in a module of this package that is imported when the command is used, so that `--help` and
+queries do not wait for Dagster. Commands read arguments, call a function and print; they hold no SQL and decide
+nothing. Exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import click
+
+from availability_pipeline.cli.help import PROGRAM, example
+from availability_pipeline.errors import AvailabilityError, IncompleteDayWarning
+from availability_pipeline.version import __version__
+
+COMMANDS = {
+    "backfill": (
+        "collect:backfill",
+        "Bring a range of days, or the whole history, up to date and publish it.",
+    ),
+    "update": ("collect:update", "Bring one day up to date and publish it."),
+    "status": ("status:status", "Show how far the published data goes and what happened last."),
+    "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
+    "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
+}
+"""By name of the command: where it is found below this package, and its line in the list of commands."""
+
+
+class _Failure(click.ClickException):
+    """An error of this package as click shows it: `Error: one sentence` on standard error, and its exit code."""
+
+    def __init__(self, error: AvailabilityError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]
+
+
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Show the warnings of this package as `Warning: one sentence` on standard error, each once per command."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, IncompleteDayWarning):
+            show_others(message, category, *place, **more)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            click.echo(f"Warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", IncompleteDayWarning)
+        show_others = warnings.showwarning
+        warnings.showwarning = show
+        yield
+
+
+class LazyGroup(click.Group):
+    """The commands of `COMMANDS`, each imported when it is used, and the one place where errors end."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{attribute} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors of this package become one sentence and an exit code."""
+        try:
+            with _warnings_as_sentences():
+                return super().invoke(ctx)
+        except AvailabilityError as error:
+            raise _Failure(error) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted; what was not complete was not written.", err=True)
+            ctx.exit(130)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example("backfill", "query snapshot 2024-01-15", "query timeline BTCUSDT"),
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """Which daily 1-minute kline files Binance's public archive holds, per perpetual future and UTC day."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Symbols are not all ASCII, whatever the terminal's locale says.
+            stream.reconfigure(encoding="utf-8")
+    cli.main(prog_name=PROGRAM)

@@ -1,0 +1,102 @@
+"""The commands that collect: `backfill` and `update`. Each is one Dagster run, in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from availability_pipeline.cli.help import example
+from availability_pipeline.cli.worker import Outcome, instance_folder, run_in_worker
+from availability_pipeline.days import FIRST_DAY, DayRange, collectable_range, last_complete_day, parse_day
+from availability_pipeline.errors import UsageError
+from availability_pipeline.settings import Settings
+
+
+@click.command(
+    epilog=example(
+        "backfill", "backfill --start 2024-01-01 --end 2024-01-31", "backfill --symbols BTCUSDT,ETHUSDT"
+    )
+)
+@click.option("--start", metavar="DATE", help=f"First day, UTC.  [default: {FIRST_DAY}]")
+@click.option("--end", metavar="DATE", help="Last day, UTC.  [default: yesterday]")
+@click.option("--symbols", metavar="A,B", help="Only these contracts.  [default: all that are tracked]")
+@click.option(
+    "--missing", is_flag=True, help="Begin with the first day that is missing, or the look-back window."
+)
+def backfill(start: str | None, end: str | None, symbols: str | None, *, missing: bool) -> None:
+    """Collect a range of days by listing the archive, and publish it."""
+    settings = Settings.load()
+    if missing and (start, end, symbols) != (None, None, None):
+        raise UsageError("--missing finds out the days itself; leave out --start, --end and --symbols")
+    days = _missing(settings) if missing else _range(start, end)
+    collect(settings, days, _names(symbols))
+
+
+@click.command(epilog=example("update", "update 2024-01-15"))
+@click.argument("date", default="yesterday")
+def update(date: str) -> None:
+    """Collect one day with a HEAD per contract, and publish it.
+
+    DATE is a UTC day, yesterday if left out.
+    """
+    day = parse_day(date, "DATE")
+    collect(Settings.load(), collectable_range(day, day), ())
+
+
+def collect(
+    settings: Settings, days: DayRange, symbols: Sequence[str], folder: Path | None = None
+) -> Outcome:
+    """Run the job over the days, in a process of its own, and say what came of it.
+
+    Args:
+        settings: What to work with.
+        days: The days to collect.
+        symbols: The contracts to collect; all tracked ones if empty.
+        folder: The Dagster instance; the usual one if None.
+    """
+    from availability_pipeline.publishing import check_target  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline.store.connection import check_usable  # noqa: PLC0415
+
+    check_usable(settings.working_path, settings.db_path)
+    check_target(settings.db_path, settings.working_path)
+    outcome = run_in_worker(settings, folder or instance_folder(settings), days, symbols)
+    click.echo(_summary(outcome, days))
+    return outcome
+
+
+def _missing(settings: Settings) -> DayRange:
+    from availability_pipeline.collection import missing_days  # noqa: PLC0415 - as above
+    from availability_pipeline.store.connection import check_usable, connect  # noqa: PLC0415
+
+    check_usable(settings.working_path)
+    if not settings.working_path.exists():
+        return DayRange(FIRST_DAY, last_complete_day())
+    with connect(settings.working_path) as connection:
+        return missing_days(connection, settings)
+
+
+def _range(start: str | None, end: str | None) -> DayRange:
+    return collectable_range(
+        parse_day(start, "--start") if start is not None else FIRST_DAY,
+        parse_day(end, "--end") if end is not None else last_complete_day(),
+    )
+
+
+def _names(symbols: str | None) -> list[str]:
+    if symbols is None:
+        return []
+    names = [name.strip() for name in symbols.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--symbols names no contract; write it as --symbols BTCUSDT,ETHUSDT")
+    return names
+
+
+def _summary(outcome: Outcome, days: DayRange) -> str:
+    collected = outcome.metadata["daily_availability"]
+    return (
+        f"{days}: {collected['dagster/row_count']:,} rows, {collected['available']:,} files, "
+        f"{collected['changed']:,} changed, {collected['requests']:,} requests; published "
+        f"{outcome.metadata['published_database']['path']} in {outcome.seconds:.0f} s (run {outcome.run_id[:8]})"
+    )

@@ -1,0 +1,191 @@
+"""How answers leave the program: `--format` and `--output` of every query, and the four formats.
+
+What is answered is the commands' business. Answers go to standard output or to a file, and nothing else does:
+messages go to standard error.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import functools
+import io
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from availability_pipeline.errors import AvailabilityError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = ("table", "json", "csv", "parquet")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Something to be printed, in whichever form it is asked for; each part is called once at most."""
+
+    rows: Callable[[], Iterable[Row]]
+    """All rows in full, for json and csv."""
+    arrow: Callable[[], pa.Table]
+    """The same as Arrow, for parquet."""
+    columns: Sequence[str]
+    """The columns of both, in order, also when there is no row."""
+    summary: Callable[[], Iterable[Row]]
+    """What a table on a terminal shows."""
+    title: Callable[[], str]
+    """The line above the table."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where an answer goes and in which format."""
+
+    format: str
+    path: Path | None
+
+    @classmethod
+    def choose(cls, chosen: str | None, path: Path | None, *, force: bool) -> Output:
+        """Settle the format and check the file, before anything is asked.
+
+        Raises:
+            UsageError: Parquet is to go to the terminal, or the file is there already.
+        """
+        ending = path.suffix[1:].lower() if path else ""
+        if chosen is None and ending in FORMATS:
+            chosen = ending
+        chosen = chosen or ("table" if path is None and sys.stdout.isatty() else "json")
+        if chosen == "parquet" and path is None:
+            raise UsageError("parquet is binary and goes to a file only; name one with --output FILE")
+        if path and path.exists() and not force:
+            raise UsageError(f"{path} exists already; pass --force to replace it")
+        return cls(chosen, path)
+
+    def write(self, answer: Answer) -> None:
+        """Write the answer.
+
+        Raises:
+            UsageError: The file cannot be made.
+            AvailabilityError: It cannot be written to its end; a file that is one is left as it was then.
+        """
+        if self.path is None:
+            _WRITERS[self.format](answer, sys.stdout)
+            # Here and not at exit, where a reader that is gone would end in a traceback.
+            sys.stdout.flush()
+            return
+        with _open(self.path) as file:
+            if self.format == "parquet":
+                _write_parquet(answer, file)
+            else:
+                with io.TextIOWrapper(file, "utf-8", newline="", write_through=True) as text:
+                    _WRITERS[self.format](answer, text)
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of output; it receives them as one `Output` named `output`."""
+
+    @click.option(
+        "--format",
+        "chosen",
+        type=click.Choice(FORMATS),
+        help="Default: by the ending of --output, table on a terminal, json otherwise.",
+    )
+    @click.option(
+        "--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file."
+    )
+    @click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
+    @functools.wraps(command)
+    def with_output(
+        *args: object, chosen: str | None, path: Path | None, force: bool, **kwargs: object
+    ) -> None:
+        command(*args, output=Output.choose(chosen, path, force=force), **kwargs)
+
+    return with_output
+
+
+def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
+    if path.exists() and not path.is_file():
+        return _in_place(path)
+    return _replacing(Path(os.path.realpath(path)) if path.is_symlink() else path)
+
+
+@contextmanager
+def _in_place(path: Path) -> Iterator[IO[bytes]]:
+    """A pipe or a device, which stays what it is."""
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise AvailabilityError(f"{path} could not be written ({error.strerror})") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its name when it is complete; no trace of it remains otherwise."""
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        file = new.open("xb")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
+    try:
+        with file:
+            yield file
+        new.replace(path)
+    except OSError as error:
+        raise AvailabilityError(f"{path} could not be written ({error.strerror}); it was left out") from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def plain(value: object) -> object:
+    """A value as json has it: days and UTC moments as ISO text, everything else as it is."""
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def _write_json(answer: Answer, file: IO[str]) -> None:
+    between = "[\n"
+    for row in answer.rows():
+        file.write(between + json.dumps(row, ensure_ascii=False, default=plain))
+        between = ",\n"
+    file.write("[]\n" if between == "[\n" else "\n]\n")
+
+
+def _write_csv(answer: Answer, file: IO[str]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([_csv_text(row[column]) for column in answer.columns] for row in answer.rows())
+
+
+def _csv_text(value: object) -> object:
+    """Truth as lower-case words, which DuckDB, pandas and polars all read."""
+    return str(value).lower() if isinstance(value, bool) else plain(value)
+
+
+def _write_parquet(answer: Answer, file: IO[bytes]) -> None:
+    import pyarrow.parquet as pq  # noqa: PLC0415 - only this format needs it
+
+    pq.write_table(answer.arrow(), file, compression="zstd")
+
+
+def _write_table(answer: Answer, file: IO[str]) -> None:
+    from availability_pipeline.cli.tables import print_table  # noqa: PLC0415 - rich is slow to import
+
+    print_table(list(answer.summary()), answer.title(), file)
+
+
+_WRITERS: dict[str, Callable[[Answer, IO[str]], None]] = {
+    "table": _write_table,
+    "json": _write_json,
+    "csv": _write_csv,
+}

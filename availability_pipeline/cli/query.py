@@ -1,0 +1,131 @@
+"""`query`: the questions of `AvailabilityQueries`, one command each."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import click
+
+from availability_pipeline.cli.help import example
+from availability_pipeline.cli.output import Answer, Output, Row, output_options
+from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.queries import COLUMNS, AvailabilityQueries
+
+
+@click.group(epilog=example("query snapshot 2024-01-15"))
+def query() -> None:
+    """Ask the published database.
+
+    Every answer comes as a table, json, csv or parquet; json is a list of objects whose keys are the columns date,
+    symbol, available, file_size_bytes, last_modified (UTC), url, status_code and probe_timestamp (UTC).
+    """
+
+
+@query.command(epilog=example("query snapshot 2024-01-15", "query snapshot yesterday --format csv"))
+@click.argument("date")
+@output_options
+def snapshot(date: str, output: Output) -> None:
+    """The contracts that have a file on a day.
+
+    DATE is a UTC day, such as 2024-01-15 or yesterday. A table leaves out the columns that are the same for all, and
+    the url.
+    """
+    with AvailabilityQueries() as queries:
+        day = parse_day(date, "DATE")
+        rows = queries.get_available_symbols_on_date(day)
+        answer = Answer(
+            rows=lambda: rows,
+            arrow=lambda: queries.get_available_symbols_on_date_arrow(day),
+            columns=COLUMNS,
+            summary=lambda: _only(rows, ("symbol", "file_size_bytes", "last_modified")),
+            title=lambda: f"{len(rows):,} contracts with a file on {day}",
+        )
+        output.write(answer)
+
+
+@query.command(epilog=example("query timeline BTCUSDT", "query timeline ethusdt --output eth.parquet"))
+@click.argument("symbol")
+@click.option("--all", "every_day", is_flag=True, help="Show every day in a table instead of months.")
+@output_options
+def timeline(symbol: str, every_day: bool, output: Output) -> None:
+    """Every day of a contract since its first file.
+
+    The last one is the last collected day. SYMBOL is the name of its folder in the archive, such as BTCUSDT, in upper
+    or lower case. A table has one line per month unless --all; the other formats always have every day.
+    """
+    with AvailabilityQueries() as queries:
+        rows = queries.get_symbol_availability_timeline(symbol)
+        answer = Answer(
+            rows=lambda: rows,
+            arrow=lambda: queries.get_symbol_availability_timeline_arrow(symbol),
+            columns=COLUMNS,
+            summary=lambda: _only(rows, _DAY_COLUMNS) if every_day else _by_month(rows),
+            title=lambda: _timeline_title(symbol.strip().upper(), rows),
+        )
+        output.write(answer)
+
+
+@query.command("range", epilog=example("query range 2024-01-01 2024-01-31 --output january.parquet"))
+@click.argument("start")
+@click.argument("end")
+@click.option("--all", "every_file", is_flag=True, help="Show every file in a table instead of days.")
+@output_options
+def range_(start: str, end: str, every_file: bool, output: Output) -> None:
+    """Every file of a range of days, START and END included.
+
+    A table has one line per day unless --all; the other formats always have every file.
+    """
+    with AvailabilityQueries() as queries:
+        days = DayRange(parse_day(start, "START"), parse_day(end, "END"))
+        rows = queries.iter_availability_range(days.start, days.end)
+        answer = Answer(
+            rows=lambda: rows,
+            arrow=lambda: queries.get_availability_range_arrow(days.start, days.end),
+            columns=COLUMNS,
+            summary=lambda: _only(rows, ("symbol", *_DAY_COLUMNS)) if every_file else _by_day(rows, days),
+            title=lambda: f"Files of {days}",
+        )
+        output.write(answer)
+
+
+_DAY_COLUMNS = ("date", "available", "file_size_bytes", "last_modified")
+
+
+def _only(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
+    return ({column: row[column] for column in columns} for row in rows)
+
+
+def _timeline_title(symbol: str, rows: Sequence[Row]) -> str:
+    if not rows:
+        return f"{symbol} has no file on any collected day"
+    files = sum(row["available"] for row in rows)
+    return f"{symbol}: {files:,} files on {len(rows):,} days, {rows[0]['date']} to {rows[-1]['date']}"
+
+
+def _by_month(rows: Iterable[Row]) -> Iterator[Row]:
+    for month, group in groupby(rows, lambda row: f"{row['date']:%Y-%m}"):
+        days = list(group)
+        missing = [str(day["date"]) for day in days if not day["available"]]
+        yield {
+            "month": month,
+            "days": len(days),
+            "files": len(days) - len(missing),
+            "bytes": sum(day["file_size_bytes"] or 0 for day in days),
+            "without a file": _shortened(missing),
+        }
+
+
+def _shortened(days: Sequence[str]) -> str:
+    return ", ".join(days) if len(days) <= 3 else f"{days[0]} … {days[-1]} ({len(days)})"
+
+
+def _by_day(rows: Iterable[Row], days: DayRange) -> list[Row]:
+    """One line for each day, also for those without any file."""
+    lines: dict[dt.date, Row] = {day: {"date": day, "files": 0, "bytes": 0} for day in days}
+    for row in rows:
+        line = lines[row["date"]]
+        line["files"] += 1
+        line["bytes"] += row["file_size_bytes"]
+    return list(lines.values())

@@ -1,0 +1,78 @@
+"""`status`: what the published database says of itself. The working one is the pipeline's and is not opened."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from availability_pipeline.cli.help import example
+from availability_pipeline.cli.output import plain
+from availability_pipeline.queries import AvailabilityQueries, Status
+
+
+@click.command(epilog=example("status", "status --format json"))
+@click.option(
+    "--format",
+    "chosen",
+    type=click.Choice(("table", "json")),
+    help="Default: table on a terminal, json otherwise.",
+)
+def status(chosen: str | None) -> None:
+    """Show how far the published data goes and what happened last.
+
+    Data through is the last day that is collected for all contracts. Pending are contracts that had a file on the
+    newest earlier day with files and have none yet. json is one object.
+    """
+    with AvailabilityQueries() as queries:
+        found, path, size = queries.get_status(), queries.path, queries.path.stat().st_size
+    facts = {"path": str(path), "size_bytes": size, **_facts(found)}
+    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
+        answer = {**facts, "pending": found.pending, "runs": found.runs}
+        click.echo(json.dumps(answer, ensure_ascii=False, default=plain, indent=2))
+    else:
+        _print(facts, found)
+    sys.stdout.flush()
+
+
+def _facts(found: Status) -> dict[str, Any]:
+    publication = found.publication
+    return {
+        "data_through": found.complete_through,
+        "last_file_day": publication.last_file_day,
+        "first_day": publication.first_day,
+        "rows": publication.row_count,
+        "files": publication.file_count,
+        "symbols": publication.symbol_count,
+        "published_at": publication.published_at,
+        "run_id": publication.run_id,
+    }
+
+
+def _print(facts: dict[str, Any], found: Status) -> None:
+    from availability_pipeline.cli.tables import cell, console, heading, print_table  # noqa: PLC0415 - rich is slow
+
+    output = console(sys.stdout)
+    for name, value in facts.items():
+        zone = " UTC" if isinstance(value, dt.datetime) else ""
+        output.print(f"{heading(name):14} {cell(value)}{zone}", soft_wrap=True)
+    print_table(found.pending, "\nLast collected days", sys.stdout)
+    print_table(_short(found.runs), "Last collections (UTC)", sys.stdout)
+
+
+def _short(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As much of each run as 80 columns hold; json has the rest."""
+    return [
+        {
+            "finished": f"{run['finished_at']:%Y-%m-%d %H:%M}",
+            "days": f"{run['window_start']} to {run['window_end']}",
+            "rows": run["rows_written"],
+            "changes": run["changes"],
+            "run": run["run_id"][:8],
+        }
+        for run in runs
+    ]

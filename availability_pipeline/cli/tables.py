@@ -1,0 +1,54 @@
+"""Tables for people, through rich. Programs get json, csv or parquet from `output`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import IO, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def console(file: IO[str]) -> Console:
+    """A console that prints what it is given, without guessing at markup, links or numbers in it."""
+    return Console(file=file, markup=False, highlight=False, emoji=False)
+
+
+def print_table(rows: Sequence[dict[str, Any]], title: str, file: IO[str]) -> None:
+    """Print rows under a title; the columns are the keys of the first row, numbers to the right."""
+    output = console(file)
+    output.print(Text(title, style="bold"))
+    if not rows:
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for name in rows[0]:
+        numeric = any(_is_number(row[name]) for row in rows)
+        table.add_column(heading(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row.values()))
+    output.print(table)
+
+
+def heading(name: str) -> str:
+    """A column's name as people read it."""
+    return name.replace("_", " ")
+
+
+def cell(value: object) -> str:
+    """A value as people read it: thousands apart, moments to the second, nothing for NULL."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

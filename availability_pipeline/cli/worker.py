@@ -1,0 +1,150 @@
+"""Running the job in a process of its own, which can be ended at any moment without harm.
+
+A killed run is a case that the store, the publication and Dagster's records must survive anyway; so Ctrl-C kills the
+worker and cleans up after it. Nothing here imports Dagster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from availability_pipeline.days import DayRange
+from availability_pipeline.errors import RunError, UsageError
+from availability_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that succeeded."""
+
+    run_id: str
+    metadata: Mapping[str, Mapping[str, Any]]
+    """By asset, the numbers that it reported."""
+    seconds: float
+
+
+def instance_folder(settings: Settings, environ: Mapping[str, str] | None = None) -> Path:
+    """Where the Dagster instance is: DAGSTER_HOME, else the checkout that this is run in, else the data directory."""
+    environ = os.environ if environ is None else environ
+    if home := environ.get("DAGSTER_HOME"):
+        if not Path(home).is_absolute():
+            raise UsageError(f"DAGSTER_HOME is {home!r}; it must be an absolute path")
+        return Path(home)
+    return _checkout() or settings.data_dir / "dagster"
+
+
+def _checkout() -> Path | None:
+    """The checkout that the current folder is in, if it is in one."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return None
+    return next((folder for folder in (here, *here.parents) if _is_checkout(folder)), None)
+
+
+def _is_checkout(folder: Path) -> bool:
+    needed = ("dagster.yaml", "workspace.yaml", "availability_pipeline/definitions.py")
+    return all((folder / name).is_file() for name in needed)
+
+
+def run_in_worker(settings: Settings, instance: Path, days: DayRange, symbols: Sequence[str]) -> Outcome:
+    """Discover, collect the days and publish, as one Dagster run.
+
+    Raises:
+        RunError: The run failed.
+        UsageError: Likewise, if what was asked for is the reason.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the run is ended, and what it had not completed is not written.
+    """
+    began = time.monotonic()
+    request = {
+        "instance": str(instance),
+        "start": str(days.start),
+        "end": str(days.end),
+        "symbols": list(symbols),
+        "only_clear": False,
+    }
+    try:
+        with _interruptible():
+            answer = _ask_worker(settings, request)
+    except KeyboardInterrupt:
+        _clean_up(settings, request)
+        raise
+    if "error" in answer:
+        raise (UsageError if answer["exit_code"] == UsageError.exit_code else RunError)(answer["error"])
+    return Outcome(answer["run_id"], answer["metadata"], time.monotonic() - began)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM do what SIGINT does, also where SIGINT was ignored, as in a script's background."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
+    # In a session of its own, so that Ctrl-C on the terminal does not reach it as well.
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "availability_pipeline.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **settings.environment(), "PYTHONPATH": python_path()},
+        start_new_session=True,
+    ) as worker:
+        try:
+            answer = _exchange(worker, json.dumps(request).encode() + b"\n")
+        except BaseException:
+            worker.kill()
+            raise
+    if not answer:
+        raise RunError(_without_answer(worker.returncode))
+    parsed: dict[str, Any] = json.loads(answer)
+    return parsed
+
+
+def python_path() -> str:
+    """Where the worker finds this package, which it must not look for in the current folder."""
+    package = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _without_answer(status: int) -> str:
+    if status < 0:
+        return f"the process of the run was ended by {signal.Signals(-status).name}; run the command again"
+    return f"the process of the run ended with exit status {status}; its message is above"
+
+
+def _exchange(worker: subprocess.Popen[bytes], request: bytes) -> bytes:
+    """Send the request and wait for the answer; stdin stays open, because its end would end the worker."""
+    if worker.stdin is None or worker.stdout is None:
+        raise RunError("the process of the run has no pipes to talk through")
+    worker.stdin.write(request)
+    worker.stdin.flush()
+    return worker.stdout.read()
+
+
+def _clean_up(settings: Settings, request: Mapping[str, Any]) -> None:
+    """After a worker was killed: end its run in Dagster's records, and remove what it left unfinished."""
+    from availability_pipeline.publishing.publication import remove_leftovers  # noqa: PLC0415 - needs DuckDB
+
+    remove_leftovers(settings.db_path)
+    with suppress(RunError):
+        _ask_worker(settings, {**request, "only_clear": True})

@@ -1,0 +1,347 @@
+"""`backfill` and `update` as a person runs them: as processes, with their output, exit codes and interruptions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from availability_pipeline.days import last_complete_day
+from availability_pipeline.simulator import Fault
+from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.dagster_side import Site, root
+
+PROGRAM = [sys.executable, "-m", "availability_pipeline"]
+
+
+def environment(site: Site, **more: str) -> dict[str, str]:
+    home = str(site.settings.data_dir / "dagster")
+    return {
+        **os.environ,
+        **site.settings.environment(),
+        "DAGSTER_HOME": home,
+        "PYTHONPATH": str(root()),
+        **more,
+    }
+
+
+def command(site: Site, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *arguments], env=environment(site, **more), cwd=site.settings.data_dir,
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def started(site: Site, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PROGRAM, *arguments],
+        env=environment(site),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read its messages until one has the text."""
+    assert process.stderr
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"the process ended without saying {text!r}")
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that a process has started."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8")
+    return [int(child) for child in children.split()]
+
+
+def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """The message of a command that failed: one line, no traceback, nothing on stdout."""
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr.splitlines()[-1]
+
+
+def test_backfill_collects_a_range_and_says_so(site: Site) -> None:
+    done = command(site, "backfill", "--start", "2024-01-01", "--end", "2024-01-31")
+    assert done.returncode == 0, done.stderr
+    rows = site.truth("2024-01-01", "2024-01-31")
+    assert pipeline.table(site.settings) == rows
+    assert f"{len(rows):,} rows, {sum(row[2] for row in rows):,} files" in done.stdout
+    assert "listing the archive" in done.stderr
+
+
+def test_the_run_is_in_the_instance_that_the_ui_shows(site: Site) -> None:
+    command(site, "backfill", "--start", "2024-01-01", "--end", "2024-01-02")
+    [run] = site.instance.get_runs()
+    assert run.job_name == "availability_update"
+    assert run.is_success
+
+
+def test_update_probes_one_day(site: Site) -> None:
+    done = command(site, "update", "2024-01-15")
+    assert done.returncode == 0, done.stderr
+    assert pipeline.table(site.settings) == site.truth("2024-01-15", "2024-01-15")
+
+
+def test_missing_begins_with_the_first_gap(site: Site) -> None:
+    yesterday = last_complete_day()
+    pipeline.run(site.settings, dt.date(2019, 9, 25), yesterday - dt.timedelta(days=30))
+    done = command(site, "backfill", "--missing")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{yesterday - dt.timedelta(days=29)} to {yesterday}: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (
+            ["backfill", "--start", "2024-02-01", "--end", "2024-01-01"],
+            2,
+            "start 2024-02-01 is after the end",
+        ),
+        (["backfill", "--start", "2019-09-24"], 2, "2019-09-24 is before 2019-09-25"),
+        (["backfill", "--end", "2999-01-01"], 2, "2999-01-01 is not over yet in UTC"),
+        (["backfill", "--start", "2024-13-01"], 2, "--start is '2024-13-01', which is not a day"),
+        (["backfill", "--symbols", ","], 2, "--symbols names no contract"),
+        (
+            ["backfill", "--start", "2026-01-01", "--symbols", "NOSUCHUSDT"],
+            2,
+            "NOSUCHUSDT: no tracked contract has this name",
+        ),
+        (
+            ["backfill", "--start", "2026-01-01", "--symbols", "BTCUSDC"],
+            2,
+            "BTCUSDC: no tracked contract has this name",
+        ),
+        (["backfill", "--missing", "--start", "2024-01-01"], 2, "--missing finds out the days itself"),
+        (["backfill", "--start", ""], 2, "--start is '', which is not a day"),
+        (["demo", "--data-dir", ""], 2, "data_dir is empty"),
+        (["demo", "--symbols", "5000"], 2, "symbols is 5000"),
+        (["update", "tomorrow"], 2, "DATE is 'tomorrow', which is not a day"),
+        (["update", str(last_complete_day() + dt.timedelta(days=1))], 2, "is not over yet in UTC"),
+    ],
+)
+def test_wrong_usage_ends_in_one_sentence(site: Site, arguments: list[str], code: int, message: str) -> None:
+    done = command(site, *arguments)
+    assert message in one_sentence(done)
+    assert done.returncode == code
+    assert not site.settings.db_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "message"),
+    [
+        ("AVAILABILITY_S3_ENDPOINT", "no url", 2, "AVAILABILITY_S3_ENDPOINT is 'no url', which is no URL"),
+        ("AVAILABILITY_CONNECTIONS", "0", 2, "AVAILABILITY_CONNECTIONS is '0'"),
+        ("AVAILABILITY_CONNECTIONS", "100000000", 2, "a whole number from 1 to 1,000"),
+        ("AVAILABILITY_DATA_DIR", "/proc/nowhere", 1, "/proc/nowhere"),
+        ("AVAILABILITY_DB_PATH", "/proc/nowhere/a.duckdb", 1, "/proc/nowhere"),
+        (
+            "AVAILABILITY_S3_ENDPOINT",
+            "http://no-such-host.invalid",
+            1,
+            "no-such-host.invalid cannot be reached",
+        ),
+        ("AVAILABILITY_ARCHIVE_URL", "http://127.0.0.1:9", 1, "the connection failed"),
+        ("DAGSTER_HOME", "relative", 2, "DAGSTER_HOME is 'relative'"),
+    ],
+)
+def test_wrong_settings_end_in_one_sentence(
+    site: Site, variable: str, value: str, code: int, message: str
+) -> None:
+    done = command(site, "update", "2024-01-15", **{variable: value})
+    assert message in one_sentence(done)
+    assert done.returncode == code
+    assert not site.settings.db_path.exists()
+
+
+@pytest.mark.parametrize("content", ["a: [b", "no_such_key: 1", "- a list"])
+def test_an_instance_that_dagster_cannot_open_is_named(site: Site, content: str) -> None:
+    home = site.settings.data_dir / "broken"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(content, encoding="utf-8")
+    done = command(site, "update", "2024-01-15", DAGSTER_HOME=str(home))
+    assert f"Dagster could not run on its instance {home}" in one_sentence(done)
+    assert done.returncode == 1
+
+
+def test_a_file_in_the_current_folder_does_not_shadow_a_library(site: Site) -> None:
+    (site.settings.data_dir / "yaml.py").write_text("raise SystemExit('shadow')", encoding="utf-8")
+    code = "import sys; sys.argv[1:] = ['update', '2024-01-15']; "
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code + "from availability_pipeline.cli import main; main()"],
+        env=environment(site), cwd=site.settings.data_dir, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_the_archive_the_demo_is_named(site: Site) -> None:
+    done = command(site, "backfill", "--missing", AVAILABILITY_S3_ENDPOINT="http://no-such-host.invalid")
+    assert "no-such-host.invalid" in one_sentence(done)
+    assert "`make demo`" in one_sentence(done)
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(site: Site) -> None:
+    site.settings.working_path.parent.mkdir(parents=True)
+    site.settings.working_path.write_text("not a database", encoding="utf-8")
+    done = command(site, "update", "2024-01-15")
+    assert "is not a DuckDB database" in one_sentence(done)
+    assert done.returncode == 1
+    assert site.settings.working_path.read_text(encoding="utf-8") == "not a database"
+
+
+def test_a_published_path_that_is_something_else_is_noticed_before_the_run(site: Site) -> None:
+    site.settings.db_path.write_text("my notes", encoding="utf-8")
+    done = command(site, "update", "2024-01-15")
+    assert str(site.settings.db_path) in one_sentence(done)
+    assert done.returncode == 1
+    assert site.settings.db_path.read_text(encoding="utf-8") == "my notes"
+    assert not site.settings.working_path.exists()
+    assert len(site.server.requests) == 0
+
+
+def test_a_database_of_a_newer_version_is_left_as_it_is(site: Site) -> None:
+    site.run("2024-01-15")
+    with duckdb.connect(site.settings.working_path) as connection:
+        connection.execute("UPDATE database_info SET value = '99' WHERE key = 'schema_version'")
+    before = site.settings.working_path.read_bytes()
+    done = command(site, "update", "2024-01-16")
+    assert "schema version 99" in one_sentence(done)
+    assert site.settings.working_path.read_bytes() == before
+
+
+def test_a_worker_that_is_killed_is_not_a_mystery(site: Site) -> None:
+    site.server.faults.inject(Fault.hang(), on="LIST")
+    with started(site, "update", "2024-01-15") as process:
+        wait_for(process, "discovering")
+        for child in children_of(process):
+            os.kill(child, signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert (
+        errors.splitlines()[-1] == "Error: the process of the run was ended by SIGKILL; run the command again"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_soon_and_without_harm(site: Site, number: signal.Signals) -> None:
+    site.run("2024-01-01", "2024-01-31")
+    before, published = pipeline.table(site.settings), site.settings.db_path.read_bytes()
+    site.server.faults.inject(Fault.hang(), on="LIST", match="ETHUSDT")
+    with started(site, "backfill", "--start", "2024-01-01", "--end", "2024-02-28") as process:
+        wait_for(process, "listing the archive")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
+    assert pipeline.table(site.settings) == before
+    assert site.settings.db_path.read_bytes() == published
+    assert all(run.is_finished for run in site.instance.get_runs())
+
+
+def test_after_a_kill_the_next_run_completes_the_table(site: Site) -> None:
+    site.run("2024-01-01", "2024-01-10")
+    before = pipeline.table(site.settings)
+    site.server.faults.inject(Fault.hang(), on="LIST", match="ETHUSDT")
+    with started(site, "backfill", "--start", "2024-01-01", "--end", "2024-01-31") as process:
+        wait_for(process, "listing the archive")
+        process.kill()
+    assert pipeline.table(site.settings) == before
+    site.server.faults.clear()
+    done = command(site, "backfill", "--start", "2024-01-01", "--end", "2024-01-31")
+    assert done.returncode == 0, done.stderr
+    assert "whose process is gone" in done.stderr
+    assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-31")
+
+
+def test_two_runs_at_once_both_succeed(site: Site) -> None:
+    site.run("2024-01-01")
+    with (
+        started(site, "backfill", "--start", "2024-01-02", "--end", "2024-01-20") as first,
+        started(site, "backfill", "--start", "2024-01-10", "--end", "2024-01-31") as second,
+    ):
+        outputs = [process.communicate(timeout=120) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-31")
+
+
+def test_the_machine_being_in_another_time_zone_changes_nothing(site: Site) -> None:
+    done = command(site, "backfill", "--start", "2024-01-01", "--end", "2024-01-05", TZ="Asia/Tokyo")
+    assert done.returncode == 0, done.stderr
+    assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-05")
+    [(probed,)] = pipeline.query(site.settings, "SELECT max(probe_timestamp) FROM daily_availability")
+    assert abs(probed - dt.datetime.now(dt.UTC).replace(tzinfo=None)) < dt.timedelta(minutes=5)
+
+
+@pytest.mark.slow
+def test_the_demo_builds_the_whole_history_and_says_what_to_type_next(
+    tmp_path: Path, settings_for: SettingsFactory
+) -> None:
+    settings = settings_for(data_dir=str(tmp_path / "demo"))
+    arguments = ["demo", "--symbols", "10", "--data-dir", str(settings.data_dir)]
+    proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    environ = {**os.environ, **proxy, "PYTHONPATH": str(root()), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*PROGRAM, *arguments],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "10 contracts" in done.stdout
+    assert f"2019-09-25 to\n{last_complete_day()}" in done.stdout
+    days = (last_complete_day() - dt.date(2019, 9, 25)).days + 1
+    assert pipeline.query(settings, "SELECT count(*) FROM daily_availability") == [(10 * days,)]
+    hint = next(line for line in done.stdout.splitlines() if line.endswith("query snapshot 2024-01-15"))
+    asked = subprocess.run(
+        [*PROGRAM, "query", "snapshot", "2024-01-15", "--format", "json"],
+        env={**environ, "AVAILABILITY_DATA_DIR": hint.split()[0].partition("=")[2]},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert '"BTCUSDT"' in asked.stdout
+
+
+@pytest.mark.parametrize("kept", ["working", "availability.duckdb"])
+def test_the_demo_does_not_touch_real_data(site: Site, kept: str) -> None:
+    site.run("2024-01-15")
+    for path in (site.settings.working_path, site.settings.db_path):
+        if kept not in path.relative_to(site.settings.data_dir).parts[0]:
+            path.unlink()
+    done = command(site, "demo", "--data-dir", str(site.settings.data_dir), "--symbols", "3")
+    assert "holds real data" in one_sentence(done)
+    assert done.returncode == 2
+
+
+def test_real_data_does_not_get_into_the_demo(site: Site) -> None:
+    site.settings.demo_marker.write_text("", encoding="utf-8")
+    done = command(site, "update", "2024-01-15", AVAILABILITY_S3_ENDPOINT="http://no-such-host.invalid")
+    assert "holds the demo's simulated data" in one_sentence(done)
+    assert done.returncode == 2
+
+
+def test_the_worker_ends_with_the_command(site: Site) -> None:
+    site.server.faults.inject(Fault.hang(), on="LIST")
+    with started(site, "update", "2024-01-15") as process:
+        wait_for(process, "discovering")
+        children = children_of(process)
+        process.kill()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert children
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
