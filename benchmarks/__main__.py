@@ -1,0 +1,137 @@
+"""`python -m benchmarks`: run all measurements and print their tables as Markdown.
+
+Seconds are this machine's; the ratios, taken side by side in one run, are what travels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.runner import Bench, Figures, bench
+
+LATENCY_SECONDS = 0.05
+
+
+def main() -> None:
+    """Run everything, in an order in which each step finds the database that it needs."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--symbols", type=int, help="a reduced archive of so many contracts, to try it out")
+    arguments = parser.parse_args()
+    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}\n")
+    with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
+        _table("Listing the whole history", LISTING, _listing(archive))
+        archive.set_latency(LATENCY_SECONDS)
+        _table("The same, 50 ms away", LISTING, _listing(archive))
+        _table("One day by HEAD, 50 ms away", HEADS, _heads(archive))
+        archive.set_latency(0)
+        _table("One day by HEAD", HEADS, _heads(archive))
+        _table("Collecting, without Dagster", COLLECTING, _collecting(archive))
+        archive.set_latency(LATENCY_SECONDS)
+        _table("The same on the filled database, 50 ms away", COLLECTING, _windows(archive))
+        archive.set_latency(0)
+        _table("Writing", WRITING, _writing(archive))
+    with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
+        _table("Commands, with Dagster and publication", COMMANDS, _commands(archive))
+        _table("Queries on an open connection", QUERIES, _queries(archive))
+
+
+LISTING = ("", "LIST requests", "files", "CPU s", "wall s", "keys/s", "peak MB", "CPU ratio")
+HEADS = ("", "HEAD requests", "CPU s", "wall s", "wall ratio")
+COLLECTING = ("", "LIST", "HEAD", "rows", "wall s", "of which write s", "peak MB")
+WRITING = ("", "rows", "seconds", "rows/s")
+COMMANDS = ("", "LIST", "HEAD", "wall s")
+QUERIES = ("", "p50 ms", "p99 ms")
+
+
+def _listing(archive: Bench) -> Iterable[Sequence[object]]:
+    stock = archive.task("list_with_stock_boto3")
+    ours = archive.task("list_with_ours")
+    if stock["files"] != ours["files"]:
+        sys.exit(f"the listings disagree: {stock['files']} and {ours['files']} files")
+    for name, figures in (("stock boto3", stock), ("this project", ours)):
+        # Both see the zips and as many checksums.
+        keys_per_second = 2 * figures["files"] / figures["wall"]
+        yield (
+            name, figures["seen"]["LIST"], figures["files"], _s(figures["cpu"]), _s(figures["wall"]),
+            f"{keys_per_second:,.0f}", f"{figures['peak_mb']:.0f}", f"1/{stock['cpu'] / figures['cpu']:.1f}",
+        )  # fmt: skip
+
+
+def _heads(archive: Bench) -> Iterable[Sequence[object]]:
+    single = archive.task("head_with_one_connection_per_request")
+    ours = archive.task("head_with_ours")
+    for name, figures in (("one connection per request", single), ("this project", ours)):
+        ratio = f"1/{single['wall'] / figures['wall']:.1f}"
+        yield name, figures["seen"]["HEAD"], _s(figures["cpu"]), _s(figures["wall"]), ratio
+
+
+def _collecting(archive: Bench) -> Iterable[Sequence[object]]:
+    yield _collected("whole history", archive.task("collect_everything"))
+    yield from _windows(archive)
+
+
+def _windows(archive: Bench) -> Iterable[Sequence[object]]:
+    yield _collected("20 days", archive.task("collect_window"))
+    yield _collected("one day", archive.task("collect_day"))
+
+
+def _collected(name: str, figures: Figures) -> Sequence[object]:
+    seen = figures["seen"]
+    return (
+        name, seen["LIST"], seen["HEAD"], f"{figures['rows']:,}", _s(figures["wall"]),
+        _s(figures["write_seconds"]), f"{figures['peak_mb']:.0f}",
+    )  # fmt: skip
+
+
+def _writing(archive: Bench) -> Iterable[Sequence[object]]:
+    stock = archive.task("write_with_executemany")
+    (archive.data_dir / "working" / "availability.duckdb").unlink()
+    ours = archive.task("collect_everything")
+    for name, figures in (("executemany, a sample", stock), ("this project", ours)):
+        yield name, f"{figures['rows']:,}", _s(figures["write_seconds"]), f"{figures['rows_per_second']:,.0f}"
+
+
+def _commands(archive: Bench) -> Iterable[Sequence[object]]:
+    for arguments in (
+        ["backfill"],
+        ["backfill", "--missing"],
+        ["update"],
+        ["status"],
+        ["query", "snapshot", "2024-01-15"],
+    ):
+        figures = archive.command(*arguments)
+        yield (
+            f"`{' '.join(arguments)}`",
+            figures["seen"]["LIST"],
+            figures["seen"]["HEAD"],
+            _s(figures["wall"]),
+        )
+
+
+def _queries(archive: Bench) -> Iterable[Sequence[object]]:
+    figures = archive.task("query")
+    for name in ("snapshot", "snapshot_arrow", "timeline", "timeline_arrow"):
+        yield name.replace("_", " as "), f"{figures[name]['p50']:.2f}", f"{figures[name]['p99']:.2f}"
+    yield f"published database {figures['published_mb']:.0f} MB", "", ""
+    yield f"working database {figures['working_mb']:.0f} MB", "", ""
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:.2f}"
+
+
+def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    print(f"### {title}\n")
+    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}", flush=True)
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
