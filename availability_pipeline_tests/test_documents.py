@@ -1,0 +1,53 @@
+"""What README.md shows exists: commands and options of the command line, make targets, settings, links, Python."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from availability_pipeline.cli import cli
+from availability_pipeline.settings import VARIABLES
+from availability_pipeline_tests.dagster_side import root
+
+DOCUMENTS = sorted([root() / "README.md", *root().glob("docs/**/*.md")])
+README = (root() / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"^\$ binance-futures-availability (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+TARGETS = re.findall(r"^\$ make ([a-z]+)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_every_command_that_is_shown_is_understood(line: str) -> None:
+    context = click.Context(cli, **cli.context_settings)
+    command: click.Command = cli
+    arguments = shlex.split(line)
+    while isinstance(command, click.Group):
+        name, command, arguments = command.resolve_command(context, arguments)
+        assert command is not None, name
+    assert command.make_context(line, list(arguments), parent=context)
+
+
+def test_something_is_shown() -> None:
+    assert len(SHOWN) > 10
+    assert {"run", "demo", "test", "lint", "bench"} <= set(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_make_target_that_is_shown_exists(target: str) -> None:
+    makefile = (root() / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    shown = set(re.findall(r"^\| `(AVAILABILITY_\w+)`", README, re.MULTILINE))
+    # The webhook is read and checked, but nothing sends to it yet.
+    assert shown == {variable for variable, _ in VARIABLES.values()} - {"AVAILABILITY_ALERT_WEBHOOK"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
