@@ -36,7 +36,7 @@ def environment(site: Site, **more: str) -> dict[str, str]:
 def command(site: Site, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PROGRAM, *arguments], env=environment(site, **more), cwd=site.settings.data_dir,
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
 
 
@@ -300,7 +300,7 @@ def test_the_demo_builds_the_whole_history_and_says_what_to_type_next(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     assert "10 contracts" in done.stdout
