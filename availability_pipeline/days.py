@@ -18,14 +18,19 @@ FIRST_FILE_DAY = dt.date(2019, 12, 31)
 """The day of the archive's first daily kline file; before it no contract has one."""
 
 
+def _clock() -> dt.datetime:
+    """The machine's clock; everything that asks for the time asks here, so that tests can set it."""
+    return dt.datetime.now(dt.UTC)
+
+
 def utc_now() -> dt.datetime:
     """The current moment as a naive datetime in UTC, to the microsecond, as the database stores it."""
-    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    return _clock().replace(tzinfo=None)
 
 
 def utc_today() -> dt.date:
     """The current UTC day, whatever the machine's time zone."""
-    return dt.datetime.now(dt.UTC).date()
+    return _clock().date()
 
 
 def last_complete_day() -> dt.date:

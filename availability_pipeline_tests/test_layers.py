@@ -18,7 +18,7 @@ PACKAGE = "availability_pipeline"
 ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py"))
 DAGSTER_SIDE = (
-    "resources.py", "partitions.py", "jobs.py", "schedules.py", "sensors.py", "failures.py", "liveness.py", "launch.py",
+    "resources.py", "partitions.py", "jobs.py", "schedules.py", "sensors/", "failures.py", "liveness.py", "launch.py",
     "definitions.py", "assets/", "checks/",
 )  # fmt: skip
 DAGSTER_MODULES = [f"{PACKAGE}.{name.rstrip('/').removesuffix('.py')}" for name in DAGSTER_SIDE]

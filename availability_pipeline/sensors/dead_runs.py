@@ -1,4 +1,4 @@
-"""Sensors: what the daemon looks after between runs."""
+"""The sensor `dead_runs`: runs whose process was killed do not keep the next writer waiting."""
 
 import dagster as dg
 
