@@ -18,10 +18,12 @@ if TYPE_CHECKING:
         UsageError,
     )
     from availability_pipeline.queries import AvailabilityQueries
+    from availability_pipeline.validation.validator import AvailabilityValidator
 
 __all__ = [
     "AvailabilityError",
     "AvailabilityQueries",
+    "AvailabilityValidator",
     "IncompleteDayWarning",
     "PublishedDatabaseError",
     "UsageError",
@@ -31,6 +33,7 @@ __all__ = [
 _HOMES = {
     "AvailabilityError": "errors",
     "AvailabilityQueries": "queries",
+    "AvailabilityValidator": "validation.validator",
     "IncompleteDayWarning": "errors",
     "PublishedDatabaseError": "errors",
     "UsageError": "errors",

@@ -112,6 +112,11 @@ def run_update(
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
+    if blocked := [evaluation for evaluation in result.get_asset_check_evaluations() if _blocks(evaluation)]:
+        reasons = "; ".join(f"{evaluation.check_name}: {evaluation.description}" for evaluation in blocked)
+        return RunError(
+            f"the days were collected but not published, readers keep the last good generation; {reasons}"
+        )
     for event in result.filter_events(lambda event: event.is_step_failure):
         data = event.step_failure_data
         if data.user_failure_data:
@@ -120,6 +125,14 @@ def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
             return kind(data.user_failure_data.description or "")
         return RunError(f"the step {event.step_key} failed: {_root_cause(data.error)} (run {result.run_id})")
     return RunError(f"the run {result.run_id} was ended before it was done")
+
+
+def _blocks(evaluation: dg.AssetCheckEvaluation) -> bool:
+    return (
+        evaluation.blocking is True
+        and not evaluation.passed
+        and evaluation.severity is dg.AssetCheckSeverity.ERROR
+    )
 
 
 def _root_cause(error: Any) -> str:

@@ -43,6 +43,19 @@ COLUMNS = (
 )
 """The columns of `daily_availability`, which are the keys of its rows, in order."""
 
+CHANGE_COLUMNS = (
+    "date",
+    "symbol",
+    "kind",
+    "old_file_size_bytes",
+    "new_file_size_bytes",
+    "old_last_modified",
+    "new_last_modified",
+    "observed_at",
+    "run_id",
+)
+"""The columns of `availability_changes`, in order."""
+
 RECENT_DAYS = 3
 """How many collected days a status looks at for files that are not there yet."""
 
@@ -69,6 +82,11 @@ WHERE date BETWEEN ? AND ? AND available
 
 _RANGE_ARROW = "FROM published.daily_availability WHERE date BETWEEN ? AND ? AND available"
 _TIMELINE_ARROW = "FROM published.symbol_timeline WHERE symbol = ? AND date >= ?"
+
+_CHANGES = """
+FROM published.availability_changes WHERE $since IS NULL OR observed_at >= $since::DATE
+ORDER BY observed_at, date, symbol
+"""
 
 _PENDING = """
 SELECT count(*) FROM published.availability_by_date
@@ -243,6 +261,30 @@ class AvailabilityQueries:
         days = self._collected_range(start, end)
         return self._arrow(_RANGE_ARROW, [days.start, days.end])
 
+    def get_changes(self, since: Day | None = None) -> list[Row]:
+        """What changed after a day was first collected: files that appeared late, were replaced, or were withdrawn.
+
+        Args:
+            since: Only what was noticed on this UTC day or later; everything by default.
+
+        Returns:
+            Rows of `CHANGE_COLUMNS`, as they were noticed: kind is published, republished or withdrawn, sizes are in
+            bytes, moments are naive in UTC.
+
+        Raises:
+            UsageError: `since` is not a day.
+        """
+        found = self._fetch(_CHANGES, self._since(since))
+        return [dict(zip(CHANGE_COLUMNS, row, strict=True)) for row in found]
+
+    def get_changes_arrow(self, since: Day | None = None) -> pa.Table:
+        """The same as Arrow."""
+        return self._arrow(_CHANGES, self._since(since))
+
+    @staticmethod
+    def _since(since: Day | None) -> dict[str, dt.date | None]:
+        return {"since": None if since is None else parse_day(since, "since")}
+
     def get_status(self) -> Status:
         """How far the data goes, what is still awaited of the last days, and the last collections."""
         recent = sorted(self._file_counts, reverse=True)[:RECENT_DAYS]
@@ -258,11 +300,11 @@ class AvailabilityQueries:
         pending = self._fetch(_PENDING, [max(earlier), day])[0][0] if earlier else 0
         return {"date": day, "file_count": self._file_counts[day], "pending_count": pending}
 
-    def _fetch(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def _fetch(self, query: str, values: Sequence[object] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         with reading(self.path):
             return self._connection.execute(query, values).fetchall()
 
-    def _arrow(self, query: str, values: Sequence[object]) -> pa.Table:
+    def _arrow(self, query: str, values: Sequence[object] | dict[str, Any]) -> pa.Table:
         with reading(self.path):
             return self._connection.sql(query, params=values).to_arrow_table()
 

@@ -60,7 +60,10 @@ def test_partitions_are_utc_days_up_to_yesterday() -> None:
 def test_all_writers_share_one_pool() -> None:
     job = build_defs().resolve_job_def("availability_update")
     assert {pool for node in job.nodes for pool in node.definition.pools} == {"working_database"}
-    assert {node.name for node in job.nodes} == KEYS
+    assert {node.name for node in job.nodes} == KEYS | {
+        "daily_availability_checks",
+        "published_database_checks",
+    }
 
 
 def test_the_job_and_the_sensor_are_there() -> None:

@@ -1,6 +1,7 @@
 """The asset `published_database`: the audited copy that everybody reads."""
 
 import dagster as dg
+from pydantic import Field
 
 from availability_pipeline.assets.daily_availability import daily_availability
 from availability_pipeline.failures import failures_reported
@@ -8,6 +9,17 @@ from availability_pipeline.liveness import WRITERS_POOL
 from availability_pipeline.progress import Progress
 from availability_pipeline.publishing import publish
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
+from availability_pipeline.validation import Scope
+from availability_pipeline.validation.validator import check_publishable
+
+
+class Publication(dg.Config):
+    """How a run publishes."""
+
+    accept_fewer_files: bool = Field(
+        default=False,
+        description="Publish although complete days have lost files, because they are really gone",
+    )
 
 
 @dg.asset(
@@ -19,14 +31,21 @@ from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 )
 def published_database(
     context: dg.AssetExecutionContext,
+    config: Publication,
     settings: PipelineSettings,
     working_database: WorkingDatabase,
     progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult[None]:
-    """The database that readers open: an audited copy of the working database, swapped in by a rename."""
+    """The database that readers open: an audited copy of the working database, swapped in by a rename.
+
+    The blocking checks of `daily_availability` come first in the same run; a run that publishes alone makes up for
+    those that are not about the days of a run.
+    """
     progress.stage("publishing")
     with failures_reported(), working_database.get_connection() as connection:
-        report = publish(connection, settings.load().db_path, context.run_id)
+        loaded = settings.load()
+        check_publishable(connection, Scope(loaded), accept_fewer_files=config.accept_fewer_files)
+        report = publish(connection, loaded.db_path, context.run_id)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": report.rows,

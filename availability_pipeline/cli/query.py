@@ -11,7 +11,7 @@ import click
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, output_options
 from availability_pipeline.days import DayRange, parse_day
-from availability_pipeline.queries import COLUMNS, AvailabilityQueries
+from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
 
 
 @click.group(epilog=example("query snapshot 2024-01-15"))
@@ -89,6 +89,30 @@ def range_(start: str, end: str, every_file: bool, output: Output) -> None:
         )
         output.write(answer)
 
+
+@query.command(epilog=example("query changes", "query changes --since 2024-01-15"))
+@click.option("--since", metavar="DATE", help="Only what was noticed on this UTC day or later.")
+@output_options
+def changes(since: str | None, output: Output) -> None:
+    """Files that appeared late, were replaced or were withdrawn after their day was first collected.
+
+    The keys are date, symbol, kind (published, republished or withdrawn), old_file_size_bytes, new_file_size_bytes,
+    old_last_modified, new_last_modified, observed_at (UTC) and run_id.
+    """
+    with AvailabilityQueries() as queries:
+        day = None if since is None else parse_day(since, "--since")
+        rows = queries.get_changes(day)
+        answer = Answer(
+            rows=lambda: rows,
+            arrow=lambda: queries.get_changes_arrow(day),
+            columns=CHANGE_COLUMNS,
+            summary=lambda: _only(rows, ("observed_at", "kind", "date", "symbol", *_SIZES)),
+            title=lambda: f"{len(rows):,} changes" + (f" since {day}" if day else ""),
+        )
+        output.write(answer)
+
+
+_SIZES = ("old_file_size_bytes", "new_file_size_bytes")
 
 _DAY_COLUMNS = ("date", "available", "file_size_bytes", "last_modified")
 

@@ -92,16 +92,28 @@ def audit(working: duckdb.DuckDBPyConnection, path: Path) -> None:
     Raises:
         PublicationError: They differ, or a row contradicts itself; the message says what was found.
     """
-    published = duckdb.connect(path, read_only=True, config={"memory_limit": _MEMORY_LIMIT})
-    try:
-        # All of them, and so every block of the file is read once.
-        problems = [*_differences(working, published), *_contradictions(published)]
-    finally:
-        published.close()
+    problems = differences(working, path)
     if problems:
         raise PublicationError(
             f"the new published database failed its audit: {'; '.join(problems)}; readers keep the one from before"
         )
+
+
+def differences(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    """How a published file differs from the working database, or contradicts itself; empty if it does not.
+
+    Raises:
+        duckdb.Error: The file cannot be read.
+    """
+    published = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT})
+    try:
+        # Attached: duckdb.connect() would hand out what this process has open under the path.
+        published.execute("ATTACH ? AS published (READ_ONLY)", [str(path)])
+        published.execute("USE published")
+        # All of them, and so every block of the file is read once.
+        return [*_differences(working, published), *_contradictions(published)]
+    finally:
+        published.close()
 
 
 def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:

@@ -1,0 +1,6 @@
+"""The asset checks: thin bodies that ask `validation` and show Dagster what it found; no rule is written down here."""
+
+from availability_pipeline.checks.daily_availability import daily_availability_checks
+from availability_pipeline.checks.published_database import published_database_checks
+
+CHECKS = (daily_availability_checks, published_database_checks)

@@ -1,0 +1,39 @@
+"""Whether readers have what the working database has."""
+
+from __future__ import annotations
+
+import duckdb
+
+from availability_pipeline.errors import PublishedDatabaseError
+from availability_pipeline.publishing.audit import differences
+from availability_pipeline.publishing.opening import open_published, reading
+from availability_pipeline.validation.finding import Finding, Scope
+
+_ROWS = "SELECT count(*) FROM daily_availability"
+
+
+def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+    """The published generation has the same rows as the working database, by count and by a hash of each column."""
+    path = scope.settings.db_path
+    [(working_rows,)] = connection.execute(_ROWS).fetchall()
+    try:
+        published, publication = open_published(path)
+        published.close()
+        with reading(path):
+            found = differences(connection, path)
+    except PublishedDatabaseError as error:
+        numbers = {"working_rows": working_rows, "published_rows": 0, "differences": 1}
+        return Finding("equals_working", passed=False, summary=str(error), numbers=numbers)
+    numbers = {
+        "working_rows": working_rows, "published_rows": publication.row_count, "differences": len(found),
+    }  # fmt: skip
+    of_run = f"the published database of run {publication.run_id[:8]}"
+    if not found:
+        summary = f"{of_run} has the {working_rows:,} rows of the working one"
+        return Finding("equals_working", passed=True, summary=summary, numbers=numbers)
+    summary = (
+        f"{of_run} ({publication.published_at:%Y-%m-%d %H:%M} UTC) is not what the working one has now: "
+        f"{'; '.join(found)}; run `publish`, which says why if it may not be published"
+    )
+    return Finding("equals_working", passed=False, summary=summary, numbers=numbers,
+                   offenders=[{"difference": difference} for difference in found])  # fmt: skip
