@@ -1,11 +1,11 @@
--- absent: every collected day without a file on which one is expected, in a window; one row per contract and day.
+-- absent_files: every collected day without a file on which one is expected, in a window; one row per contract and day.
 --
 -- Expected is what neighbouring days say, not a fixed number:
 --   inside   the contract has files before and after, at most $longest_hole days apart (more is another listing);
 --   stopped  its last file is on the last day before this one that has files, and the day is too young to be judged; or
 --            the exchange has listed it as trading since; or more than one contract and more than 5 % of the market
 --            stopped on the same day, which delistings do not do.
-CREATE OR REPLACE TEMP TABLE absent AS
+CREATE OR REPLACE TEMP TABLE absent_files AS
 WITH files AS (
     SELECT symbol, date, lead(date) OVER (PARTITION BY symbol ORDER BY date) AS next_day
     FROM daily_availability WHERE available
@@ -44,11 +44,11 @@ collected AS (
     SELECT
         gap_days.date, gap_days.symbol, last_file_day, next_day, stopped,
         gap_days.date > $today::DATE - $publication_days - 1 AS young,
-        acknowledged.symbol IS NOT NULL AS acknowledged
+        known.symbol IS NOT NULL AS acknowledged
     FROM gap_days
     JOIN daily_availability AS held
         ON held.date = gap_days.date AND held.symbol = gap_days.symbol AND NOT held.available
-    LEFT JOIN acknowledged ON acknowledged.symbol = gap_days.symbol AND acknowledged.date = gap_days.date
+    LEFT JOIN known_holes AS known ON known.symbol = gap_days.symbol AND known.date = gap_days.date
 )
 SELECT date, symbol, last_file_day, next_day, stopped, young, acknowledged
 FROM collected LEFT JOIN symbols USING (symbol)
@@ -58,8 +58,8 @@ WHERE NOT stopped
    OR status = 'TRADING' AND seen_at::DATE > collected.date
 ORDER BY date, symbol;
 
--- days: each collected day of the window, from the first day that could have files.
-CREATE OR REPLACE TEMP TABLE days AS
+-- judged_days: each collected day of the window, from the first day that could have files.
+CREATE OR REPLACE TEMP TABLE judged_days AS
 WITH counted AS (
     SELECT date, count(*) FILTER (available) AS files
     FROM daily_availability WHERE date BETWEEN $start AND $end AND date >= $history_start GROUP BY date
@@ -68,7 +68,7 @@ awaited AS (
     SELECT
         date, count(*) FILTER (young AND NOT acknowledged) AS pending,
         count(*) FILTER (NOT young AND NOT acknowledged) AS missing, count(*) FILTER (acknowledged) AS acknowledged
-    FROM absent GROUP BY date
+    FROM absent_files GROUP BY date
 )
 SELECT
     date, files, coalesce(pending, 0) AS pending, coalesce(missing, 0) AS missing,

@@ -26,17 +26,17 @@ FROM daily_availability, (SELECT min(date) AS first_file FROM daily_availability
 
 _COLLECTED = "SELECT 1 FROM daily_availability WHERE date BETWEEN ? AND ? LIMIT 1"
 
-_DAYS = "SELECT * FROM days ORDER BY date"
+_DAYS = "SELECT * FROM judged_days ORDER BY date"
 
 _AWAITED = """
 SELECT date, symbol, if(young, 'pending', 'missing') AS state, last_file_day
-FROM absent WHERE NOT acknowledged ORDER BY young, date DESC, symbol LIMIT $sample
+FROM absent_files WHERE NOT acknowledged ORDER BY young, date DESC, symbol LIMIT $sample
 """
 
 _HOLES = """
 SELECT
     symbol, min(date) AS first_day, max(date) AS last_day, count(*) AS days, bool_and(acknowledged) AS acknowledged
-FROM absent WHERE NOT stopped AND NOT young GROUP BY symbol, last_file_day ORDER BY first_day DESC, symbol
+FROM absent_files WHERE NOT stopped AND NOT young GROUP BY symbol, last_file_day ORDER BY first_day DESC, symbol
 """
 
 
@@ -74,8 +74,8 @@ def _is_collected(connection: duckdb.DuckDBPyConnection, window: DayRange) -> bo
 
 
 def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, scope: Scope) -> None:
-    """Make the temporary tables `absent` and `days`."""
-    connection.register("acknowledged", known_holes(scope.settings))
+    """Make the temporary tables `absent_files` and `judged_days`."""
+    connection.register("known_holes", known_holes(scope.settings))
     values = {
         "start": window.start,
         "end": window.end,
@@ -90,7 +90,7 @@ def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, 
             used = {name: values[name] for name in statement.named_parameters}
             connection.execute(statement, used)
     finally:
-        connection.unregister("acknowledged")
+        connection.unregister("known_holes")
 
 
 def _history_start(connection: duckdb.DuckDBPyConnection) -> dt.date:

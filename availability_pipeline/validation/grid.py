@@ -48,7 +48,7 @@ WITH judged AS (
         url IS DISTINCT FROM url_base || date || '.zip' AS wrong_url,
         coalesce(last_modified < date, false) AS too_early,
         date >= $today AS in_the_future
-    FROM daily_availability LEFT JOIN bases USING (symbol)
+    FROM daily_availability LEFT JOIN known_bases USING (symbol)
     WHERE date BETWEEN $start AND $end
 )
 """
@@ -147,7 +147,7 @@ def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
     names = [name for (name,) in connection.execute("SELECT symbol FROM symbols").fetchall()]
     bases = {"symbol": pa.array(names, pa.string())}
     bases["url_base"] = pa.array([url_base(archive_url, name) for name in names], pa.string())
-    connection.register("bases", pa.table(bases))
+    connection.register("known_bases", pa.table(bases))
     values = {"start": window.start, "end": window.end, "today": scope.today}
     try:
         [numbers] = rows(connection, _TOTALS, values)
@@ -157,7 +157,7 @@ def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
             return Finding("row_invariants", passed=True, summary=summary, numbers=numbers)
         sample = rows(connection, _SAMPLE_OF_CONTRADICTIONS, {**values, "sample": SAMPLE})
     finally:
-        connection.unregister("bases")
+        connection.unregister("known_bases")
     first, last = sample[0]["date"], sample[-1]["date"]
     summary = (
         f"{counted(wrong, 'contradiction')} in the rows, such as {named(sample, 'symbol', 'date', total=wrong)} "
