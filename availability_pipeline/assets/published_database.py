@@ -45,7 +45,7 @@ def published_database(
     with failures_reported(), working_database.get_connection() as connection:
         loaded = settings.load()
         check_publishable(connection, Scope(loaded), accept_fewer_files=config.accept_fewer_files)
-        report = publish(connection, loaded.db_path, context.run_id)
+        report = publish(connection, loaded.db_path, context.run.run_id)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": report.rows,

@@ -50,7 +50,7 @@ def no_regression(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
         return Finding("no_regression", passed=True, summary=summary, numbers=numbers)
     summary = (
         f"{counted(len(fallen), 'published day')} would lose {counted(lost, 'file')} "
-        f"({named(fallen, 'date', total=len(fallen))}), so readers keep the last good generation; "
+        f"({named(fallen, 'date', total=len(fallen))}); "
         f"run `backfill --start {fallen[0]['date']} --end {fallen[-1]['date']}` to look again, or "
         "`publish --accept-fewer-files` if they are really gone"
     )

@@ -1,0 +1,181 @@
+"""Asset checks in real runs on a real instance: recorded with numbers, and in the way of bad publications."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import dagster as dg
+import duckdb
+import pytest
+
+from availability_pipeline import collection
+from availability_pipeline.definitions import build_defs
+from availability_pipeline.errors import RunError
+from availability_pipeline.queries import AvailabilityQueries
+from availability_pipeline.simulator import Fault
+from availability_pipeline_tests.dagster_side import NOW, Site
+
+JANUARY = ("2024-01-01", "2024-01-31")
+
+
+@pytest.fixture(autouse=True)
+def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+
+
+def evaluations(site: Site, run_id: str | None = None) -> dict[str, dg.AssetCheckEvaluation]:
+    """What the checks of a run said, by name; of the newest run by default."""
+    run_id = run_id or site.instance.get_runs(limit=1)[0].run_id
+    events = [entry.dagster_event for entry in site.instance.all_logs(run_id) if entry.dagster_event]
+    found = [
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type_value == "ASSET_CHECK_EVALUATION"
+    ]
+    return {evaluation.check_name: evaluation for evaluation in found}
+
+
+def check_only(site: Site) -> dg.ExecuteInProcessResult:
+    """A run of all checks and of nothing else, as the button of the UI starts it."""
+    definitions = build_defs()
+    job = definitions.resolve_implicit_global_asset_job_def()
+    graph = definitions.resolve_asset_graph()
+    return job.get_subset(
+        asset_selection=set(), asset_check_selection=set(graph.asset_check_keys)
+    ).execute_in_process(instance=site.instance, raise_on_error=False)
+
+
+def published(site: Site) -> tuple[str, list[str]]:
+    """Run and contracts of 15 January of what readers have."""
+    with AvailabilityQueries(site.settings.db_path) as queries:
+        rows = queries.get_available_symbols_on_date("2024-01-15")
+        return queries.publication.run_id, [row["symbol"] for row in rows]
+
+
+def test_a_sound_run_evaluates_every_check_and_publishes(site: Site) -> None:
+    report = site.run(*JANUARY)
+    found = evaluations(site)
+    assert {name for name, evaluation in found.items() if evaluation.blocking} == {
+        "continuity", "row_invariants", "no_regression",
+    }  # fmt: skip
+    failed = {name for name, evaluation in found.items() if not evaluation.passed}
+    # Nobody has collected the years before, and exchangeInfo speaks of today.
+    assert failed == {"history_continuity"}
+    assert found.keys() >= {"completeness", "holes", "exchange_info", "changed_files", "equals_working"}
+    assert published(site)[0] == report.run_id
+
+
+def test_numbers_are_metadata_that_the_ui_can_plot(site: Site) -> None:
+    site.run(*JANUARY)
+    for name, evaluation in evaluations(site).items():
+        numbers = [value for value in evaluation.metadata.values() if isinstance(value.value, int | float)]
+        assert numbers, name
+        assert evaluation.description, name
+    assert evaluations(site)["completeness"].metadata["days"].value == 31
+
+
+def test_a_gap_elsewhere_is_an_error_that_does_not_block(site: Site) -> None:
+    site.run(*JANUARY)
+    site.run("2024-02-10", "2024-02-12")
+    found = evaluations(site)
+    assert found["continuity"].passed
+    assert (found["history_continuity"].passed, found["history_continuity"].severity) == (
+        False, dg.AssetCheckSeverity.ERROR,
+    )  # fmt: skip
+    assert site.instance.get_runs(limit=1)[0].status is dg.DagsterRunStatus.SUCCESS
+
+
+def test_a_run_for_some_contracts_is_judged_by_those(site: Site) -> None:
+    site.run(*JANUARY)
+    site.run("2024-02-01", "2024-02-03", symbols=["BTCUSDT"])
+    assert evaluations(site)["continuity"].passed
+
+
+def test_a_gap_in_the_window_of_the_run_blocks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.run(*JANUARY)
+    write = collection.write
+
+    def write_and_lose(connection: duckdb.DuckDBPyConnection, *rest: object) -> object:
+        report = write(connection, *rest)  # type: ignore[arg-type]
+        connection.execute("DELETE FROM daily_availability WHERE symbol = 'BTCUSDT' AND date = '2024-02-02'")
+        return report
+
+    monkeypatch.setattr(collection, "write", write_and_lose)
+    before = published(site)
+    with pytest.raises(
+        RunError, match="readers keep the last good generation; continuity: 1 row of 1 contract"
+    ) as raised:
+        site.run("2024-02-01", "2024-02-03")
+    assert "`backfill --start 2024-02-02`" in str(raised.value)
+    assert published(site) == before
+    assert site.instance.get_runs(limit=1)[0].status is dg.DagsterRunStatus.FAILURE
+
+
+def lose_half(site: Site) -> list[str]:
+    """Take the files of 15 January of half the contracts away."""
+    day = dt.date(2024, 1, 15)
+    lost = [symbol for symbol in site.archive.symbols() if site.archive.file(symbol, day)][::2]
+    for symbol in lost:
+        site.archive.remove_file(symbol, day)
+    return lost
+
+
+def test_worse_data_does_not_replace_good_data(site: Site) -> None:
+    site.run(*JANUARY)
+    before = published(site)
+    lost = lose_half(site)
+    with pytest.raises(RunError, match="no_regression: 1 published day would lose"):
+        site.run(*JANUARY)
+    assert published(site) == before
+    found = evaluations(site)
+    assert not found["no_regression"].passed
+    assert found["changed_files"].metadata["withdrawn"].value == len(lost)
+
+
+def publish_alone(site: Site, *, accept_fewer_files: bool) -> dg.ExecuteInProcessResult:
+    job = build_defs().resolve_implicit_global_asset_job_def()
+    return job.get_subset(asset_selection={dg.AssetKey("published_database")}).execute_in_process(
+        instance=site.instance,
+        run_config={"ops": {"published_database": {"config": {"accept_fewer_files": accept_fewer_files}}}},
+        raise_on_error=False,
+    )
+
+
+def test_a_run_that_publishes_alone_does_not_go_round_the_gate(site: Site) -> None:
+    site.run(*JANUARY)
+    before, lost = published(site), lose_half(site)
+    with pytest.raises(RunError):
+        site.run(*JANUARY)
+    assert not publish_alone(site, accept_fewer_files=False).success
+    assert published(site) == before
+    assert publish_alone(site, accept_fewer_files=True).success
+    assert not set(lost) & set(published(site)[1])
+    site.run(*JANUARY)
+    assert evaluations(site)["no_regression"].passed
+
+
+def test_a_run_that_only_checks_looks_at_the_whole_table(site: Site) -> None:
+    site.run(*JANUARY)
+    site.archive.remove_file("BTCUSDT", dt.date(2024, 1, 15))
+    site.run("2024-01-15")
+    result = check_only(site)
+    found = evaluations(site, result.run_id)
+    assert not result.success  # the history before January is missing, and here that blocks
+    assert (
+        found["continuity"].metadata["days"].value == (dt.date(2024, 1, 31) - dt.date(2019, 9, 25)).days + 1
+    )
+    assert found["completeness"].metadata["days"].value == 31
+    assert found["changed_files"].metadata["withdrawn"].value == 1
+    assert found["equals_working"].passed
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.status(451), Fault.status(429), Fault.html()], ids=["451", "429", "HTML"]
+)
+def test_an_exchange_that_refuses_neither_fails_nor_passes(site: Site, fault: Fault) -> None:
+    site.server.faults.inject(fault, on="EXCHANGE_INFO")
+    report = site.run(*JANUARY)
+    exchange = evaluations(site)["exchange_info"]
+    assert (exchange.passed, exchange.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "could not be evaluated" in (exchange.description or "")
+    assert published(site)[0] == report.run_id
