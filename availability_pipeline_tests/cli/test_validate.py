@@ -1,0 +1,129 @@
+"""`validate` and `query changes`: the same findings as the checks of a run, and an exit code to build upon."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from availability_pipeline.cli import cli
+from availability_pipeline.days import FIRST_DAY, DayRange
+from availability_pipeline.publishing import publish
+from availability_pipeline.queries import CHANGE_COLUMNS, AvailabilityQueries
+from availability_pipeline.store.connection import connect
+from availability_pipeline_tests.validation.table import settings_of, write
+
+YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+DAYS = list(DayRange(FIRST_DAY, YESTERDAY))
+LIVES = {"BTCUSDT": DAYS[97:], "ETHUSDT": DAYS[500:]}  # the first files of the market are those of day 97
+
+
+def run(folder: Path, *arguments: str) -> Result:
+    environment = {"AVAILABILITY_DATA_DIR": str(folder), "AVAILABILITY_FAPI_URL": "http://127.0.0.1:9"}
+    return CliRunner(env=environment).invoke(cli, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A complete history of two contracts, published."""
+    with connect(settings_of(tmp_path).working_path) as connection:
+        write(connection, LIVES, DAYS)
+        publish(connection, settings_of(tmp_path).db_path, "run-1")
+    return tmp_path
+
+
+def damaged(folder: Path) -> Path:
+    with connect(settings_of(folder).working_path) as connection:
+        connection.execute("DELETE FROM daily_availability WHERE symbol = 'ETHUSDT' AND date = '2024-02-10'")
+    return folder
+
+
+def test_sound_data_passes(sound: Path) -> None:
+    result = run(sound, "validate", "--format", "json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["validation_passed"], report["errors"]) == (0, True, 0)
+    # Nobody answers for exchangeInfo here, which is a warning and no failure.
+    assert [check["name"] for check in report["checks"] if not check["passed"]] == ["exchange_info"]
+    assert report["warnings"] == 1
+
+
+def test_wrong_data_fails_with_exit_code_1_and_says_what_to_do(sound: Path) -> None:
+    result = run(damaged(sound), "validate", "--format", "table")
+    assert result.exit_code == 1
+    lines = {line.split()[1]: line for line in result.stdout.splitlines()[:-1]}
+    assert lines["continuity"].startswith("ERROR")
+    assert "1 row of 1 contract" in lines["continuity"]
+    assert "`backfill --start 2024-02-10`" in lines["continuity"]
+    assert lines["holes"].startswith("ok")
+    assert result.stdout.splitlines()[-1] == "5 checks passed, 1 warned, 3 failed"
+
+
+def test_a_report_has_days_and_counts_as_json(sound: Path) -> None:
+    report = json.loads(run(damaged(sound), "validate", "--format", "json").stdout)
+    continuity = next(check for check in report["checks"] if check["name"] == "continuity")
+    assert continuity["numbers"]["missing_rows"] == 1
+    assert continuity["offenders"] == [{
+        "symbol": "ETHUSDT", "missing_days": 1, "duplicates": 0, "first_missing_day": "2024-02-10",
+        "last_missing_day": "2024-02-10",
+    }]  # fmt: skip
+
+
+def test_without_a_database_it_is_one_sentence(tmp_path: Path) -> None:
+    result = run(tmp_path, "validate")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "`backfill` makes one" in result.stderr
+
+
+def test_a_list_of_holes_that_is_not_understood_is_wrong_usage(sound: Path) -> None:
+    (sound / "known_holes.csv").write_text("nonsense\n", encoding="utf-8")
+    result = run(sound, "validate")
+    assert result.exit_code == 2
+    assert "must begin with the line symbol,first_day,last_day,reason" in result.stderr
+
+
+@pytest.fixture
+def changed(sound: Path) -> Path:
+    """The same after two files were withdrawn and one came back."""
+    days = DAYS[-3:]
+    with connect(settings_of(sound).working_path) as connection:
+        write(connection, {"BTCUSDT": [], "ETHUSDT": days[1:]}, days, "gone")
+        write(connection, {"BTCUSDT": days[:1], "ETHUSDT": days[1:]}, days, "back")
+        publish(connection, settings_of(sound).db_path, "run-2")
+    return sound
+
+
+def test_changes_are_what_the_ledger_has(changed: Path) -> None:
+    result = run(changed, "query", "changes", "--format", "json")
+    rows = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert list(rows[0]) == list(CHANGE_COLUMNS)
+    told = [(row["kind"], row["symbol"], row["date"], row["run_id"]) for row in rows]
+    day = [str(day) for day in DAYS[-3:]]
+    assert sorted(told) == sorted(
+        [*(("withdrawn", "BTCUSDT", each, "gone") for each in day), ("withdrawn", "ETHUSDT", day[0], "gone"),
+         ("published", "BTCUSDT", day[0], "back")]
+    )  # fmt: skip
+    with AvailabilityQueries(settings_of(changed).db_path) as queries:
+        assert len(queries.get_changes()) == queries.get_changes_arrow().num_rows == 5
+        assert list(queries.get_changes_arrow().column_names) == list(CHANGE_COLUMNS)
+
+
+@pytest.mark.parametrize(("since", "count"), [("2024-03-01", 5), ("2024-03-02", 0)])
+def test_changes_since_a_day(changed: Path, since: str, count: int) -> None:
+    # The sample's collections are dated 2024-03-01.
+    assert (
+        len(json.loads(run(changed, "query", "changes", "--since", since, "--format", "json").stdout))
+        == count
+    )
+    table = run(changed, "query", "changes", "--since", since, "--format", "table").stdout
+    assert table.startswith(f"{count} changes since {since}")
+
+
+def test_a_wrong_since_is_wrong_usage(changed: Path) -> None:
+    result = run(changed, "query", "changes", "--since", "soon")
+    assert result.exit_code == 2
+    assert "--since is 'soon', which is not a day" in result.stderr
