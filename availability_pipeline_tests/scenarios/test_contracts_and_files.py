@@ -1,0 +1,122 @@
+"""Contracts that come and go, files that change, an exchange that refuses, and a publication that is blocked."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from availability_pipeline.simulator import Fault
+from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.scenarios.world import LISTED, MARKET, World, day
+
+
+def test_a_file_is_replaced(world: World) -> None:
+    world.at("03-01 15:00").archive.replace_file("BTCUSDT", day("02-20"), size=12_345)
+    *_, window = world.tick("03-02 02:00")
+    assert world.checks(window)["changed_files"] == "WARN"
+    assert "BTCUSDT 2024-02-20 republished" in world.said(window, "changed_files")
+    assert world.ledger() == [("republished", "BTCUSDT", day("02-20"))]
+    sql = "SELECT new_file_size_bytes, run_id FROM availability_changes"
+    assert pipeline.query(world.site.settings, sql) == [(12_345, window.run_id)]
+    assert world.is_true("01-01", "03-01")
+    assert world.published_run() == window.run_id
+    assert world.tell() == []
+
+
+def test_a_file_is_withdrawn(world: World) -> None:
+    world.at("03-01 15:00").archive.remove_file("ETHUSDT", day("02-20"))
+    *_, window = world.tick("03-02 02:00")
+    checks = world.checks(window)
+    assert (checks["changed_files"], checks["completeness"], checks["no_regression"]) == ("WARN", "ERROR", "ok")
+    assert world.ledger() == [("withdrawn", "ETHUSDT", day("02-20"))]
+    assert world.read("02-20") == sorted(set(MARKET) - {"ETHUSDT"})
+    [alert] = world.tell()
+    assert "ETHUSDT 2024-02-20" in alert
+
+
+def test_a_new_contract_has_its_history_by_the_end_of_the_same_run(world: World) -> None:
+    world.archive.add_symbol("NEWUSDT", day("02-20"))
+    first, *_ = world.tick("03-02 02:00")
+    assert world.is_true("01-01", "03-01")
+    checks = world.checks(first)
+    assert (checks["continuity"], checks["history_continuity"], checks["holes"]) == ("ok", "ok", "ok")
+    assert "NEWUSDT" in world.read("02-25")
+    assert "NEWUSDT" not in world.read("02-15")
+    assert world.ledger() == []  # what was never looked at before has not changed
+    assert world.tell() == []
+
+
+def test_a_contract_is_purged(world: World) -> None:
+    world.archive.add_symbol("LUNAUSDT", LISTED, last_day=day("03-02"))
+    world.tick("03-03 02:00")
+    world.look("03-03 09:30")
+    world.tick("03-04 02:00")
+    [morning] = world.look("03-04 09:30")
+    assert "(LUNAUSDT)" in world.said(morning, "completeness")  # one day later it may only be late
+    world.look("03-04 12:00")
+    *_, window = world.tick("03-09 02:00")
+    assert "LUNAUSDT" not in world.said(window, "completeness")
+    assert world.checks(window)["holes"] == "ok"
+    assert ("LUNAUSDT" in world.read("03-02"), "LUNAUSDT" in world.read("03-03")) == (True, False)
+    assert world.is_true("01-01", "03-08")
+    assert world.tell() == []
+
+
+def test_a_name_is_listed_again(world: World) -> None:
+    world.archive.add_symbol("LITUSDT", dt.date(2023, 11, 1), last_day=dt.date(2024, 1, 10))
+    world.tick("03-02 02:00")
+    # The former contract moves to a folder of its own, and the old folder goes on.
+    world.archive.add_symbol("LITUSDT_SETTLED", dt.date(2023, 11, 1), last_day=dt.date(2024, 1, 10), kind="settled")
+    world.at("03-04 12:00")
+    for date in ("03-02", "03-03"):
+        world.archive.add_file("LITUSDT", day(date))
+    *_, window = world.tick("03-05 02:00")
+    checks = world.checks(window)
+    assert (checks["continuity"], checks["history_continuity"], checks["holes"]) == ("ok", "ok", "ok")
+    assert "LITUSDT 2024-01" not in world.said(window, "completeness")
+    assert ("LITUSDT" in world.read("03-02"), "LITUSDT" in world.read("02-01")) == (True, False)
+    assert "LITUSDT_SETTLED" in world.read("01-10")
+    assert world.is_true("01-01", "03-04")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(Fault.status(451), "HTTP 451"), (Fault.status(429), "HTTP 429"), (Fault.html(), "not an exchangeInfo")],
+    ids=["451", "429", "HTML"],
+)
+def test_exchange_info_refuses(world: World, fault: Fault, reason: str) -> None:
+    world.site.server.faults.inject(fault, on="EXCHANGE_INFO")
+    first, window = world.tick("03-02 02:00")
+    assert (first.success, window.success) == (True, True)
+    assert world.checks(window)["exchange_info"] == "WARN"
+    assert "could not be evaluated" in world.said(window, "exchange_info")
+    assert reason in world.said(window, "exchange_info")
+    assert world.is_true("01-01", "03-01")
+    assert world.published_run() == window.run_id
+    assert world.tell() == []
+
+
+def test_a_check_that_blocks(world: World) -> None:
+    held = {symbol: world.archive.file(symbol, day("02-27")) for symbol in MARKET[:10]}
+    for symbol in held:
+        world.archive.remove_file(symbol, day("02-27"))
+    before = world.published_run()
+    first, window = world.tick("03-02 02:00")
+    assert (first.success, window.success) == (True, False)
+    assert world.checks(window)["no_regression"] == "ERROR"
+    assert len(world.ledger()) == 10
+    # The run before it had not seen the loss; it is the last good generation.
+    assert world.published_run() == first.run_id != before
+    assert world.read("02-27") == sorted(MARKET)
+    alerts = world.tell()
+    assert len([alert for alert in alerts if "no_regression" in alert]) == 1
+    assert any("readers keep the last good generation" in alert for alert in alerts)
+    assert world.tell() == []
+    for symbol, file in held.items():
+        assert file
+        world.archive.add_file(symbol, day("02-27"), file.size, file.last_modified)
+    *_, window = world.tick("03-03 02:00")
+    assert window.success
+    assert world.published_run() == window.run_id
+    assert world.is_true("01-01", "03-02")

@@ -1,0 +1,133 @@
+"""Files that appear when they should, late, or never: what the table, the checks, the readers and the alerts say."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from availability_pipeline_tests.scenarios.world import MARKET, World, day
+
+KEY = dg.AssetKey("daily_availability")
+
+SOUND = {"continuity", "history_continuity", "row_invariants", "no_regression", "equals_working"}
+
+
+def test_a_normal_week(world: World) -> None:
+    for number in range(2, 9):
+        night = world.tick(f"03-{number:02} 02:00")
+        assert [result.success for result in night] == [True, True]
+        assert world.read(f"03-{number - 1:02}") == []  # yesterday is collected, and not published yet
+        for result in night:
+            checks = world.checks(result)
+            assert {name for name in SOUND if checks[name] != "ok"} == set()
+            assert (checks["completeness"], checks["changed_files"]) == ("WARN", "ok")
+            assert "nothing is published yet" in world.said(result, "completeness")
+        [morning] = world.look(f"03-{number:02} 09:30")
+        checks = world.checks(morning)
+        assert (checks["completeness"], checks["holes"], checks["exchange_info"]) == ("ok", "ok", "ok")
+        assert world.read(f"03-{number - 1:02}") == sorted(MARKET)
+        assert world.published_run() == morning.run_id
+        assert world.look(f"03-{number:02} 12:00") == []
+    assert world.is_true("01-01", "03-07")
+    assert {kind for kind, _, _ in world.ledger()} == {"published"}
+    assert len(world.ledger()) == 7 * len(MARKET)
+    assert world.tell() == []
+
+
+def test_yesterday_is_not_there_at_two_and_is_there_at_half_past_eight(world: World) -> None:
+    world.archive.set_last_published_day(day("02-29"))
+    world.tick("03-02 02:00")
+    before = len(world.site.instance.get_runs())
+    heads = world.site.server.requests.count("HEAD")
+    for look in ("03-02 06:00", "03-02 07:00", "03-02 08:25"):
+        assert world.look(look) == []
+    assert world.site.server.requests.count("HEAD") - heads <= 15
+    world.archive.set_last_published_day(day("03-01"))
+    [result] = world.look("03-02 08:30")
+    assert result.success
+    assert world.read("03-01") == sorted(MARKET)
+    assert world.is_true("01-01", "03-01")
+    assert len(world.site.instance.get_runs()) == before + 1
+    assert world.ledger() == [("published", symbol, day("03-01")) for symbol in sorted(MARKET)]
+    assert world.tell() == []
+
+
+def test_the_whole_market_is_late_by_nine_days(world: World) -> None:
+    world.archive.set_last_published_day(day("02-29"))
+    says, alerts = {}, {}
+    for date in ("03-02", "03-04", "03-05", "03-06", "03-10"):
+        *_, window = world.tick(f"{date} 02:00")
+        assert window.success
+        says[date], alerts[date] = world.checks(window)["completeness"], world.tell()
+        assert world.checks(window)["exchange_info"] == ("ok" if date == "03-02" else "WARN")
+        assert world.look(f"{date} 09:00") == []
+    assert says == {"03-02": "WARN", "03-04": "WARN", "03-05": "ERROR", "03-06": "ERROR", "03-10": "ERROR"}
+    assert {date: len(texts) for date, texts in alerts.items()} == {
+        "03-02": 0, "03-04": 0, "03-05": 1, "03-06": 1, "03-10": 1,
+    }  # fmt: skip
+    assert "nothing was ever published of 2024-03-01" in alerts["03-05"][0]
+    assert world.read("02-29") == sorted(MARKET)  # nobody is reported as delisted
+    world.archive.set_last_published_day(day("03-09"))
+    [result] = world.look("03-10 10:00")
+    assert world.checks(result)["completeness"] == "ok"
+    assert world.is_true("01-01", "03-09")
+    assert len(world.ledger()) == 9 * len(MARKET)
+    assert world.tell() == []
+
+
+def withhold(world: World, symbols: tuple[str, ...], date: str) -> None:
+    """Keep a day's files from ever appearing."""
+    now = world.clock["now"]
+    world.archive.set_now(now.replace(month=6))
+    for symbol in symbols:
+        world.archive.remove_file(symbol, day(date))
+    world.archive.set_now(now)
+
+
+def test_one_hole_is_filled_after_fifteen_days(world: World) -> None:
+    withhold(world, ("SOLUSDT",), "03-01")
+    world.tick("03-02 02:00")
+    [morning] = world.look("03-02 09:30")
+    assert world.checks(morning)["completeness"] == "WARN"
+    assert "1 file pending on 2024-03-01 (SOLUSDT)" in world.said(morning, "completeness")
+    *_, window = world.tick("03-06 02:00")
+    assert (world.checks(window)["completeness"], world.checks(window)["holes"]) == ("ERROR", "WARN")
+    assert "SOLUSDT 2024-03-01" in world.said(window, "holes")
+    [alert] = world.tell()
+    assert "SOLUSDT 2024-03-01" in alert
+    assert "backfill --start 2024-03-01 --end 2024-03-01" in alert
+    assert world.read("03-01") == sorted(set(MARKET) - {"SOLUSDT"})
+    world.at("03-16 12:00").archive.add_file("SOLUSDT", day("03-01"))
+    *_, window = world.tick("03-17 02:00")
+    assert (world.checks(window)["completeness"], world.checks(window)["holes"]) == ("WARN", "ok")
+    assert ("published", "SOLUSDT", day("03-01")) in world.ledger()
+    assert world.read("03-01") == sorted(MARKET)
+    assert world.is_true("01-01", "03-16")
+
+
+def test_a_day_of_which_nothing_is_ever_published(world: World) -> None:
+    withhold(world, MARKET, "03-01")
+    *_, window = world.tick("03-07 02:00")
+    assert world.checks(window)["completeness"] == "ERROR"
+    assert "nothing was ever published of 2024-03-01" in world.said(window, "completeness")
+    assert {name for name in SOUND if world.checks(window)[name] != "ok"} == set()
+    [alert] = world.tell()
+    assert "2024-03-01" in alert
+    assert (world.read("03-01"), world.read("03-02")) == ([], sorted(MARKET))
+    holes = "symbol,first_day,last_day,reason\n" + "".join(
+        f"{symbol},2024-03-01,2024-03-01,an outage of the archive\n" for symbol in MARKET
+    )
+    (world.site.settings.data_dir / "known_holes.csv").write_text(holes, encoding="utf-8")
+    *_, window = world.tick("03-08 02:00")
+    # Acknowledged holes of contracts are no news, but a day with zero files never passes.
+    assert (world.checks(window)["holes"], world.checks(window)["completeness"]) == ("ok", "ERROR")
+
+
+def test_the_daemon_is_down_for_three_days(world: World) -> None:
+    world.tick("03-02 02:00")
+    first, window = world.tick("03-06 02:00")
+    assert first.success
+    assert window.success
+    assert world.checks(window)["history_continuity"] == "ok"
+    assert world.is_true("01-01", "03-05")
+    materialized = world.site.instance.get_materialized_partitions(KEY)
+    assert {f"2024-03-0{number}" for number in range(1, 6)} <= materialized

@@ -1,0 +1,192 @@
+"""A team's installation and the archive that it watches, on one clock that a test moves.
+
+The daemon's part is played by hand: a tick of the schedule, a look of a sensor, and the runs that they ask for,
+each a real run of the job on a real instance. Everything else is what it is in operation.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from availability_pipeline.days import FIRST_DAY
+from availability_pipeline.definitions import build_defs
+from availability_pipeline.publishing import publish
+from availability_pipeline.queries import AvailabilityQueries
+from availability_pipeline.simulator import SimulatedArchive, serve
+from availability_pipeline.store.connection import connect
+from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.dagster_side import Site, site_for
+
+LISTED = dt.date(2024, 1, 15)
+MARKET = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT", *(f"COIN{number:02}USDT" for number in range(26)))
+"""Thirty contracts, so that one of them is less than 5 % of the market."""
+
+
+def moment(text: str) -> dt.datetime:
+    """A moment of 2024 in UTC, such as `03-02 08:30`."""
+    return dt.datetime.fromisoformat(f"2024-{text}").replace(tzinfo=dt.UTC)
+
+
+def day(text: str) -> dt.date:
+    """A day of 2024, such as `03-02`."""
+    return dt.date.fromisoformat(f"2024-{text}")
+
+
+@dataclass
+class World:
+    """The archive, the installation, and what has come of it."""
+
+    site: Site
+    clock: dict[str, dt.datetime]
+    alerts: list[str] = field(default_factory=list)
+    """The texts that have reached the webhook."""
+    cursors: dict[str, str | None] = field(default_factory=dict)
+    run_keys: set[str] = field(default_factory=set)
+
+    @property
+    def archive(self) -> SimulatedArchive:
+        return self.site.archive
+
+    def at(self, text: str) -> World:
+        """Set everybody's clock."""
+        self.clock["now"] = moment(text)
+        self.archive.set_now(moment(text))
+        return self
+
+    def tick(self, text: str) -> list[dg.ExecuteInProcessResult]:
+        """The schedule fires, and what it asks for is run."""
+        self.at(text)
+        definitions = build_defs()
+        schedule = definitions.resolve_schedule_def("daily_availability_schedule")
+        with dg.build_schedule_context(
+            instance=self.site.instance, scheduled_execution_time=moment(text), resources=definitions.resources
+        ) as context:
+            return self._run(schedule.evaluate_tick(context).run_requests or [])
+
+    def look(self, text: str) -> list[dg.ExecuteInProcessResult]:
+        """The sensor looks for publication, and what it asks for is run."""
+        self.at(text)
+        data = self._evaluate("publication_watch")
+        return self._run(data.run_requests or [])
+
+    def tell(self) -> list[str]:
+        """The sensor of alerts looks at the runs that have ended; the new messages."""
+        before = len(self.alerts)
+        self._evaluate("failure_alerts")
+        return self.alerts[before:]
+
+    def _evaluate(self, name: str) -> Any:
+        definitions = build_defs()
+        sensor = definitions.resolve_sensor_def(name)
+        with dg.build_sensor_context(
+            instance=self.site.instance, cursor=self.cursors.get(name), definitions=definitions
+        ) as context:
+            data = sensor.evaluate_tick(context)
+        self.cursors[name] = data.cursor
+        return data
+
+    def _run(self, requests: list[dg.RunRequest]) -> list[dg.ExecuteInProcessResult]:
+        job = build_defs().resolve_job_def("availability_update")
+        new = [request for request in requests if request.run_key not in self.run_keys]
+        self.run_keys |= {request.run_key for request in new if request.run_key}
+        return [
+            job.execute_in_process(
+                instance=self.site.instance, tags=request.tags, partition_key=request.partition_key,
+                run_config=request.run_config, raise_on_error=False,
+            )
+            for request in new
+        ]  # fmt: skip
+
+    def checks(self, result: dg.ExecuteInProcessResult) -> dict[str, str]:
+        """What the checks of a run say: ok, WARN or ERROR by name."""
+        return {
+            found.check_name: "ok" if found.passed else found.severity.value
+            for found in result.get_asset_check_evaluations()
+        }
+
+    def said(self, result: dg.ExecuteInProcessResult, name: str) -> str:
+        """The sentence of a check."""
+        [found] = [found for found in result.get_asset_check_evaluations() if found.check_name == name]
+        return found.description or ""
+
+    def ledger(self) -> list[tuple[str, str, dt.date]]:
+        """Kind, contract and day of all entries, in order."""
+        sql = "SELECT kind, symbol, date FROM availability_changes ORDER BY observed_at, date, symbol"
+        return [(kind, symbol, date) for kind, symbol, date in pipeline.query(self.site.settings, sql)]
+
+    def is_true(self, start: str, end: str) -> bool:
+        """Whether the table says of these days what the archive has now."""
+        window = (str(day(start)), str(day(end)))
+        truth = self.site.truth(*window, symbols=self._tracked())
+        held = [row for row in pipeline.table(self.site.settings) if day(start) <= row[0] <= day(end)]
+        return held == truth
+
+    def _tracked(self) -> list[str]:
+        rows = pipeline.query(self.site.settings, "SELECT symbol FROM symbols WHERE tracked ORDER BY symbol")
+        return [symbol for (symbol,) in rows]
+
+    def read(self, text: str) -> list[str]:
+        """The contracts with a file on a day, as readers have it."""
+        with AvailabilityQueries(self.site.settings.db_path) as queries:
+            return [row["symbol"] for row in queries.get_available_symbols_on_date(day(text))]
+
+    def published_run(self) -> str:
+        """The run that published what readers have."""
+        with AvailabilityQueries(self.site.settings.db_path) as queries:
+            return queries.publication.run_id
+
+
+@contextmanager
+def _webhook(alerts: list[str]) -> Iterator[str]:
+    """A receiver of messages on loopback; its URL."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            alerts.append(json.loads(body)["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def world_of(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The world on 1 March 2024 at 10:00, with its whole history collected and published."""
+    clock = {"now": moment("03-01 10:00")}
+    archive = SimulatedArchive.empty(now=clock["now"])
+    for name in MARKET:
+        archive.add_symbol(name, LISTED)
+    alerts: list[str] = []
+    monkeypatch.setattr("availability_pipeline.days._clock", lambda: clock["now"])
+    with serve(archive) as server, _webhook(alerts) as hook:
+        settings = settings_for(server, alert_webhook=hook)
+        pipeline.run(settings, FIRST_DAY, day("02-29"), run_id="history")
+        with connect(settings.working_path) as connection:
+            publish(connection, settings.db_path, "history")
+        for variable, value in settings.environment().items():
+            monkeypatch.setenv(variable, value)
+        with site_for(archive, server, settings) as site:
+            world = World(site, clock, alerts)
+            world.tell()
+            yield world
