@@ -6,6 +6,7 @@ from availability_pipeline.assets import ASSETS
 from availability_pipeline.jobs import availability_update
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
+from availability_pipeline.schedules import SCHEDULES
 from availability_pipeline.sensors import SENSORS
 
 
@@ -24,6 +25,7 @@ def build_defs(progress: Progress | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         jobs=[availability_update],
+        schedules=SCHEDULES,
         sensors=SENSORS,
         resources=resources,
         executor=dg.in_process_executor,

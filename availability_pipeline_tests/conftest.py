@@ -71,7 +71,7 @@ def settings_for(tmp_path: Path) -> SettingsFactory:
 
     def load(server: SimulatorServer | None = None, **arguments: str | int | None) -> Settings:
         environ = {} if server is None else server.environment()
-        chosen = {"data_dir": str(tmp_path / "data"), "connections": "8", **arguments}
+        chosen = {"data_dir": str(tmp_path / "data"), "connections": "8", "retry_seconds": "0", **arguments}
         return Settings.load(
             environ, **{name: None if value is None else str(value) for name, value in chosen.items()}
         )

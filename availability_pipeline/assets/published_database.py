@@ -25,7 +25,7 @@ def published_database(
 ) -> dg.MaterializeResult[None]:
     """The database that readers open: an audited copy of the working database, swapped in by a rename."""
     progress.stage("publishing")
-    with failures_reported(), working_database.get_connection() as connection:
+    with failures_reported(context, progress), working_database.get_connection() as connection:
         report = publish(connection, settings.load().db_path, context.run_id)
     return dg.MaterializeResult(
         metadata={
