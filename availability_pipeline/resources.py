@@ -57,8 +57,8 @@ class WorkingDatabase(DuckDBResource):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Note the run's process before any step waits for the pool."""
-        if context.instance and context.run_id:
-            context.instance.add_run_tags(context.run_id, process_tags())
+        if context.instance and context.run:
+            context.instance.add_run_tags(context.run.run_id, process_tags())
 
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:

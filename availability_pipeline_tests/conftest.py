@@ -5,6 +5,7 @@ Nothing here may reach the network beyond this machine or a file outside the tes
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -77,6 +78,22 @@ def settings_for(tmp_path: Path) -> SettingsFactory:
         )
 
     return load
+
+
+SetClock = Callable[[str], dt.datetime]
+
+
+@pytest.fixture
+def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """Set the pipeline's clock and the archive's to a moment in UTC, such as `2024-03-02 07:30`."""
+
+    def set_both(text: str) -> dt.datetime:
+        moment = dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+        monkeypatch.setattr("availability_pipeline.days._clock", lambda: moment)
+        site.archive.set_now(moment)
+        return moment
+
+    return set_both
 
 
 @pytest.fixture

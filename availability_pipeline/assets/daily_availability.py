@@ -44,7 +44,7 @@ def daily_availability(
         collected = collection.collect(plan, loaded, progress)
         progress.stage(f"writing {len(plan.days):,} days of {len(plan.symbols):,} contracts")
         with working_database.get_connection() as connection:
-            report = collection.write(connection, plan, collected, loaded, context.run_id)
+            report = collection.write(connection, plan, collected, loaded, context.run.run_id)
     progress.stage(f"recording {len(plan.days):,} partitions in Dagster")
     return dg.MaterializeResult(metadata=_metadata(collected, report, (utc_now() - started).total_seconds()))
 

@@ -26,7 +26,7 @@ def published_database(
     """The database that readers open: an audited copy of the working database, swapped in by a rename."""
     progress.stage("publishing")
     with failures_reported(context, progress), working_database.get_connection() as connection:
-        report = publish(connection, settings.load().db_path, context.run_id)
+        report = publish(connection, settings.load().db_path, context.run.run_id)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": report.rows,
