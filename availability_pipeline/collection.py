@@ -266,10 +266,22 @@ def write(
     return availability.write_collection(connection, blocks, collected.files, settings.archive_url, record)
 
 
-def missing_days(connection: duckdb.DuckDBPyConnection, settings: Settings) -> DayRange:
-    """The days that bring the table up to date: from its first gap, or the look-back window if that begins earlier."""
+def missing_days(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, last: dt.date | None = None
+) -> DayRange:
+    """The days that bring the table up to date: from its first gap, or the look-back window if that begins earlier.
+
+    Args:
+        connection: The working database.
+        settings: How long the look-back window is.
+        last: The last day; yesterday if None.
+    """
     held = set(availability.complete_days(connection))
-    last = last_complete_day()
-    first_gap = next((day for day in DayRange(FIRST_DAY, last) if day not in held), last)
-    window_start = last - dt.timedelta(days=min(settings.lookback_days, len(DayRange(FIRST_DAY, last))) - 1)
-    return DayRange(min(first_gap, window_start), last)
+    window = lookback_window(settings, last or last_complete_day())
+    first_gap = next((day for day in DayRange(FIRST_DAY, window.end) if day not in held), window.end)
+    return DayRange(min(first_gap, window.start), window.end)
+
+
+def lookback_window(settings: Settings, last: dt.date) -> DayRange:
+    """The days up to the last one that are listed again for late, replaced and withdrawn files."""
+    return DayRange(max(FIRST_DAY, last - dt.timedelta(days=settings.lookback_days - 1)), last)

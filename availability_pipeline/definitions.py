@@ -7,6 +7,7 @@ from availability_pipeline.checks import CHECKS
 from availability_pipeline.jobs import availability_update
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
+from availability_pipeline.schedules import SCHEDULES
 from availability_pipeline.sensors import SENSORS
 
 
@@ -26,6 +27,7 @@ def build_defs(progress: Progress | None = None) -> dg.Definitions:
         assets=ASSETS,
         asset_checks=CHECKS,
         jobs=[availability_update],
+        schedules=SCHEDULES,
         sensors=SENSORS,
         resources=resources,
         executor=dg.in_process_executor,

@@ -24,9 +24,8 @@ from availability_pipeline.definitions import build_defs
 from availability_pipeline.errors import RunError, UsageError
 from availability_pipeline.failures import EXIT_CODE
 from availability_pipeline.liveness import end_dead_runs, process_tags, runs_being_waited_for
+from availability_pipeline.partitions import range_tags
 from availability_pipeline.progress import Progress
-
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def run_update(
         job = build_defs(progress).resolve_job_def("availability_update")
         result = job.execute_in_process(
             instance=instance,
-            tags={_RANGE_START: str(days.start), _RANGE_END: str(days.end), **process_tags()},
+            tags={**range_tags(days), **process_tags()},
             run_config={
                 "ops": {"symbols": chosen, "daily_availability": chosen},
                 # The events are in the instance; the terminal belongs to the progress report.

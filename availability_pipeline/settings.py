@@ -48,14 +48,14 @@ def _is_base_url(text: str) -> bool:
     )
 
 
-def _up_to(maximum: int) -> Callable[[str, str], int]:
+def _up_to(maximum: int, minimum: int = 1) -> Callable[[str, str], int]:
     def read(name: str, text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            value = 0
-        if not 1 <= value <= maximum:
-            raise UsageError(f"{name} is {text!r}; it must be a whole number from 1 to {maximum:,}")
+            value = minimum - 1
+        if not minimum <= value <= maximum:
+            raise UsageError(f"{name} is {text!r}; it must be a whole number from {minimum} to {maximum:,}")
         return value
 
     return read
@@ -116,7 +116,9 @@ class Settings:
     timeout_seconds: int = 20
     """Seconds without a byte after which a request has failed."""
     lookback_days: int = 20
-    """Days before yesterday that are listed again for late, replaced and withdrawn files."""
+    """Days up to yesterday that are listed again every day for late, replaced and withdrawn files."""
+    retry_seconds: int = 30
+    """Seconds before a step that failed is tried again; twice as many before each further try."""
     alert_webhook: str | None = None
     """Slack-compatible URL for failures."""
     tracked_quotes: tuple[str, ...] = ("USDT",)
@@ -185,6 +187,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "connections": ("AVAILABILITY_CONNECTIONS", _up_to(1000)),
     "timeout_seconds": ("AVAILABILITY_TIMEOUT_SECONDS", _up_to(3600)),
     "lookback_days": ("AVAILABILITY_LOOKBACK_DAYS", _up_to(10_000)),
+    "retry_seconds": ("AVAILABILITY_RETRY_SECONDS", _up_to(3600, minimum=0)),
     "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _url),
     "tracked_quotes": ("AVAILABILITY_TRACKED_QUOTES", _words),
     "tracked_contracts": ("AVAILABILITY_TRACKED_CONTRACTS", _contracts),

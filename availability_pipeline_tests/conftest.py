@@ -5,6 +5,7 @@ Nothing here may reach the network beyond this machine or a file outside the tes
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -71,12 +72,28 @@ def settings_for(tmp_path: Path) -> SettingsFactory:
 
     def load(server: SimulatorServer | None = None, **arguments: str | int | None) -> Settings:
         environ = {} if server is None else server.environment()
-        chosen = {"data_dir": str(tmp_path / "data"), "connections": "8", **arguments}
+        chosen = {"data_dir": str(tmp_path / "data"), "connections": "8", "retry_seconds": "0", **arguments}
         return Settings.load(
             environ, **{name: None if value is None else str(value) for name, value in chosen.items()}
         )
 
     return load
+
+
+SetClock = Callable[[str], dt.datetime]
+
+
+@pytest.fixture
+def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """Set the pipeline's clock and the archive's to a moment in UTC, such as `2024-03-02 07:30`."""
+
+    def set_both(text: str) -> dt.datetime:
+        moment = dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+        monkeypatch.setattr("availability_pipeline.days._clock", lambda: moment)
+        site.archive.set_now(moment)
+        return moment
+
+    return set_both
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import dagster as dg
 
 from availability_pipeline import launch
 from availability_pipeline.days import DayRange
+from availability_pipeline.definitions import build_defs
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, SimulatorServer
@@ -37,6 +38,17 @@ class Site:
         """Run the job over days, as the command line does."""
         days = DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end or start))
         return launch.run_update(self.instance, days, symbols, Progress())
+
+    def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run what a schedule or sensor requested, as the daemon does it, in this process."""
+        job = build_defs().resolve_job_def("availability_update")
+        return job.execute_in_process(
+            instance=self.instance,
+            partition_key=request.partition_key,
+            tags=dict(request.tags),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
 
     def truth(self, start: str, end: str, symbols: Sequence[str] | None = None) -> list[pipeline.Row]:
         """The rows that the table should have for those days."""

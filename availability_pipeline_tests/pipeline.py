@@ -13,6 +13,7 @@ from urllib.parse import quote
 from availability_pipeline import collection
 from availability_pipeline.days import DayRange
 from availability_pipeline.progress import Progress
+from availability_pipeline.publishing import publish
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive
 from availability_pipeline.store.availability import WriteReport
@@ -51,6 +52,13 @@ def run(settings: Settings, start: dt.date, end: dt.date | None = None, **argume
     """A discovery, then a collection."""
     discover(settings)
     return collect_days(settings, start, end, **arguments)
+
+
+def run_and_publish(settings: Settings, start: dt.date, end: dt.date | None = None) -> None:
+    """A discovery, a collection and a publication, without Dagster."""
+    run(settings, start, end)
+    with connect(settings.working_path) as connection:
+        publish(connection, settings.db_path, "run")
 
 
 def query(settings: Settings, sql: str) -> list[Row]:

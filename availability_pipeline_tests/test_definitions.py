@@ -66,11 +66,15 @@ def test_all_writers_share_one_pool() -> None:
     }
 
 
-def test_the_job_and_the_sensor_are_there() -> None:
-    definitions = build_defs()
-    assert definitions.resolve_job_def("availability_update")
-    sensor = definitions.resolve_sensor_def("dead_runs")
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+def test_the_job_the_schedule_and_the_sensors_are_there_and_on() -> None:
+    repository = build_defs().get_repository_def()
+    assert repository.has_job("availability_update")
+    assert {schedule.name: schedule.default_status for schedule in repository.schedule_defs} == {
+        "daily_availability_schedule": dg.DefaultScheduleStatus.RUNNING
+    }
+    assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == dict.fromkeys(
+        ("dead_runs", "publication_watch"), dg.DefaultSensorStatus.RUNNING
+    )
 
 
 def test_pyproject_and_workspace_load_the_same_location() -> None:

@@ -31,6 +31,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
         connections=64,
         timeout_seconds=20,
         lookback_days=20,
+        retry_seconds=30,
         alert_webhook=None,
         tracked_quotes=("USDT",),
         tracked_contracts=("perpetual", "settled"),
@@ -131,6 +132,14 @@ def test_a_wrong_port_is_called_one(url: str) -> None:
 def test_numbers_are_whole_and_positive(name: str, text: str) -> None:
     with pytest.raises(UsageError, match=rf"AVAILABILITY_{name.upper()} is '{re.escape(text)}'"):
         Settings.load({f"AVAILABILITY_{name.upper()}": text})
+
+
+def test_a_retry_may_follow_at_once() -> None:
+    assert Settings.load({"AVAILABILITY_RETRY_SECONDS": "0"}).retry_seconds == 0
+    with pytest.raises(
+        UsageError, match=r"AVAILABILITY_RETRY_SECONDS is '3601'; it must be .* from 0 to 3,600"
+    ):
+        Settings.load({"AVAILABILITY_RETRY_SECONDS": "3601"})
 
 
 @pytest.mark.parametrize("bucket", ["a", "a b", "a/b", "é" * 4, "a" * 64, "arn:aws:s3:::b", "a\nb"])

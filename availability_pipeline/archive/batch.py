@@ -42,8 +42,11 @@ def run_side_by_side(jobs: Iterable[Job], *, threads: int, attempted: int) -> No
             under_way += len(pending)
             pending = list(finished.get().result())
             under_way -= 1
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    except BaseException:
+        # An interrupted run must end, and give back what it holds, although a request may hang for long.
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
     raise_together(outcomes.failures, attempted)
 
 

@@ -37,7 +37,7 @@ def daily_availability(
     the same rows. A contract without history gets all days that the table holds. The metadata is about the whole run.
     """
     started = utc_now()
-    with failures_reported():
+    with failures_reported(context, progress):
         loaded = settings.load()
         with working_database.get_connection() as connection:
             plan = collection.plan_collection(connection, days_of_run(context), config.symbols)

@@ -42,7 +42,7 @@ def published_database(
     those that are not about the days of a run.
     """
     progress.stage("publishing")
-    with failures_reported(), working_database.get_connection() as connection:
+    with failures_reported(context, progress), working_database.get_connection() as connection:
         loaded = settings.load()
         check_publishable(connection, Scope(loaded), accept_fewer_files=config.accept_fewer_files)
         report = publish(connection, loaded.db_path, context.run.run_id)

@@ -35,7 +35,7 @@ def symbols(
     exchangeInfo adds type, status and listing day of the contracts that still exist. It refuses many networks;
     then these columns keep what it last said.
     """
-    with failures_reported():
+    with failures_reported(context, progress):
         loaded = settings.load()
         progress.stage("discovering contracts")
         discovery = collection.discover(loaded)

@@ -29,7 +29,7 @@ def daily_availability_checks(
     context: dg.AssetCheckExecutionContext, settings: PipelineSettings, working_database: WorkingDatabase
 ) -> Iterator[dg.AssetCheckResult]:
     """Look at the window of the run, or at the whole table in a run that only checks."""
-    with failures_reported():
+    with failures_reported(context):
         scope = scope_of_run(context, settings.load())
         selected = {key.name for key in context.selected_asset_check_keys}
         with working_database.get_connection() as connection:

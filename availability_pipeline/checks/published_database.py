@@ -25,7 +25,7 @@ def published_database_checks(
     context: dg.AssetCheckExecutionContext, settings: PipelineSettings, working_database: WorkingDatabase
 ) -> Iterator[dg.AssetCheckResult]:
     """Compare what readers open with the working database."""
-    with failures_reported():
+    with failures_reported(context):
         scope = scope_of_run(context, settings.load())
         with working_database.get_connection() as connection:
             for check in OF_THE_PUBLICATION.values():

@@ -21,7 +21,10 @@ from typing import Any
 
 from availability_pipeline.days import DayRange
 from availability_pipeline.errors import RunError, UsageError
-from availability_pipeline.settings import Settings
+from availability_pipeline.settings import VARIABLES, Settings
+
+RETRY_SECONDS = "2"
+"""Seconds before the first retry where nothing else is set: somebody is looking on."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any
         [sys.executable, "-P", "-m", "availability_pipeline.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **settings.environment(), "PYTHONPATH": python_path()},
+        env=_environment(settings),
         start_new_session=True,
     ) as worker:
         try:
@@ -118,6 +121,14 @@ def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any
         raise RunError(_without_answer(worker.returncode))
     parsed: dict[str, Any] = json.loads(answer)
     return parsed
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    environ = {**os.environ, **settings.environment(), "PYTHONPATH": python_path()}
+    variable, _ = VARIABLES["retry_seconds"]
+    if not os.environ.get(variable, "").strip():
+        environ[variable] = RETRY_SECONDS
+    return environ
 
 
 def python_path() -> str:

@@ -33,13 +33,22 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "512M
 
 
 @contextmanager
-def connect(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    path: Path, *, read_only: bool = False, wait_seconds: float | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the working database, made or brought to this schema version first unless `read_only`.
+
+    Args:
+        path: The file.
+        read_only: Whether it is only read; other readers may then have it open as well.
+        wait_seconds: How long to wait for a process that has it open; `LOCK_TIMEOUT_SECONDS` if None.
 
     Raises:
         StoreError: It cannot be opened; the message says why and what to do.
     """
-    connection = _open(path, read_only=read_only)
+    connection = _open(
+        path, LOCK_TIMEOUT_SECONDS if wait_seconds is None else wait_seconds, read_only=read_only
+    )
     try:
         _check_version(connection, path, read_only=read_only)
         yield connection
@@ -73,7 +82,7 @@ def check_usable(*paths: Path) -> None:
         _make_folder(path.parent)
         if not os.access(path.parent, os.W_OK):
             raise StoreError(f"the folder {path.parent} cannot be written to; {_ELSEWHERE}")
-    if _exists(paths[0]):
+    if exists(paths[0]):
         with connect(paths[0]):
             pass
 
@@ -81,7 +90,8 @@ def check_usable(*paths: Path) -> None:
 _ELSEWHERE = "set AVAILABILITY_DATA_DIR to a folder that you can write to"
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is such a file; raises StoreError if its folder cannot be looked into."""
     try:
         return path.exists()
     except OSError as error:
@@ -95,15 +105,15 @@ def _make_folder(folder: Path) -> None:
         raise StoreError(f"the folder {folder} cannot be made ({error.strerror}); {_ELSEWHERE}") from error
 
 
-def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    if not _exists(path):
+def _open(path: Path, wait_seconds: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    if not exists(path):
         if read_only:
             raise StoreError(f"there is no working database {path}; `backfill` makes one")
         _make_folder(path.parent)
         _create(path)
     if not read_only:
         remove_dead_drafts(path)
-    connection = _connect_when_free(path, read_only=read_only)
+    connection = _connect_when_free(path, wait_seconds, read_only=read_only)
     # Timestamps are stored without a zone, so CURRENT_TIMESTAMP must not be the machine's local time.
     connection.execute("SET TimeZone = 'UTC'")
     return connection
@@ -136,7 +146,7 @@ def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
         write_info(connection, "schema_version", str(SCHEMA_VERSION))
 
 
-def _connect_when_free(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect_when_free(path: Path, wait_seconds: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     began = time.monotonic()
     said = False
     while True:
@@ -144,7 +154,7 @@ def _connect_when_free(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnect
             return duckdb.connect(path, read_only=read_only, config=CONFIG)
         except duckdb.Error as error:
             failure = _cannot_open(path, error)
-            if not isinstance(failure, DatabaseInUse) or time.monotonic() - began > LOCK_TIMEOUT_SECONDS:
+            if not isinstance(failure, DatabaseInUse) or time.monotonic() - began > wait_seconds:
                 raise failure from error
         if not said and time.monotonic() - began > 1:
             _log.warning("Waiting for the process that has %s open.", path)

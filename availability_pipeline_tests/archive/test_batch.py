@@ -110,6 +110,23 @@ def test_no_thread_outlives_its_batch() -> None:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("archive")] == []
 
 
+def test_a_batch_that_is_broken_off_does_not_wait_for_what_hangs() -> None:
+    """As when a run is ended because it takes too long."""
+    released, outcomes = threading.Event(), []
+
+    def hang() -> list[Job]:
+        outcomes.append(released.wait(60))
+        return []
+
+    def job() -> list[Job]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_side_by_side([hang, job], threads=2, attempted=2)
+    assert outcomes == []
+    released.set()
+
+
 def test_no_failures_raise_nothing() -> None:
     raise_together([], 3)
 

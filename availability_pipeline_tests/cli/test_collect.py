@@ -277,6 +277,16 @@ def test_two_runs_at_once_both_succeed(site: Site) -> None:
     assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-31")
 
 
+def test_the_same_day_twice_at_once_succeeds_twice(site: Site) -> None:
+    with started(site, "update", "2024-01-15") as first, started(site, "update", "2024-01-15") as second:
+        outputs = [process.communicate(timeout=120) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    rows = site.truth("2024-01-15", "2024-01-15")
+    assert pipeline.table(site.settings) == rows
+    runs = pipeline.query(site.settings, "SELECT window_start, rows_written, changes FROM collection_runs")
+    assert runs == [(dt.date(2024, 1, 15), len(rows), 0)] * 2
+
+
 def test_the_machine_being_in_another_time_zone_changes_nothing(site: Site) -> None:
     done = command(site, "backfill", "--start", "2024-01-01", "--end", "2024-01-05", TZ="Asia/Tokyo")
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,114 @@
+"""The real daemon: the publication sensor starts runs, and run monitoring ends one that hangs, which harms nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from availability_pipeline.days import DayRange, last_complete_day
+from availability_pipeline.launch import open_instance
+from availability_pipeline.liveness import WRITERS_POOL
+from availability_pipeline.partitions import range_tags
+from availability_pipeline.simulator import Fault, SimulatedArchive, serve
+from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.daemon_side import ask, dagster_dev, make_checkout
+
+LAUNCH = """
+mutation($parameters: ExecutionParams!) {
+  launchRun(executionParams: $parameters) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  }
+}
+"""
+
+JOB = {
+    "jobName": "availability_update",
+    "repositoryName": "__repository__",
+    "repositoryLocationName": "availability_pipeline",
+}
+
+
+def launch(url: str, days: DayRange, **tags: str) -> str:
+    """Queue a run over days; its id."""
+    pairs = {**range_tags(days), **tags}
+    parameters = {
+        "selector": JOB,
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in pairs.items()]},
+    }
+    launched = ask(url, LAUNCH, parameters=parameters)
+    return str(launched["run"]["runId"])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def quick_monitoring(checkout: Path) -> None:
+    """Let the daemon look every second, instead of every two minutes."""
+    path = checkout / "dagster.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["run_monitoring"]["poll_interval_seconds"] = 1
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def sensor_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """The runs that the publication sensor requested."""
+    return list(instance.get_runs(dg.RunsFilter(tags={"dagster/sensor_name": "publication_watch"})))
+
+
+def finished(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
+
+
+def free(instance: dg.DagsterInstance) -> bool:
+    """Whether no run holds the writers' pool."""
+    return not instance.event_log_storage.get_concurrency_info(WRITERS_POOL).claimed_slots
+
+
+@pytest.mark.slow
+def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
+    tmp_path: Path, settings_for: SettingsFactory
+) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    quick_monitoring(checkout)
+    archive = SimulatedArchive.recorded(symbols=3)
+    awaited = last_complete_day() - dt.timedelta(days=1)
+    earlier = awaited - dt.timedelta(days=1)
+    with serve(archive) as server:
+        settings = settings_for(server, timeout_seconds=3600)
+        pipeline.run_and_publish(settings, earlier)
+        with dagster_dev(checkout, settings) as url, open_instance(checkout) as instance:
+            wait_until(lambda: bool(runs := sensor_runs(instance)) and all(run.is_finished for run in runs))
+            assert all(run.is_success for run in sensor_runs(instance))
+            truth = pipeline.truth(archive, server.url, archive.symbols(), [earlier, awaited])
+            assert [row for row in pipeline.table(settings) if row[0] <= awaited] == truth
+
+            written = pipeline.everything(settings)
+            hang = server.faults.inject(Fault.hang(), on="LIST", match="ETHUSDT")
+            days = DayRange(earlier - dt.timedelta(days=5), awaited)
+            hung = launch(url, days, **{"dagster/max_runtime": "15"})
+            wait_until(lambda: finished(instance, hung))
+            assert hang.fired > 0
+            assert instance.get_runs(dg.RunsFilter([hung]))[0].status is dg.DagsterRunStatus.FAILURE
+            tables = pipeline.everything(settings)
+            assert [tables[0], *tables[2:]] == [written[0], *written[2:]]  # all but what the first step wrote
+
+            wait_until(lambda: free(instance))
+            server.faults.clear()
+            again = launch(url, days)
+            wait_until(lambda: finished(instance, again))
+            assert instance.get_runs(dg.RunsFilter([again]))[0].is_success
+        truth = pipeline.truth(archive, server.url, archive.symbols(), days)
+        assert [row for row in pipeline.table(settings) if row[0] <= awaited] == truth

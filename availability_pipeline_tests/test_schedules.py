@@ -1,0 +1,190 @@
+"""The daily schedule: which runs a tick requests, and that these runs bring the database up to date."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+import dagster as dg
+import pytest
+
+from availability_pipeline import daily_window
+from availability_pipeline.days import FIRST_DAY
+from availability_pipeline.definitions import build_defs
+from availability_pipeline.resources import PipelineSettings
+from availability_pipeline.schedules import daily_availability_schedule
+from availability_pipeline.simulator import Fault
+from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.conftest import SetClock, start_python
+from availability_pipeline_tests.dagster_side import Site
+
+HISTORY = FIRST_DAY.isoformat()
+
+
+class Tick(NamedTuple):
+    """What a tick came to."""
+
+    requests: list[dg.RunRequest]
+    skipped: str | None
+    logged: str
+
+    def days(self) -> list[tuple[str, str]]:
+        """First and last day of each request."""
+        keys = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        return [
+            (request.partition_key, request.partition_key)
+            if request.partition_key
+            else (request.tags[keys[0]], request.tags[keys[1]])
+            for request in self.requests
+        ]
+
+
+def tick(site: Site, caplog: pytest.LogCaptureFixture, day: str) -> Tick:
+    """The tick of 02:00 UTC of a day."""
+    caplog.clear()
+    moment = dt.datetime.fromisoformat(f"{day} 02:00").replace(tzinfo=dt.UTC)
+    with dg.build_schedule_context(
+        instance=site.instance,
+        scheduled_execution_time=moment,
+        resources={"settings": PipelineSettings()},
+        repository_def=build_defs().get_repository_def(),
+    ) as context:
+        context.log.addHandler(caplog.handler)
+        data = daily_availability_schedule.evaluate_tick(context)
+    return Tick(list(data.run_requests or ()), data.skip_message, caplog.text)
+
+
+def collected(site: Site, end: str) -> None:
+    """The whole history up to a day, without Dagster."""
+    pipeline.run(site.settings, FIRST_DAY, dt.date.fromisoformat(end))
+
+
+def test_it_ticks_at_two_utc_and_is_on() -> None:
+    schedule = daily_availability_schedule
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert schedule.job_name == "availability_update"
+
+
+def test_without_a_database_the_whole_history_is_asked_for(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = tick(site, caplog, "2024-03-01")
+    assert done.days() == [("2024-02-29", "2024-02-29"), (HISTORY, "2024-02-29")]
+    assert "there is no working database yet" in done.logged
+
+
+def test_day_after_day_it_is_yesterday_and_the_window(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    collected(site, "2024-02-28")
+    done = tick(site, caplog, "2024-03-01")
+    assert done.days() == [("2024-02-29", "2024-02-29"), ("2024-02-10", "2024-02-29")]
+    assert len({request.run_key for request in done.requests}) == 2
+    assert done.logged == ""
+    assert [request.run_key for request in tick(site, caplog, "2024-03-01").requests] == [
+        request.run_key for request in done.requests
+    ]
+
+
+def test_the_range_begins_with_the_first_day_that_is_not_complete(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    collected(site, "2023-12-31")
+    assert tick(site, caplog, "2024-03-01").days()[1] == ("2024-01-01", "2024-02-29")
+
+
+def test_a_day_that_was_collected_in_part_is_a_gap(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    collected(site, "2023-12-31")
+    pipeline.run(site.settings, dt.date(2024, 1, 1), dt.date(2024, 1, 1), only=["BTCUSDT"])
+    pipeline.run(site.settings, dt.date(2024, 1, 2), dt.date(2024, 2, 28))
+    assert tick(site, caplog, "2024-03-01").days()[1] == ("2024-01-01", "2024-02-29")
+
+
+def test_a_range_of_that_one_day_is_left_out(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected(site, "2024-02-28")
+    monkeypatch.setenv("AVAILABILITY_LOOKBACK_DAYS", "1")
+    assert tick(site, caplog, "2024-03-01").days() == [("2024-02-29", "2024-02-29")]
+
+
+def test_a_window_does_not_begin_before_history(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected(site, "2024-02-28")
+    monkeypatch.setenv("AVAILABILITY_LOOKBACK_DAYS", "10000")
+    assert tick(site, caplog, "2024-03-01").days()[1] == (HISTORY, "2024-02-29")
+
+
+def test_while_another_process_writes_the_gap_is_left_to_the_next_tick(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected(site, "2023-12-31")
+    monkeypatch.setattr(daily_window, "WAIT_SECONDS", 0.3)
+    code = """
+    import duckdb, sys, time
+    connection = duckdb.connect(sys.argv[1])
+    print("open", flush=True)
+    time.sleep(300)
+    """
+    with start_python(code, site.settings.working_path) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "open\n"
+        done = tick(site, caplog, "2024-03-01")
+        process.kill()
+    assert done.days() == [("2024-02-29", "2024-02-29"), ("2024-02-10", "2024-02-29")]
+    assert "is in use by another process" in done.logged
+    assert tick(site, caplog, "2024-03-01").days()[1] == ("2024-01-01", "2024-02-29")
+
+
+def test_a_file_that_is_no_database_does_not_stop_the_tick(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.settings.working_path.parent.mkdir(parents=True)
+    site.settings.working_path.write_text("not a database", encoding="utf-8")
+    done = tick(site, caplog, "2024-03-01")
+    assert done.days() == [("2024-02-29", "2024-02-29"), ("2024-02-10", "2024-02-29")]
+    assert "is not a DuckDB database" in done.logged
+
+
+def test_a_setting_that_is_not_usable_is_named(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVAILABILITY_LOOKBACK_DAYS", "0")
+    done = tick(site, caplog, "2024-03-01")
+    assert done.requests == []
+    assert "AVAILABILITY_LOOKBACK_DAYS is '0'" in str(done.skipped)
+
+
+def test_after_three_days_without_the_daemon_one_tick_makes_up_for_them(
+    site: Site, caplog: pytest.LogCaptureFixture, set_clock: SetClock
+) -> None:
+    set_clock("2024-02-26 12:00")
+    collected(site, "2024-02-25")
+    set_clock("2024-03-01 02:00")
+    results = [site.execute(request) for request in tick(site, caplog, "2024-03-01").requests]
+    assert [result.success for result in results] == [True, True]
+    assert pipeline.table(site.settings) == site.truth(HISTORY, "2024-02-29")
+    materialized = site.instance.get_materialized_partitions(dg.AssetKey("daily_availability"))
+    assert {"2024-02-26", "2024-02-27", "2024-02-28", "2024-02-29"} <= materialized
+    runs = "SELECT mode, window_start FROM collection_runs WHERE window_end = '2024-02-29' ORDER BY mode"
+    assert pipeline.query(site.settings, runs) == [
+        ("head", dt.date(2024, 2, 29)),
+        ("list", dt.date(2024, 2, 10)),
+    ]
+
+
+def test_a_day_whose_run_failed_in_all_retries_is_made_up_for_by_the_next_tick(
+    site: Site, caplog: pytest.LogCaptureFixture, set_clock: SetClock
+) -> None:
+    set_clock("2024-02-29 02:00")
+    collected(site, "2024-02-27")
+    site.server.faults.inject(Fault.status(503), on="LIST")
+    site.server.faults.inject(Fault.status(503), on="HEAD")
+    for request in tick(site, caplog, "2024-02-29").requests:
+        assert not site.execute(request).success
+    assert pipeline.table(site.settings) == site.truth(HISTORY, "2024-02-27")
+    site.server.faults.clear()
+    set_clock("2024-03-01 02:00")
+    for request in tick(site, caplog, "2024-03-01").requests:
+        assert site.execute(request).success
+    assert pipeline.table(site.settings) == site.truth(HISTORY, "2024-02-29")
