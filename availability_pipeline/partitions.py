@@ -42,15 +42,17 @@ def request_for(days: DayRange, run_key: str) -> dg.RunRequest:
 
 def days_under_way(instance: dg.DagsterInstance) -> set[dt.date]:
     """The days of all runs that are queued or not over yet."""
-    return {day for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)) for day in _days(run.tags)}
+    windows = (window_of(run.tags) for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
+    return {day for window in windows if window for day in window}
 
 
-def _days(tags: Mapping[str, str]) -> list[dt.date]:
+def window_of(tags: Mapping[str, str]) -> DayRange | None:
+    """The days that the tags of a run name; None if they name none."""
     first = tags.get(_RANGE_START) or tags.get(_PARTITION)
     last = tags.get(_RANGE_END) or tags.get(_PARTITION)
     if not (first and last):
-        return []
+        return None
     try:
-        return list(DayRange(parse_day(first), parse_day(last)))
+        return DayRange(parse_day(first), parse_day(last))
     except UsageError:  # a run of another project on the same instance, whose partitions are no days
-        return []
+        return None

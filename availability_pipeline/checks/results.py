@@ -4,15 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.partitions import window_of
 from availability_pipeline.settings import Settings
 from availability_pipeline.validation import Finding, Scope, Severity
 
 _SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.AssetCheckSeverity.ERROR}
-
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
-_PARTITION = "dagster/partition"
 
 
 def scope_of_run(context: dg.AssetCheckExecutionContext, settings: Settings) -> Scope:
@@ -20,15 +16,10 @@ def scope_of_run(context: dg.AssetCheckExecutionContext, settings: Settings) -> 
 
     A check has no partitions of its own, so what the run is about is read from its tags and its configuration.
     """
-    run = context.run
-    start, end = (
-        run.tags.get(_RANGE_START, run.tags.get(_PARTITION)),
-        run.tags.get(_RANGE_END, run.tags.get(_PARTITION)),
-    )
-    if not start or not end:
+    days = window_of(context.run.tags)
+    if days is None:
         return Scope(settings)
-    days = DayRange(parse_day(start), parse_day(end))
-    return Scope(settings, days, _selected_symbols(run.run_config), run.run_id)
+    return Scope(settings, days, _selected_symbols(context.run.run_config), context.run.run_id)
 
 
 def _selected_symbols(run_config: Mapping[str, object]) -> tuple[str, ...]:

@@ -28,7 +28,11 @@ def test_a_file_is_withdrawn(world: World) -> None:
     world.at("03-01 15:00").archive.remove_file("ETHUSDT", day("02-20"))
     *_, window = world.tick("03-02 02:00")
     checks = world.checks(window)
-    assert (checks["changed_files"], checks["completeness"], checks["no_regression"]) == ("WARN", "ERROR", "ok")
+    assert (checks["changed_files"], checks["completeness"], checks["no_regression"]) == (
+        "WARN",
+        "ERROR",
+        "ok",
+    )
     assert world.ledger() == [("withdrawn", "ETHUSDT", day("02-20"))]
     assert world.read("02-20") == sorted(set(MARKET) - {"ETHUSDT"})
     [alert] = world.tell()
@@ -67,7 +71,9 @@ def test_a_name_is_listed_again(world: World) -> None:
     world.archive.add_symbol("LITUSDT", dt.date(2023, 11, 1), last_day=dt.date(2024, 1, 10))
     world.tick("03-02 02:00")
     # The former contract moves to a folder of its own, and the old folder goes on.
-    world.archive.add_symbol("LITUSDT_SETTLED", dt.date(2023, 11, 1), last_day=dt.date(2024, 1, 10), kind="settled")
+    world.archive.add_symbol(
+        "LITUSDT_SETTLED", dt.date(2023, 11, 1), last_day=dt.date(2024, 1, 10), kind="settled"
+    )
     world.at("03-04 12:00")
     for date in ("03-02", "03-03"):
         world.archive.add_file("LITUSDT", day(date))

@@ -70,7 +70,9 @@ class World:
         definitions = build_defs()
         schedule = definitions.resolve_schedule_def("daily_availability_schedule")
         with dg.build_schedule_context(
-            instance=self.site.instance, scheduled_execution_time=moment(text), resources=definitions.resources
+            instance=self.site.instance,
+            scheduled_execution_time=moment(text),
+            resources=definitions.resources,
         ) as context:
             return self._run(schedule.evaluate_tick(context).run_requests or [])
 
