@@ -27,6 +27,10 @@ COMMANDS = {
         "Bring a range of days, or the whole history, up to date and publish it.",
     ),
     "update": ("collect:update", "Bring one day up to date and publish it."),
+    "publish": (
+        "publish:publish",
+        "Publish the working database as it is, or go back to what was read before.",
+    ),
     "status": ("status:status", "Show how far the published data goes and what happened last."),
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
