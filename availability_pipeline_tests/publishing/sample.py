@@ -130,6 +130,11 @@ def publish_incomplete(folder: Path, only: dict[dt.date, list[str]]) -> Path:
         return publish(connection, folder / "availability.duckdb", "run-2").path
 
 
+def generations(folder: Path) -> list[str]:
+    """The ids of the generations of a folder, oldest first."""
+    return sorted(path.parent.name for path in (folder / "generations").glob("[0-9]*/manifest.json"))
+
+
 def republish(folder: Path) -> Path:
     """Publish the working database of a folder as it is."""
     with working_database(folder) as connection:
