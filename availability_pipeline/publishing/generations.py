@@ -37,7 +37,7 @@ DATABASE = "availability.duckdb"
 LOCK_TIMEOUT_SECONDS = 60.0
 """How long to wait for another publisher; it holds the lock for well under a second."""
 
-_ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9]+(-\d+)?")
+_ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9]+(?:-(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,15 @@ class Place:
     def draft(self) -> Path:
         """The name beside which `drafts.draft_of` puts a generation that is being written."""
         return self.generations / "generation"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation that is there."""
+
+    folder: Path
+    manifest: Manifest
+    """Its own, with paths relative to the folder."""
 
 
 def install(place: Place, draft: Path, manifest: Manifest) -> Manifest:
@@ -152,11 +161,11 @@ def _roll_back(place: Place) -> Rollback:
     return Rollback(place.database, left, manifest)
 
 
-def previous_files(place: Place) -> tuple[Path, Manifest] | None:
-    """The folder and the manifest of the generation that is read, if there is one."""
+def generation_read(place: Place) -> Generation | None:
+    """The generation that the manifest points at, if there is one."""
     above = read_manifest(place.manifest)
     own = _own_manifest(place, above.generation) if above else None
-    return (place.generations / own.generation, own) if own else None
+    return Generation(place.generations / own.generation, own) if own else None
 
 
 def remove_leftovers(path: Path) -> None:
@@ -206,7 +215,7 @@ def _finish_interrupted(place: Place) -> tuple[str, ...]:
     """The generations that are and were read, newest first; a swap that was cut off before its end is finished."""
     above = read_manifest(place.manifest)
     history = tuple(name for name in above.generations if name in _ids(place)) if above else ()
-    read = _generation_read(place)
+    read = _id_read(place)
     if read is None or (above and above.generation == read):
         return history
     # The database was renamed and the manifest was not: forward if it is a new one, back if it was read before.
@@ -216,7 +225,7 @@ def _finish_interrupted(place: Place) -> tuple[str, ...]:
     return history
 
 
-def _generation_read(place: Place) -> str | None:
+def _id_read(place: Place) -> str | None:
     """The generation whose database readers open; None if it is that of none."""
     if not place.database.exists():
         return None
@@ -256,7 +265,7 @@ def _prune(place: Place) -> None:
     """Remove the generations that are not read and cannot be rolled back to."""
     with suppress(OSError, PublicationError):
         above = read_manifest(place.manifest)
-        kept = {*(above.generations if above else ()), _generation_read(place)}
+        kept = {*(above.generations if above else ()), _id_read(place)}
         for name in _ids(place):
             if name not in kept:
                 shutil.rmtree(place.generations / name, ignore_errors=True)
@@ -269,15 +278,17 @@ def _ids(place: Place) -> list[str]:
 
 
 def _free_id(place: Place, manifest: Manifest) -> str:
-    """An id that sorts by time and tells the run, and that no generation has."""
+    """An id that sorts by time and tells the run, and that no generation has or had."""
     at = dt.datetime.fromisoformat(manifest.published_at)
+    second = f"{at:%Y%m%dT%H%M%S}Z"
     run = re.sub("[^A-Za-z0-9]", "", manifest.run_id.split("-")[0])[:8] or "run"
-    first = f"{at:%Y%m%dT%H%M%S}Z-{run}"
-    taken, name, number = _ids(place), first, 1
-    while name in taken:
-        number += 1
-        name = f"{first}-{number}"
-    return name
+    # Counted on from the newest of this second, which is there: a number that is free may have been used and removed.
+    numbers = [
+        int(match[1] or 1)
+        for name in _ids(place)
+        if (match := _ID.fullmatch(name)) and name.startswith(second)
+    ]
+    return f"{second}-{run}-{max(numbers) + 1}" if numbers else f"{second}-{run}"
 
 
 def _own_manifest(place: Place, name: str) -> Manifest | None:

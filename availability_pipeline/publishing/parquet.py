@@ -11,13 +11,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing.manifest import FileEntry, Manifest, describe, is_intact
+from availability_pipeline.publishing.generations import Generation
+from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
 
 YEARS = "daily_availability"
 """The folder of the files of years."""
@@ -43,8 +43,8 @@ _OF_FILE = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FR
 _WRITE_YEAR = """
 COPY (
     FROM daily_availability
-    WHERE date BETWEEN make_date(?::INTEGER, 1, 1) AND make_date(?::INTEGER, 12, 31) ORDER BY date, symbol
-) TO ? (FORMAT parquet, COMPRESSION zstd)
+    WHERE date BETWEEN make_date($1::INTEGER, 1, 1) AND make_date($1::INTEGER, 12, 31) ORDER BY date, symbol
+) TO $2 (FORMAT parquet, COMPRESSION zstd)
 """
 
 _WRITE_LATEST = """
@@ -69,20 +69,7 @@ Fingerprint = Mapping[str, int | None]
 """The number of rows, and a sum by column (None without rows)."""
 
 
-@dataclass(frozen=True)
-class Before:
-    """The generation before: its folder and what is in it."""
-
-    folder: Path
-    manifest: Manifest
-
-    def entry(self, path: str, fingerprint: str) -> FileEntry | None:
-        """Its file of this path, if it has the same rows."""
-        found = (entry for entry in self.manifest.files if entry.path == path)
-        return next((entry for entry in found if entry.fingerprint == fingerprint), None)
-
-
-def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Before | None) -> list[FileEntry]:
+def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Generation | None) -> list[FileEntry]:
     """Write the files into a new generation's folder.
 
     Args:
@@ -102,7 +89,7 @@ def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Before | No
         path = folder / YEARS / f"{year}.parquet"
         entry = _taken_over(folder, path, row, before)
         if entry is None:
-            working.execute(_WRITE_YEAR, [year, year, str(path)])
+            working.execute(_WRITE_YEAR, [year, str(path)])
             entry = _read_back(working, folder, path, row)
         entries.append(entry)
     working.execute(_WRITE_LATEST, [str(folder / LATEST)])
@@ -110,18 +97,19 @@ def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Before | No
     return entries
 
 
-def _taken_over(folder: Path, path: Path, expected: Fingerprint, before: Before | None) -> FileEntry | None:
+def _taken_over(
+    folder: Path, path: Path, expected: Fingerprint, before: Generation | None
+) -> FileEntry | None:
     """The same file as before under its new name, if its rows are the same and it is undamaged."""
-    relative = path.relative_to(folder).as_posix()
-    entry = before.entry(relative, _text(expected)) if before else None
-    if before is None or entry is None:
-        return None
-    # Without links, or if it was removed meanwhile, it is written anew.
-    with suppress(OSError):
-        os.link(before.folder / relative, path)
-        if is_intact(path, entry):
-            return entry
-        path.unlink()
+    relative, rows = path.relative_to(folder).as_posix(), _text(expected)
+    for entry in before.manifest.files if before else ():
+        if before and (entry.path, entry.fingerprint) == (relative, rows):
+            # Without links, or if it was removed meanwhile, it is written anew.
+            with suppress(OSError):
+                os.link(before.folder / relative, path)
+                if is_intact(path, entry):
+                    return entry
+                path.unlink()
     return None
 
 

@@ -20,8 +20,8 @@ from availability_pipeline.publishing.audit import audit
 from availability_pipeline.publishing.generations import (
     DATABASE,
     Place,
+    generation_read,
     install,
-    previous_files,
     remove_leftovers,
 )
 from availability_pipeline.publishing.manifest import Manifest, describe, moment
@@ -115,8 +115,7 @@ def _write_generation(
     """Write the files of a generation, read them back, and see that they are on disk; it has no id yet."""
     totals = _write_database(connection, folder / DATABASE, run_id)
     audit(connection, folder / DATABASE)
-    before = previous_files(place)
-    files = parquet.export(connection, folder, parquet.Before(*before) if before else None)
+    files = parquet.export(connection, folder, generation_read(place))
     for path in (*folder.rglob("*"), folder):
         sync(path)
     return Manifest(

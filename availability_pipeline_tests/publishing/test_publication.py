@@ -280,7 +280,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         sample.working_database(tmp_path) as working,
-        pytest.raises(PublicationError, match=r"file/availability\.duckdb could not be made \(Not a directory\)"),
+        pytest.raises(
+            PublicationError, match=r"file/availability\.duckdb could not be made \(Not a directory\)"
+        ),
     ):
         publish(working, tmp_path / "file" / "availability.duckdb", "run-1")
 
