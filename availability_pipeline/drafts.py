@@ -1,4 +1,4 @@
-"""Drafts: files that are written beside their target and then take its name, and what is left of them by a kill.
+"""Drafts: files and folders that are written beside their target and then take its name, and what a kill leaves behind.
 
 A draft's name tells the process that writes it, so that those of processes that are gone can be removed, and no others.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ _under_way: set[Path] = set()
 
 @contextmanager
 def draft_of(target: Path) -> Iterator[Path]:
-    """A name beside the target for a file that is gone afterwards, unless it was renamed."""
+    """A name beside the target for a file or folder that is gone afterwards, unless it was renamed."""
     remove_dead_drafts(target)
     draft = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.new")
     _under_way.add(draft)
@@ -57,4 +58,16 @@ def _is_written(draft: Path, process: int) -> bool:
 def _remove(file: Path) -> None:
     # One that cannot be removed now costs space only, and no run has to fail for it.
     with suppress(OSError):
-        file.unlink()
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
+
+
+def sync(path: Path) -> None:
+    """See that the content of a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

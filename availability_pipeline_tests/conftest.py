@@ -35,11 +35,14 @@ ROOT = Path(__file__).resolve().parent.parent
 """The folder with the package, for processes that tests start."""
 
 
-def start_python(code: str, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+def start_python(
+    code: str, *arguments: object, stdin: int | None = None, **environ: str
+) -> subprocess.Popen[str]:
     """Another Python that runs the code with the package at hand; its output is piped."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -106,3 +109,15 @@ def site(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> Iter
             monkeypatch.setenv(variable, value)
         with site_for(archive, server, settings) as opened:
             yield opened
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 5 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small disk takes rights that this process does not have")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)

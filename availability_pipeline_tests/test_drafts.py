@@ -40,6 +40,16 @@ def test_a_draft_that_takes_its_name_stays(tmp_path: Path) -> None:
     assert names(tmp_path) == {"a.duckdb"}
 
 
+def test_a_folder_can_be_a_draft(tmp_path: Path) -> None:
+    with draft_of(tmp_path / "a") as draft:
+        (draft / "deep").mkdir(parents=True)
+        (draft / "deep" / "file").write_text("half")
+    dead = tmp_path / f".a.{ended_process()}.0123abcd.new"
+    (dead / "deep").mkdir(parents=True)
+    remove_dead_drafts(tmp_path / "a")
+    assert names(tmp_path) == set()
+
+
 def test_an_exception_leaves_no_draft(tmp_path: Path) -> None:
     def interrupted() -> None:
         with draft_of(tmp_path / "a.duckdb") as draft:

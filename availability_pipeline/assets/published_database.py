@@ -7,10 +7,8 @@ from availability_pipeline.assets.daily_availability import daily_availability
 from availability_pipeline.failures import failures_reported
 from availability_pipeline.liveness import WRITERS_POOL
 from availability_pipeline.progress import Progress
-from availability_pipeline.publishing import publish
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
-from availability_pipeline.validation import Scope
-from availability_pipeline.validation.validator import check_publishable
+from availability_pipeline.validation.gate import publish_checked
 
 
 class Publication(dg.Config):
@@ -43,9 +41,9 @@ def published_database(
     """
     progress.stage("publishing")
     with failures_reported(context, progress), working_database.get_connection() as connection:
-        loaded = settings.load()
-        check_publishable(connection, Scope(loaded), accept_fewer_files=config.accept_fewer_files)
-        report = publish(connection, loaded.db_path, context.run.run_id)
+        report = publish_checked(
+            connection, settings.load(), context.run.run_id, accept_fewer_files=config.accept_fewer_files
+        )
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": report.rows,
@@ -54,5 +52,6 @@ def published_database(
             "bytes": report.bytes,
             "seconds": round(report.seconds, 3),
             "path": dg.MetadataValue.path(report.path),
+            "generation": report.generation,
         }
     )

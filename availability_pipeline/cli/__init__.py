@@ -28,6 +28,10 @@ COMMANDS = {
     ),
     "update": ("collect:update", "Bring one day up to date and publish it."),
     "validate": ("validate:validate", "Check the data, and say what is wrong with it and what to do."),
+    "publish": (
+        "publish:publish",
+        "Publish the working database as it is, or go back to what was read before.",
+    ),
     "status": ("status:status", "Show how far the published data goes and what happened last."),
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),

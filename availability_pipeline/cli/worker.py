@@ -154,7 +154,7 @@ def _exchange(worker: subprocess.Popen[bytes], request: bytes) -> bytes:
 
 def _clean_up(settings: Settings, request: Mapping[str, Any]) -> None:
     """After a worker was killed: end its run in Dagster's records, and remove what it left unfinished."""
-    from availability_pipeline.publishing.publication import remove_leftovers  # noqa: PLC0415 - needs DuckDB
+    from availability_pipeline.publishing.generations import remove_leftovers  # noqa: PLC0415 - needs DuckDB
 
     remove_leftovers(settings.db_path)
     with suppress(RunError):

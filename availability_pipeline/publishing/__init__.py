@@ -1,9 +1,13 @@
-"""The published database: an audited copy of the working one, swapped in by rename, which everybody reads.
+"""The published database and its Parquet files: audited copies of the working one, which everybody reads.
 
-What the file holds is decided in `content`, whether it can be trusted in `audit`, how it gets into its place in
-`publication`, how it is opened in `opening`. Questions are `queries`' business. Nothing here knows Dagster or HTTP.
+What the database holds is decided in `content`, the Parquet files in `parquet`, whether a copy can be trusted in
+`audit`, where it may go in `target`; `publication` puts the steps in order, `generations` decides which copy is read,
+`manifest` is the list of files, `opening` opens the database. Questions are `queries`' business. Nothing here knows
+Dagster or HTTP.
 """
 
-from availability_pipeline.publishing.publication import PublishReport, check_target, publish
+from availability_pipeline.publishing.generations import Rollback, rollback
+from availability_pipeline.publishing.publication import PublishReport, publish
+from availability_pipeline.publishing.target import check_target
 
-__all__ = ["PublishReport", "check_target", "publish"]
+__all__ = ["PublishReport", "Rollback", "check_target", "publish", "rollback"]

@@ -117,12 +117,13 @@ def differences(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
 
 
 def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    columns = working.execute(_COLUMNS, ["daily_availability"]).fetchall()
+    expected = _fingerprint(working, "daily_availability")
     for view in _VIEWS:
-        columns = working.execute(_COLUMNS, ["daily_availability"]).fetchall()
         if published.execute(_COLUMNS, [view]).fetchall() != columns:
             yield f"{view} has other columns than the working table"
             continue
-        expected, found = _fingerprint(working, "daily_availability"), _fingerprint(published, view)
+        found = _fingerprint(published, view)
         if found["row_count"] != expected["row_count"]:
             yield f"{view} has {found['row_count']} rows instead of {expected['row_count']}"
         elif differing := [name for name, value in expected.items() if found[name] != value]:

@@ -5,6 +5,7 @@ Rows are copied from the working database and counted, never judged: that is `au
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -36,14 +37,24 @@ SELECT
 FROM published.published_days
 """
 
+_TOTALS = """
+SELECT row_count, file_count, symbol_count, first_day, data_through, last_file_day, published_at
+FROM published.publication
+"""
+
 
 @dataclass(frozen=True)
 class Totals:
-    """The numbers of a published database."""
+    """The numbers of a published database, as its own `publication` has them."""
 
     rows: int
     files: int
     symbols: int
+    first_day: dt.date
+    data_through: dt.date
+    last_file_day: dt.date | None
+    published_at: dt.datetime
+    """UTC."""
 
 
 def attach_new(connection: duckdb.DuckDBPyConnection, path: str) -> None:
@@ -70,10 +81,8 @@ def write_content(connection: duckdb.DuckDBPyConnection, run_id: str) -> Totals:
     connection.execute(_sql("tables.sql"))
     connection.execute(_PUBLICATION, [SCHEMA_VERSION, run_id, utc_now(), archive_url, __version__])
     _create_views(connection, archive_url)
-    row = connection.execute(
-        "SELECT row_count, file_count, symbol_count FROM published.publication"
-    ).fetchone()
-    return Totals(*row) if row else Totals(0, 0, 0)
+    [row] = connection.execute(_TOTALS).fetchall()
+    return Totals(*row)
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:

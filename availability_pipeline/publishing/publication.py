@@ -1,22 +1,30 @@
-"""Publishing: write the new database beside the old one, audit it, swap it in by rename.
+"""Publishing: write a new generation, audit it, let readers have it.
 
-Until the rename, readers have the old file, whatever happens here; after it, they have the new one, complete and
-on disk. What the file holds is `content`'s business.
+Until the swap, readers have the old generation, whatever happens here; after it, they have the new one, complete and
+on disk. What the files hold is the business of `content` and `parquet`, which generation is read that of `generations`.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.drafts import draft_of, remove_dead_drafts
+from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import content
+from availability_pipeline.publishing import content, parquet
 from availability_pipeline.publishing.audit import audit
+from availability_pipeline.publishing.generations import (
+    DATABASE,
+    Place,
+    generation_read,
+    install,
+    remove_leftovers,
+)
+from availability_pipeline.publishing.manifest import Manifest, describe, moment
+from availability_pipeline.publishing.target import check_target, reason
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class PublishReport:
     """What was published."""
 
     path: Path
+    """The database that readers open."""
     rows: int
     files: int
     """Rows that have a file."""
@@ -31,10 +40,16 @@ class PublishReport:
     bytes: int
     """Size of the database."""
     seconds: float
+    generation: str
+    """The id of the new generation."""
+    folder: Path
+    """Where its files are."""
+    manifest: Path
+    """What readers of Parquet follow."""
 
 
 def publish(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> PublishReport:
-    """Replace the published database by an audited copy of the working one.
+    """Let readers have an audited copy of the working database.
 
     Args:
         connection: The working database, with no transaction open.
@@ -42,28 +57,64 @@ def publish(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> P
         run_id: The run that publishes.
 
     Raises:
-        PublicationError: Nothing was published, and the old published database is as it was.
+        PublicationError: Nothing was published, and what readers have is as it was.
     """
     started = time.perf_counter()
-    target = Path(os.path.realpath(path))
+    place = Place.of(path)
     try:
-        check_target(target, _file_of(connection))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(target) as new:
-            totals = _write(connection, new, run_id)
-            audit(connection, new)
-            size = new.stat().st_size
-            _swap_in(new, target)
+        check_target(place.database, _file_of(connection))
+        remove_leftovers(place.database)
+        place.generations.mkdir(parents=True, exist_ok=True)
+        with draft_of(place.draft) as draft:
+            draft.mkdir()
+            manifest = install(place, draft, _write_generation(connection, place, draft, run_id))
     except (duckdb.Error, OSError) as error:
         raise PublicationError(
-            f"the published database {target} could not be made ({_reason(error)}); check the folder's permissions "
-            "and the disk's free space; readers keep the one from before"
+            f"the published database {place.database} could not be made ({reason(error)}); check the folder's "
+            "permissions and the disk's free space; readers keep the one from before"
         ) from error
-    seconds = time.perf_counter() - started
-    return PublishReport(target, totals.rows, totals.files, totals.symbols, size, seconds)
+    return _report(place, manifest, time.perf_counter() - started)
 
 
-def _write(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> content.Totals:
+def _report(place: Place, manifest: Manifest, seconds: float) -> PublishReport:
+    return PublishReport(
+        path=place.database,
+        rows=manifest.rows,
+        files=manifest.available,
+        symbols=manifest.symbols,
+        bytes=manifest.file(DATABASE).bytes,
+        seconds=seconds,
+        generation=manifest.generation,
+        folder=place.generations / manifest.generation,
+        manifest=place.manifest,
+    )
+
+
+def _write_generation(
+    connection: duckdb.DuckDBPyConnection, place: Place, folder: Path, run_id: str
+) -> Manifest:
+    """Write the files of a generation, read them back, and see that they are on disk; it has no id yet."""
+    totals = _write_database(connection, folder / DATABASE, run_id)
+    audit(connection, folder / DATABASE)
+    files = parquet.export(connection, folder, generation_read(place))
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+    return Manifest(
+        schema_version=content.SCHEMA_VERSION,
+        generation="",
+        run_id=run_id,
+        published_at=moment(totals.published_at),
+        first_day=str(totals.first_day),
+        data_through=str(totals.data_through),
+        last_file_day=str(totals.last_file_day) if totals.last_file_day else None,
+        rows=totals.rows,
+        available=totals.files,
+        symbols=totals.symbols,
+        files=(describe(folder, folder / DATABASE, totals.rows), *files),
+    )
+
+
+def _write_database(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> content.Totals:
     content.attach_new(connection, str(path))
     try:
         return content.write_content(connection, run_id)
@@ -72,104 +123,7 @@ def _write(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> co
         connection.execute("DETACH published")
 
 
-def check_target(target: Path, working: Path | None) -> None:
-    """Make sure that the published database may be put there: a wrong path must not cost somebody their data.
-
-    Args:
-        target: Where it is to be; links are followed.
-        working: The working database; None if it is not in a file.
-
-    Raises:
-        PublicationError: The path is the working database, a folder, somebody else's file, or a published database
-            of a newer version or that cannot be read now.
-    """
-    target = Path(os.path.realpath(target))
-    try:
-        if working is not None and _is_same_file(target, working):
-            raise PublicationError(
-                f"{target} is the working database; set AVAILABILITY_DB_PATH to another file for the published one"
-            )
-        if target.exists():
-            _check_replaceable(target)
-    except OSError as error:
-        raise PublicationError(f"{target} cannot be reached ({_reason(error)}); {_ELSEWHERE}") from error
-
-
-_ELSEWHERE = "move it away or set AVAILABILITY_DB_PATH to another file"
-
-
 def _file_of(connection: duckdb.DuckDBPyConnection) -> Path | None:
     query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
     row = connection.execute(query).fetchone()
     return Path(row[0]) if row and row[0] else None
-
-
-def _is_same_file(target: Path, working: Path) -> bool:
-    if os.path.realpath(working) == str(target):
-        return True
-    return target.exists() and working.exists() and target.samefile(working)
-
-
-def _check_replaceable(target: Path) -> None:
-    """Pass for an empty file and for a published database that is not newer than this program."""
-    if not target.is_file():
-        raise PublicationError(f"{target} is not a file; {_ELSEWHERE}")
-    with target.open("rb") as file:
-        head = file.read(12)
-    if not head:
-        return
-    if head[8:] != b"DUCK":
-        raise _foreign(target)
-    try:
-        version = _published_version(target)
-    except duckdb.Error as error:
-        raise PublicationError(
-            f"{target} cannot be recognised as a published database ({_reason(error)}); {_ELSEWHERE}"
-        ) from error
-    if version > content.SCHEMA_VERSION:
-        raise PublicationError(
-            f"{target} has schema version {version}, and this program knows only {content.SCHEMA_VERSION}; "
-            "upgrade binance-futures-availability"
-        )
-
-
-def _published_version(target: Path) -> int:
-    """The schema version that a published database says it has; 0 if it says nothing."""
-    # Attached to a database of its own: duckdb.connect() would hand out what this process has open under the path.
-    with duckdb.connect() as probe:
-        probe.execute("ATTACH ? AS existing (READ_ONLY)", [str(target)])
-        tables = {name for (name,) in probe.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if not tables >= content.TELLING_TABLES:
-            raise _foreign(target)
-        row = probe.execute("SELECT schema_version FROM existing.publication").fetchone()
-        return int(row[0]) if row else 0
-
-
-def _foreign(target: Path) -> PublicationError:
-    return PublicationError(f"{target} exists and is not a published database; {_ELSEWHERE}")
-
-
-def remove_leftovers(target: Path) -> None:
-    """Remove the unfinished files of publications whose process is gone."""
-    remove_dead_drafts(Path(os.path.realpath(target)))
-
-
-def _swap_in(new: Path, target: Path) -> None:
-    """Rename, with the content on disk before and the name after."""
-    _sync(new)
-    new.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

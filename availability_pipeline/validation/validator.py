@@ -8,7 +8,6 @@ from typing import Any
 
 import duckdb
 
-from availability_pipeline.errors import PublicationError
 from availability_pipeline.settings import Settings
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation.changes import changed_files
@@ -78,23 +77,3 @@ def findings_of(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Fin
     """What all checks find, in the order in which they are to be read."""
     checks = {**BLOCKING, **REPORTING, **OF_THE_PUBLICATION}
     return [check(connection, scope) for check in checks.values()]
-
-
-def check_publishable(
-    connection: duckdb.DuckDBPyConnection, scope: Scope, *, accept_fewer_files: bool = False
-) -> None:
-    """Make sure that the rows may be published: those blocking checks pass that are not about the days of one run.
-
-    Args:
-        connection: The working database.
-        scope: What they look at.
-        accept_fewer_files: Somebody has decided that files which complete days have lost are really gone.
-
-    Raises:
-        PublicationError: One does not; the message says what to do.
-    """
-    checks = [row_invariants] if accept_fewer_files else [row_invariants, no_regression]
-    findings = [check(connection, scope) for check in checks]
-    if failed := [finding for finding in findings if finding.is_error]:
-        reasons = "; ".join(f"{finding.name}: {finding.summary}" for finding in failed)
-        raise PublicationError(f"nothing was published, readers keep the last good generation; {reasons}")

@@ -130,7 +130,22 @@ def publish_incomplete(folder: Path, only: dict[dt.date, list[str]]) -> Path:
         return publish(connection, folder / "availability.duckdb", "run-2").path
 
 
+def publish_run(folder: Path, run_id: str, seed: int | None = None) -> PublishReport:
+    """Publish the working database of a folder as a run of this name, first with other files if a seed is given."""
+    with working_database(folder, None if seed is None else sample_files(seed)) as connection:
+        return publish(connection, folder / "availability.duckdb", run_id)
+
+
+def total_bytes(seed: int = 1) -> int:
+    """The size of all files of the sample."""
+    return sum(size for size, _ in sample_files(seed).values())
+
+
+def generations(folder: Path) -> list[str]:
+    """The ids of the generations of a folder, oldest first."""
+    return sorted(path.parent.name for path in (folder / "generations").glob("[0-9]*/manifest.json"))
+
+
 def republish(folder: Path) -> Path:
     """Publish the working database of a folder as it is."""
-    with working_database(folder) as connection:
-        return publish(connection, folder / "availability.duckdb", "run-3").path
+    return publish_run(folder, "run-3").path

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import check_target, publication, publish
+from availability_pipeline.publishing import check_target, generations, publication, publish
 from availability_pipeline.store.connection import connect
 from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.test_drafts import ended_process
@@ -25,18 +25,33 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def assert_tidy(folder: Path) -> None:
+    """There are whole generations and what readers open, and nothing else."""
+    assert _names(folder) == {"availability.duckdb", "generations", "manifest.json", "working"}
+    assert 1 <= len(sample.generations(folder)) <= 3
+    assert _names(folder / "generations") - {".lock"} == set(sample.generations(folder))
+
+
+def assert_unpublished(folder: Path) -> None:
+    """There is nothing for readers, and nothing that takes space."""
+    assert _names(folder) == {"generations", "working"}
+    assert _names(folder / "generations") <= {".lock"}
+
+
 def test_the_report_tells_what_was_published(tmp_path: Path) -> None:
     report = sample.publish_sample(tmp_path)
     assert report.path == tmp_path / "availability.duckdb"
     assert (report.rows, report.symbols) == (len(sample.DAYS) * len(sample.SPANS), len(sample.SPANS))
     assert report.files == len(sample.sample_files())
     assert report.bytes == report.path.stat().st_size
+    assert report.folder == tmp_path / "generations" / report.generation
+    assert report.manifest == tmp_path / "manifest.json"
     assert 0 < report.seconds < 60
 
 
 def test_nothing_is_left_beside_the_published_file(tmp_path: Path) -> None:
     sample.publish_sample(tmp_path)
-    assert _names(tmp_path) == {"availability.duckdb", "working"}
+    assert_tidy(tmp_path)
 
 
 def test_publishing_again_replaces_the_content(tmp_path: Path) -> None:
@@ -76,7 +91,8 @@ def test_an_empty_working_database_is_not_published(tmp_path: Path) -> None:
         pytest.raises(PublicationError, match="run `backfill`"),
     ):
         publish(working, tmp_path / "availability.duckdb", "run-1")
-    assert _names(tmp_path) == {"working.duckdb"}
+    assert _names(tmp_path) == {"working.duckdb", "generations"}
+    assert _names(tmp_path / "generations") == set()
 
 
 CORRUPTIONS = {
@@ -98,7 +114,7 @@ def test_wrong_rows_fail_the_audit_and_the_old_file_stays(tmp_path: Path, messag
         with pytest.raises(PublicationError, match=message):
             publish(working, tmp_path / "availability.duckdb", "run-2")
     assert (tmp_path / "availability.duckdb").read_bytes() == before
-    assert _names(tmp_path) == {"availability.duckdb", "working"}
+    assert_tidy(tmp_path)
 
 
 TAMPERINGS = {
@@ -133,7 +149,7 @@ def test_a_file_that_differs_from_the_working_database_is_thrown_away(
     monkeypatch.setattr(publication, "audit", damaged_audit)
     with pytest.raises(PublicationError, match=message):
         sample.publish_sample(tmp_path)
-    assert _names(tmp_path) == {"working"}
+    assert_unpublished(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
@@ -149,7 +165,7 @@ def test_a_file_cut_short_fails_the_audit(
     monkeypatch.setattr(publication, "audit", cut)
     with pytest.raises(PublicationError, match="could not be made"):
         sample.publish_sample(tmp_path)
-    assert _names(tmp_path) == {"working"}
+    assert_unpublished(tmp_path)
 
 
 def _child(program: str, folder: Path) -> subprocess.Popen[str]:
@@ -179,22 +195,27 @@ sample.publish_sample(Path(sys.argv[1]))
         assert child.stdout.readline() == "ready\n"
         child.kill()
     assert (tmp_path / "availability.duckdb").read_bytes() == before
-    assert [name for name in _names(tmp_path) if name.endswith(".new")] != []
+    assert [name for name in _names(tmp_path / "generations") if name.endswith(".new")] != []
     sample.publish_sample(tmp_path)
-    assert _names(tmp_path) == {"availability.duckdb", "working"}
+    assert_tidy(tmp_path)
 
 
-def test_leftovers_make_room_before_the_new_file_is_written(
+def test_leftovers_make_room_before_the_new_files_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = f"{ended_process()}.0123abcd.new"
-    (tmp_path / f".availability.duckdb.{dead}").write_text("of a run that was killed")
-    (tmp_path / f".availability.duckdb.{dead}.wal").write_text("the same")
-    (tmp_path / f".other.duckdb.{dead}").write_text("of somebody else")
+    dead, folder = f"{ended_process()}.0123abcd.new", tmp_path / "generations"
+    (folder / f".generation.{dead}" / "daily_availability").mkdir(parents=True)
+    (folder / f".generation.{dead}" / "daily_availability" / "2024.parquet").write_text("of a killed run")
+    (folder / "20200101T000000Z-orphan").mkdir()
+    (folder / "notes").mkdir()
+    for name in (".availability.duckdb", ".manifest.json", ".other.duckdb"):
+        (tmp_path / f"{name}.{dead}").write_text("of a run that was killed, or of somebody else")
     seen: list[set[str]] = []
-    monkeypatch.setattr(publication, "audit", lambda *_: seen.append(_names(tmp_path)))
+    monkeypatch.setattr(publication, "audit", lambda *_: seen.append(_names(tmp_path) | _names(folder)))
     sample.publish_sample(tmp_path)
-    assert [name for name in seen[0] if "0123abcd" in name] == [f".other.duckdb.{dead}"]
+    assert {name for name in seen[0] if "0123abcd" in name} == {f".other.duckdb.{dead}"}
+    assert "20200101T000000Z-orphan" not in seen[0]
+    assert "notes" in seen[0]
 
 
 def test_the_draft_of_a_publisher_that_is_alive_is_left_to_it(tmp_path: Path) -> None:
@@ -216,7 +237,7 @@ print("published", flush=True)
         assert child.stdout.readline() == "ready\n"
         sample.publish_sample(tmp_path)
         (tmp_path / "link.duckdb").symlink_to(tmp_path / "availability.duckdb")
-        publication.remove_leftovers(tmp_path / "link.duckdb")
+        generations.remove_leftovers(tmp_path / "link.duckdb")
         said, _ = child.communicate("go on\n", timeout=60)
     assert said == "published\n"
     with duckdb.connect(tmp_path / "availability.duckdb", read_only=True) as published:
@@ -230,7 +251,7 @@ def test_an_interrupt_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(publication, "audit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         sample.publish_sample(tmp_path)
-    assert _names(tmp_path) == {"working"}
+    assert_unpublished(tmp_path)
 
 
 def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path: Path) -> None:
@@ -252,14 +273,16 @@ with sample.working_database(Path(sys.argv[1])) as working:
     assert "could not be made" in said
     assert "readers keep the one from before" in said
     assert (tmp_path / "availability.duckdb").read_bytes() == before
-    assert _names(tmp_path) == {"availability.duckdb", "working"}
+    assert_tidy(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         sample.working_database(tmp_path) as working,
-        pytest.raises(PublicationError, match=r"file/availability\.duckdb could not be made \(File exists\)"),
+        pytest.raises(
+            PublicationError, match=r"file/availability\.duckdb could not be made \(Not a directory\)"
+        ),
     ):
         publish(working, tmp_path / "file" / "availability.duckdb", "run-1")
 
@@ -390,7 +413,7 @@ def test_the_early_check_passes_a_published_database(tmp_path: Path) -> None:
     before = path.read_bytes()
     check_target(path, tmp_path / "working" / "availability.duckdb")
     assert path.read_bytes() == before
-    assert _names(tmp_path) == {"availability.duckdb", "working"}
+    assert_tidy(tmp_path)
 
 
 def test_a_gap_between_collected_days_is_published_as_such(tmp_path: Path) -> None:

@@ -6,11 +6,8 @@ disk that fills up, where the machine lets a small one be mounted.
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,18 +85,6 @@ def test_a_process_killed_while_it_makes_the_database_leaves_none_or_a_whole_one
     path = tmp_path / "working" / "availability.duckdb"
     killed_after(path, milliseconds / 1000)
     assert written(path) >= 0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 5 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small disk takes rights that this process does not have")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_leaves_the_data_as_it_was(small_disk: Path) -> None:

@@ -15,9 +15,10 @@ from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation.changes import changed_files
 from availability_pipeline.validation.finding import SAMPLE, Finding, Severity
+from availability_pipeline.validation.gate import publish_checked
 from availability_pipeline.validation.publication import equals_working
 from availability_pipeline.validation.regression import no_regression
-from availability_pipeline.validation.validator import BLOCKING, AvailabilityValidator, check_publishable
+from availability_pipeline.validation.validator import BLOCKING, AvailabilityValidator
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.validation.table import day, scope_of, settings_of, span, table, write
 
@@ -104,11 +105,11 @@ def test_a_fall_is_not_published_unless_somebody_says_so(published: Path) -> Non
         with pytest.raises(
             PublicationError, match="readers keep the last good generation; no_regression: 1 published day"
         ):
-            check_publishable(connection, scope_of(published))
-        check_publishable(connection, scope_of(published), accept_fewer_files=True)
+            publish_checked(connection, settings_of(published), "run-3")
+        publish_checked(connection, settings_of(published), "run-3", accept_fewer_files=True)
         connection.execute("UPDATE daily_availability SET status_code = 404 WHERE date = '2024-02-01'")
         with pytest.raises(PublicationError, match="row_invariants: 40 contradictions"):
-            check_publishable(connection, scope_of(published), accept_fewer_files=True)
+            publish_checked(connection, settings_of(published), "run-3", accept_fewer_files=True)
 
 
 def test_what_was_published_equals_what_was_audited(published: Path) -> None:

@@ -1,0 +1,300 @@
+"""Generations: the folders of published files, which of them is read, and how that changes.
+
+    <folder of the published database>/
+        availability.duckdb     what readers open: a hard link to the file of the generation that is read
+        manifest.json           the same generation, for readers of Parquet; replaced last
+        generations/<id>/       availability.duckdb, daily_availability/<year>.parquet, latest.parquet, manifest.json
+
+The files of a generation never change. What is in them is not decided here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from availability_pipeline.drafts import draft_of, remove_dead_drafts, sync
+from availability_pipeline.errors import PublicationError
+from availability_pipeline.publishing import manifest as manifests
+from availability_pipeline.publishing.manifest import Manifest, damaged_files, is_intact, read_manifest
+
+KEPT = 3
+"""How many generations are kept: the one that is read, and those that were read before it."""
+
+DATABASE = "availability.duckdb"
+"""The name of the database within a generation."""
+
+LOCK_TIMEOUT_SECONDS = 60.0
+"""How long to wait for another publisher; it holds the lock for well under a second."""
+
+_ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9]+(?:-(\d+))?")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a published database and its generations are."""
+
+    database: Path
+    """What readers open, with links followed."""
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """The place that belongs to the path of a published database."""
+        return cls(Path(os.path.realpath(path)))
+
+    @property
+    def generations(self) -> Path:
+        """The folder of the generations."""
+        return self.database.parent / "generations"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest of the generation that is read."""
+        return self.database.parent / manifests.NAME
+
+    @property
+    def draft(self) -> Path:
+        """The name beside which `drafts.draft_of` puts a generation that is being written."""
+        return self.generations / "generation"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation that is there."""
+
+    folder: Path
+    manifest: Manifest
+    """Its own, with paths relative to the folder."""
+
+
+def install(place: Place, draft: Path, manifest: Manifest) -> Manifest:
+    """Give a complete folder its id, and let readers have it.
+
+    Args:
+        place: Where it is to be read.
+        draft: The folder, with its files on disk and no manifest yet.
+        manifest: What is in it, without an id.
+
+    Returns:
+        The manifest with the id.
+
+    Raises:
+        PublicationError: Another publisher does not come to an end.
+        OSError: Readers have what they had before.
+    """
+    with locked(place):
+        history = _finish_interrupted(place)
+        named = dataclasses.replace(manifest, generation=_free_id(place, manifest))
+        _write(draft / manifests.NAME, named)
+        sync(draft)
+        try:
+            draft.rename(place.generations / named.generation)
+            sync(place.generations)
+            _let_read(place, named, (named.generation, *history)[:KEPT])
+        finally:
+            _prune(place)
+        return named
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback did."""
+
+    path: Path
+    left: str
+    """The generation that was read before."""
+    now: Manifest
+    """The generation that is read now."""
+
+
+def rollback(path: Path) -> Rollback:
+    """Let readers have the generation that they had before the present one.
+
+    The generation that is left stays until the next publication.
+
+    Raises:
+        PublicationError: There is none, or its files are not what they were; nothing was changed.
+    """
+    place = Place.of(path)
+    try:
+        if read_manifest(place.manifest) is None:
+            raise PublicationError(
+                f"there is nothing to roll back, {place.database.parent} has no {manifests.NAME}; run `publish`"
+            )
+        with locked(place):
+            return _roll_back(place)
+    except OSError as error:
+        raise PublicationError(
+            f"{place.database} could not be rolled back ({error.strerror or error}); check the folder's permissions "
+            "and the disk's free space"
+        ) from error
+
+
+def _roll_back(place: Place) -> Rollback:
+    history = _finish_interrupted(place)
+    if len(history) < 2:
+        raise PublicationError(
+            f"there is no generation before the one that {place.database} is; correct the working database "
+            "and run `publish`"
+        )
+    left, previous = history[:2]
+    manifest = _own_manifest(place, previous)
+    problems = ["it has no manifest"] if manifest is None else list(
+        damaged_files(place.generations / previous, manifest)
+    )  # fmt: skip
+    if manifest is None or problems:
+        raise PublicationError(
+            f"the generation {previous} cannot be read again ({problems[0]}); correct the working database "
+            "and run `publish`"
+        )
+    _let_read(place, manifest, history[1:])
+    return Rollback(place.database, left, manifest)
+
+
+def generation_read(place: Place) -> Generation | None:
+    """The generation that the manifest points at, if there is one."""
+    above = read_manifest(place.manifest)
+    own = _own_manifest(place, above.generation) if above else None
+    return Generation(place.generations / own.generation, own) if own else None
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what publications whose process is gone left unfinished, and finish a swap that was cut in two.
+
+    What cannot be removed now costs space only, and no run has to fail for it.
+    """
+    place = Place.of(path)
+    for target in (place.database, place.manifest, place.draft):
+        remove_dead_drafts(target)
+    with suppress(OSError, PublicationError):
+        if place.generations.is_dir():
+            with locked(place):
+                _finish_interrupted(place)
+                _prune(place)
+
+
+@contextmanager
+def locked(place: Place) -> Iterator[None]:
+    """Keep other publishers, in this and other processes, from changing what is read.
+
+    Raises:
+        PublicationError: Another one holds the lock for too long.
+    """
+    place.generations.mkdir(parents=True, exist_ok=True)
+    with (place.generations / ".lock").open("a") as file:
+        _wait_for(file, place)
+        yield
+
+
+def _wait_for(file: IO[str], place: Place) -> None:
+    until = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise PublicationError(
+                    f"another process is publishing {place.database} and does not come to an end; end it"
+                ) from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _finish_interrupted(place: Place) -> tuple[str, ...]:
+    """The generations that are and were read, newest first; a swap that was cut off before its end is finished."""
+    above = read_manifest(place.manifest)
+    history = tuple(name for name in above.generations if name in _ids(place)) if above else ()
+    read = _id_read(place)
+    if read is None or (above and above.generation == read):
+        return history
+    # The database was renamed and the manifest was not: forward if it is a new one, back if it was read before.
+    history = history[history.index(read) :] if read in history else (read, *history)[:KEPT]
+    if own := _own_manifest(place, read):
+        _let_read(place, own, history)
+    return history
+
+
+def _id_read(place: Place) -> str | None:
+    """The generation whose database readers open; None if it is that of none."""
+    if not place.database.exists():
+        return None
+    for name in _ids(place):
+        with suppress(FileNotFoundError):
+            if place.database.samefile(place.generations / name / DATABASE):
+                return name
+    for name in _ids(place):  # a copy, where links are not possible
+        own = _own_manifest(place, name)
+        if own and is_intact(place.database, own.file(DATABASE)):
+            return name
+    return None
+
+
+def _let_read(place: Place, manifest: Manifest, history: tuple[str, ...]) -> None:
+    """Swap: first the database, then the manifest, each at once, and nothing that can fill a disk in between."""
+    above = manifest.seen_from_above(place.database.name, place.generations.name, history)
+    with draft_of(place.database) as database, draft_of(place.manifest) as draft:
+        _link(place.generations / manifest.generation / DATABASE, database)
+        _write(draft, above)
+        database.replace(place.database)
+        sync(place.database.parent)
+        draft.replace(place.manifest)
+        sync(place.database.parent)
+
+
+def _link(source: Path, name: Path) -> None:
+    """Give a file a second name, or copy it where that is not possible."""
+    try:
+        os.link(source, name)
+    except OSError:  # a file system without links, or another one
+        shutil.copyfile(source, name)
+        sync(name)
+
+
+def _prune(place: Place) -> None:
+    """Remove the generations that are not read and cannot be rolled back to."""
+    with suppress(OSError, PublicationError):
+        above = read_manifest(place.manifest)
+        kept = {*(above.generations if above else ()), _id_read(place)}
+        for name in _ids(place):
+            if name not in kept:
+                shutil.rmtree(place.generations / name, ignore_errors=True)
+
+
+def _ids(place: Place) -> list[str]:
+    """The ids of the generations that are there, newest first."""
+    found = place.generations.iterdir() if place.generations.is_dir() else ()
+    return sorted((folder.name for folder in found if _ID.fullmatch(folder.name)), reverse=True)
+
+
+def _free_id(place: Place, manifest: Manifest) -> str:
+    """An id that sorts by time and tells the run, and that no generation has or had."""
+    at = dt.datetime.fromisoformat(manifest.published_at)
+    second = f"{at:%Y%m%dT%H%M%S}Z"
+    run = re.sub("[^A-Za-z0-9]", "", manifest.run_id.split("-")[0])[:8] or "run"
+    # Counted on from the newest of this second, which is there: a number that is free may have been used and removed.
+    numbers = [
+        int(match[1] or 1)
+        for name in _ids(place)
+        if (match := _ID.fullmatch(name)) and name.startswith(second)
+    ]
+    return f"{second}-{run}-{max(numbers) + 1}" if numbers else f"{second}-{run}"
+
+
+def _own_manifest(place: Place, name: str) -> Manifest | None:
+    return read_manifest(place.generations / name / manifests.NAME)
+
+
+def _write(path: Path, manifest: Manifest) -> None:
+    path.write_text(manifest.to_json(), encoding="utf-8")
+    sync(path)

@@ -1,0 +1,156 @@
+"""The Parquet files of a generation: one per year, and the newest day that has files.
+
+They hold the rows of `daily_availability` with all columns, sorted by date and symbol. A year whose rows did not change
+is the same file as in the generation before. Each new file is read back and compared before it counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from availability_pipeline.errors import PublicationError
+from availability_pipeline.publishing.generations import Generation
+from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
+
+YEARS = "daily_availability"
+"""The folder of the files of years."""
+
+LATEST = "latest.parquet"
+
+_MEMORY_LIMIT = "512MB"
+
+# By year, the number of rows, and for each column a sum of hashes that any other content would change.
+_OF_YEARS = """
+SELECT date_part('year', date) AS year, count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
+FROM daily_availability GROUP BY year ORDER BY year
+"""
+
+_OF_LATEST = """
+SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
+FROM daily_availability
+WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
+"""
+
+_OF_FILE = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FROM read_parquet(?)"
+
+_WRITE_YEAR = """
+COPY (
+    FROM daily_availability
+    WHERE date BETWEEN make_date($1::INTEGER, 1, 1) AND make_date($1::INTEGER, 12, 31) ORDER BY date, symbol
+) TO $2 (FORMAT parquet, COMPRESSION zstd)
+"""
+
+_WRITE_LATEST = """
+COPY (
+    FROM daily_availability
+    WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available) ORDER BY symbol
+) TO ? (FORMAT parquet, COMPRESSION zstd)
+"""
+
+_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM daily_availability)"
+
+_FILE_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM read_parquet(?))"
+
+# Rows that are not strictly after the row before them.
+_MISPLACED = """
+SELECT count(*) FROM (
+    SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before FROM read_parquet(?)
+) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
+"""
+
+Fingerprint = Mapping[str, int | None]
+"""The number of rows, and a sum by column (None without rows)."""
+
+
+def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Generation | None) -> list[FileEntry]:
+    """Write the files into a new generation's folder.
+
+    Args:
+        working: The working database.
+        folder: The new generation's.
+        before: A generation from which unchanged years are taken over.
+
+    Raises:
+        PublicationError: A file does not read back as it was written.
+        OSError, duckdb.Error: A file could not be written.
+    """
+    (folder / YEARS).mkdir()
+    rows = _fingerprints(working, _OF_YEARS)
+    entries = []
+    for row in rows:
+        year = int(row.pop("year") or 0)
+        path = folder / YEARS / f"{year}.parquet"
+        entry = _taken_over(folder, path, row, before)
+        if entry is None:
+            working.execute(_WRITE_YEAR, [year, str(path)])
+            entry = _read_back(working, folder, path, row)
+        entries.append(entry)
+    working.execute(_WRITE_LATEST, [str(folder / LATEST)])
+    entries.append(_read_back(working, folder, folder / LATEST, _fingerprints(working, _OF_LATEST)[0]))
+    return entries
+
+
+def _taken_over(
+    folder: Path, path: Path, expected: Fingerprint, before: Generation | None
+) -> FileEntry | None:
+    """The same file as before under its new name, if its rows are the same and it is undamaged."""
+    relative, rows = path.relative_to(folder).as_posix(), _text(expected)
+    for entry in before.manifest.files if before else ():
+        if before and (entry.path, entry.fingerprint) == (relative, rows):
+            # Without links, or if it was removed meanwhile, it is written anew.
+            with suppress(OSError):
+                os.link(before.folder / relative, path)
+                if is_intact(path, entry):
+                    return entry
+                path.unlink()
+    return None
+
+
+def _read_back(
+    working: duckdb.DuckDBPyConnection, folder: Path, path: Path, expected: Fingerprint
+) -> FileEntry:
+    with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT}) as reader:
+        problems = list(_problems(working, reader, path, expected))
+    if problems:
+        raise PublicationError(
+            f"the new {path.relative_to(folder)} failed its audit: {'; '.join(problems)}; readers keep the "
+            "generation from before"
+        )
+    return describe(folder, path, expected["row_count"] or 0, _text(expected))
+
+
+def _problems(
+    working: duckdb.DuckDBPyConnection, reader: duckdb.DuckDBPyConnection, path: Path, expected: Fingerprint
+) -> Iterator[str]:
+    columns = working.execute(_COLUMNS).fetchall()
+    if reader.execute(_FILE_COLUMNS, [str(path)]).fetchall() != columns:
+        yield "it has other columns than the working table"
+        return
+    found = _fingerprints(reader, _OF_FILE, str(path))[0]
+    if found["row_count"] != expected["row_count"]:
+        yield f"it has {found['row_count']} rows instead of {expected['row_count']}"
+    elif differing := [name for name, value in expected.items() if found[name] != value]:
+        yield f"it differs from the working table in {', '.join(differing)}"
+    [(misplaced,)] = reader.execute(_MISPLACED, [str(path)]).fetchall()
+    if misplaced:
+        yield f"{misplaced} rows are duplicates or out of order"
+
+
+def _fingerprints(
+    connection: duckdb.DuckDBPyConnection, query: str, *values: str
+) -> list[dict[str, int | None]]:
+    result = connection.execute(query, list(values))
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _text(fingerprint: Fingerprint) -> str:
+    """Short enough for a manifest."""
+    return hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:32]
