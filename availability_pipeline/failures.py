@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from availability_pipeline.errors import ArchiveError, ArchiveFailures, AvailabilityError
+from availability_pipeline.logs import log_failures
 
 EXIT_CODE = "exit_code"
 """Metadata key: the exit code that the command line ends with."""
@@ -17,6 +18,7 @@ def failures_reported() -> Iterator[None]:
     try:
         yield
     except AvailabilityError as error:
+        log_failures(dg.get_dagster_logger(), error)
         raise dg.Failure(
             description=str(error), metadata=_metadata(error), allow_retries=error.transient
         ) from error
