@@ -3,6 +3,7 @@
 import dagster as dg
 
 from availability_pipeline.assets import ASSETS
+from availability_pipeline.checks.service_levels import CHECKS
 from availability_pipeline.jobs import availability_update
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
@@ -25,6 +26,7 @@ def build_defs(progress: Progress | None = None) -> dg.Definitions:
     }
     return dg.Definitions(
         assets=ASSETS,
+        asset_checks=CHECKS,
         jobs=[availability_update],
         sensors=SENSORS,
         resources=resources,

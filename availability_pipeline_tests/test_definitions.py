@@ -60,14 +60,15 @@ def test_partitions_are_utc_days_up_to_yesterday() -> None:
 def test_all_writers_share_one_pool() -> None:
     job = build_defs().resolve_job_def("availability_update")
     assert {pool for node in job.nodes for pool in node.definition.pools} == {"working_database"}
-    assert {node.name for node in job.nodes} == KEYS
+    assert {node.name for node in job.nodes} == KEYS | {"published_database_service_levels"}
 
 
-def test_the_job_and_the_sensor_are_there() -> None:
+def test_the_job_and_the_sensors_are_there() -> None:
     definitions = build_defs()
     assert definitions.resolve_job_def("availability_update")
-    sensor = definitions.resolve_sensor_def("dead_runs")
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    for name in ("dead_runs", "failure_alerts"):
+        sensor = definitions.resolve_sensor_def(name)
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
 def test_pyproject_and_workspace_load_the_same_location() -> None:
