@@ -69,7 +69,9 @@ class Finding:
             parts.append(f"The next scheduled run tries again; to do it now: `{_again(self.days)}`.")
         parts.append(f"Run {self.run_id}, job {self.job}.")
         if more:
-            parts.append(f"There were {more} more failures of {self.subject} since the message of {since}.")
+            parts.append(
+                f"Failures of {self.subject} since the message of {since} that were only counted: {more}."
+            )
         return "\n".join(part for part in parts if part)
 
 
@@ -149,11 +151,11 @@ def _put_off(memory: Memory, webhook: str, problem: str) -> None:
     memory.tries += 1
     memory.retry_at = (utc_now() + wait).isoformat()
     _logger.warning(
-        "%d alerts could not be sent to the webhook at %s (%s); they are tried again in %d s",
-        len(memory.unsent),
+        "the webhook at %s did not take a message (%s); waiting to be tried again in %d s: %d",
         urlsplit(webhook).hostname,
         problem,
         wait.total_seconds(),
+        len(memory.unsent),
     )
 
 

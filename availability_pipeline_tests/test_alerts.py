@@ -15,6 +15,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from availability_pipeline import alerts
 from availability_pipeline.alerts import Finding, Memory, deliver
@@ -169,7 +175,7 @@ def test_a_failed_step_is_told_with_its_days_its_reason_and_what_to_do(
     location.look()
     location.error = REFUSED
     run = location.run("2024-01-15")
-    assert location.look() == "1 new failures, 1 messages sent, 0 waiting"
+    assert location.look() == "new failures: 1, messages sent: 1, waiting: 0"
     assert webhook.paths == [PATH]
     [message] = webhook.messages
     assert message.splitlines() == [
@@ -196,7 +202,7 @@ def test_a_blocked_publication_is_one_message(location: Location, webhook: Webho
     location.look()
     location.checks = {"grid": failed("3 days are missing; collect them."), "rows": failed("1 row is wrong.")}
     location.run("2024-01-01", "2024-01-03", blocking=True)
-    assert location.look().startswith("1 new failures")
+    assert location.look().startswith("new failures: 1,")
     [message] = webhook.messages
     assert message.startswith("The checks table:grid and table:rows failed (2024-01-01 to 2024-01-03).")
     assert "3 days are missing; collect them.\n1 row is wrong." in message
@@ -226,7 +232,7 @@ def test_warnings_and_successes_are_not_told(location: Location, webhook: Webhoo
     location.look()
     location.checks["rows"] = failed("late", dg.AssetCheckSeverity.WARN)
     location.run("2024-01-15")
-    assert location.look() == "0 new failures, 0 messages sent, 0 waiting"
+    assert location.look() == "new failures: 0, messages sent: 0, waiting: 0"
     assert webhook.messages == []
 
 
@@ -260,12 +266,12 @@ def test_repeated_failures_are_folded_into_one_message_a_day(
     location.look()
     assert len(webhook.messages) == 3
     assert webhook.messages[2].endswith(
-        "There were 2 more failures of table since the message of 2024-03-02."
+        "Failures of table since the message of 2024-03-02 that were only counted: 2."
     )
     clock.append(NOW + dt.timedelta(days=2))
     location.run("2024-01-15")
     location.look()
-    assert "There were" not in webhook.messages[3]
+    assert "counted" not in webhook.messages[3]
 
 
 def test_a_run_that_ended_without_a_failed_step_is_told(location: Location, webhook: Webhook) -> None:
@@ -311,12 +317,32 @@ def test_many_runs_are_all_looked_at_once(location: Location, monkeypatch: pytes
     assert list(newly_ended(location.instance, memory, None)) == []
 
 
+def of_location(name: str) -> RemoteJobOrigin:
+    """Where a run comes from that the daemon launched."""
+    origin = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="x"), location_name=name)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(origin, "__repository__"), "lost")
+
+
+def test_runs_of_other_code_locations_are_left_to_them(location: Location) -> None:
+    memory = Memory()
+    assert list(newly_ended(location.instance, memory, "ours")) == []
+    job = dg.GraphDefinition(name="lost").to_job()
+    runs = [
+        location.instance.create_run_for_job(job, remote_job_origin=origin)
+        for origin in (of_location("ours"), of_location("theirs"), None)
+    ]
+    for run in runs:
+        location.instance.report_run_failed(run)
+    found = [run.run_id for run in newly_ended(location.instance, memory, "ours")]
+    assert found == [runs[0].run_id, runs[2].run_id]
+
+
 def test_without_a_webhook_the_log_has_it(location: Location, caplog: pytest.LogCaptureFixture) -> None:
     location.look()
     location.error = REFUSED
     location.run("2024-01-15")
     with caplog.at_level(logging.WARNING, "availability_pipeline"):
-        assert location.look() == "1 new failures, 0 messages sent, 0 waiting"
+        assert location.look() == "new failures: 1, messages sent: 0, waiting: 0"
     assert "The step table failed (2024-01-15)." in caplog.text
 
 
@@ -365,7 +391,7 @@ def test_a_webhook_that_does_not_take_it_is_a_warning_and_tried_again(
     memory.note(finding())
     good, webhook.answer = webhook.answer, answer
     assert deliver(memory, webhook.url) == 0
-    assert "1 alerts could not be sent to the webhook at 127.0.0.1 (" in caplog.text
+    assert "the webhook at 127.0.0.1 did not take a message (" in caplog.text
     assert "SECRET" not in caplog.text
     webhook.answer = good
     assert deliver(memory, webhook.url) == 0, "it is not tried again at once"
@@ -383,7 +409,7 @@ def test_a_webhook_that_cannot_be_reached_is_a_warning(caplog: pytest.LogCapture
             memory.note(finding())
             assert deliver(memory, url) == 0
             assert len(memory.unsent) == 1
-    assert caplog.text.count("could not be sent") == 2
+    assert caplog.text.count("did not take a message") == 2
     assert "SECRET" not in caplog.text
 
 

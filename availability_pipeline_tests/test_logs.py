@@ -25,9 +25,8 @@ REFUSED = ArchiveRefused("answered HTTP 503", url=URL, symbol="BTCUSDT", date="2
 UNREACHABLE = ArchiveUnreachable("the connection was cut", url=URL)
 
 DAEMON_RUN = """
-import os, sys, warnings
+import sys
 from pathlib import Path
-warnings.simplefilter("ignore")
 from availability_pipeline import definitions, launch
 with launch.open_instance(Path(sys.argv[1])) as instance:
     definitions.defs.resolve_job_def("availability_update").execute_in_process(

@@ -22,4 +22,4 @@ def failure_alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
                 found += 1
         sent = deliver(memory, settings.alert_webhook)
     context.update_cursor(memory.write())
-    return dg.SkipReason(f"{found} new failures, {sent} messages sent, {len(memory.unsent)} waiting")
+    return dg.SkipReason(f"new failures: {found}, messages sent: {sent}, waiting: {len(memory.unsent)}")
