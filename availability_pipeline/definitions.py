@@ -7,6 +7,7 @@ from availability_pipeline.checks import CHECKS
 from availability_pipeline.jobs import availability_update
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
+from availability_pipeline.run_console import use_log_format
 from availability_pipeline.schedules import SCHEDULES
 from availability_pipeline.sensors import SENSORS
 
@@ -17,6 +18,7 @@ def build_defs(progress: Progress | None = None) -> dg.Definitions:
     Args:
         progress: Who is told how far a run is.
     """
+    use_log_format()
     settings = PipelineSettings()
     resources = {
         "settings": settings,

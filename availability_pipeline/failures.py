@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from availability_pipeline.errors import ArchiveError, ArchiveFailures, AvailabilityError
+from availability_pipeline.logs import log_failures
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import VARIABLES, Settings
 
@@ -37,6 +38,7 @@ def failures_reported(
     try:
         yield
     except AvailabilityError as error:
+        log_failures(dg.get_dagster_logger(), error)
         if error.transient and context.retry_number < MAX_RETRIES:
             raise _retry(context, progress, error) from error
         raise dg.Failure(

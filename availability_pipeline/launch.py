@@ -26,6 +26,9 @@ from availability_pipeline.failures import EXIT_CODE
 from availability_pipeline.liveness import end_dead_runs, process_tags, runs_being_waited_for
 from availability_pipeline.partitions import range_tags
 from availability_pipeline.progress import Progress
+from availability_pipeline.settings import log_format
+
+_CONSOLE_LEVELS = {"text": "CRITICAL", "json": "INFO"}
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,8 @@ def run_update(
             tags={**range_tags(days), **process_tags()},
             run_config={
                 "ops": {"symbols": chosen, "daily_availability": chosen},
-                # The events are in the instance; the terminal belongs to the progress report.
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                # The events are in the instance; a terminal belongs to the progress report.
+                "loggers": {"console": {"config": {"log_level": _CONSOLE_LEVELS[log_format()]}}},
             },
             raise_on_error=False,
         )

@@ -18,6 +18,8 @@ from availability_pipeline.errors import UsageError
 CONTRACTS = ("perpetual", "settled", "delivery")
 """The kinds of contract that a folder's name tells apart."""
 
+LOG_FORMATS = ("text", "json")
+"""How logs are written on stderr: for people, or one JSON object a line."""
 
 _HOST = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)
@@ -31,6 +33,28 @@ def _url(name: str, text: str) -> str:
     except ValueError:
         raise UsageError(f"{name} is {text!r}, whose port is no number from 0 to 65535") from None
     return text.rstrip("/")
+
+
+def _webhook(name: str, text: str) -> str:
+    """A URL that is a secret in whole, so the message says nothing of it."""
+    base, _, query = text.partition("?")
+    usable = _is_base_url(base) and not re.search(r"[\s#]", query)
+    try:
+        _ = urlsplit(base).port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(
+            f"{name} is no URL to send to (its value is a secret and not shown); write it like "
+            "https://hooks.slack.com/services/..."
+        )
+    return text
+
+
+def _log_format(name: str, text: str) -> str:
+    if text not in LOG_FORMATS:
+        raise UsageError(f"{name} is {text!r}; allowed are {', '.join(LOG_FORMATS)}")
+    return text
 
 
 def _is_base_url(text: str) -> bool:
@@ -119,8 +143,10 @@ class Settings:
     """Days up to yesterday that are listed again every day for late, replaced and withdrawn files."""
     retry_seconds: int = 30
     """Seconds before a step that failed is tried again; twice as many before each further try."""
-    alert_webhook: str | None = None
-    """Slack-compatible URL for failures."""
+    alert_webhook: str | None = field(default=None, repr=False)
+    """Slack-compatible URL for failures; a secret."""
+    log_format: str = "text"
+    """How logs are written on stderr, one of `LOG_FORMATS`."""
     tracked_quotes: tuple[str, ...] = ("USDT",)
     """Quote assets whose contracts have rows in `daily_availability`."""
     tracked_contracts: tuple[str, ...] = ("perpetual", "settled")
@@ -188,8 +214,20 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "timeout_seconds": ("AVAILABILITY_TIMEOUT_SECONDS", _up_to(3600)),
     "lookback_days": ("AVAILABILITY_LOOKBACK_DAYS", _up_to(10_000)),
     "retry_seconds": ("AVAILABILITY_RETRY_SECONDS", _up_to(3600, minimum=0)),
-    "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _url),
+    "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _webhook),
+    "log_format": ("AVAILABILITY_LOG_FORMAT", _log_format),
     "tracked_quotes": ("AVAILABILITY_TRACKED_QUOTES", _words),
     "tracked_contracts": ("AVAILABILITY_TRACKED_CONTRACTS", _contracts),
 }
 """The environment variable of each setting and how its text is read and checked."""
+
+
+def log_format(environ: Mapping[str, str] | None = None) -> str:
+    """How to log before the other settings are known to be right; text where the setting itself is not."""
+    variable, read = VARIABLES["log_format"]
+    try:
+        return str(
+            read(variable, (os.environ if environ is None else environ).get(variable, "").strip() or "text")
+        )
+    except UsageError:
+        return Settings.log_format

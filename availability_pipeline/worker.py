@@ -8,6 +8,7 @@ from the environment. Progress goes to stderr, the answer as JSON to stdout.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -19,6 +20,8 @@ from typing import Any
 from availability_pipeline.cli.progress import shown_progress
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import AvailabilityError
+from availability_pipeline.logs import written
+from availability_pipeline.settings import log_format
 
 
 def main() -> None:
@@ -28,7 +31,8 @@ def main() -> None:
     # Only the answer may go to the real stdout.
     answer_to, sys.stdout = sys.stdout, sys.stderr
     try:
-        answer = _run(request)
+        with written(log_format(), everything=True):
+            answer = _run(request)
     except AvailabilityError as error:
         answer = {"error": str(error), "exit_code": error.exit_code}
     except Exception as error:  # noqa: BLE001 - the end of the process; the command says it in one sentence
@@ -53,13 +57,24 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         from availability_pipeline import launch  # noqa: PLC0415 - under the filter of its notices
 
     days = DayRange(parse_day(request["start"]), parse_day(request["end"]))
-    with launch.open_instance(Path(request["instance"])) as instance, shown_progress() as progress:
+    with (
+        launch.open_instance(Path(request["instance"])) as instance,
+        shown_progress(log_format=log_format()) as progress,
+    ):
         news = list(launch.clear_the_way(instance))
         if request["only_clear"]:
             return {}
-        print(*news, sep="\n", end="\n" if news else "", file=sys.stderr)
+        _tell(news)
         report = launch.run_update(instance, days, request["symbols"], progress)
     return {"run_id": report.run_id, "metadata": report.metadata}
+
+
+def _tell(news: list[str]) -> None:
+    for line in news:
+        if log_format() == "text":
+            print(line, file=sys.stderr)
+        else:
+            logging.getLogger("availability_pipeline.worker").info(line)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def test_all_writers_share_one_pool() -> None:
     assert {node.name for node in job.nodes} == KEYS | {
         "daily_availability_checks",
         "published_database_checks",
+        "published_database_service_levels",
     }
 
 
@@ -73,7 +74,7 @@ def test_the_job_the_schedule_and_the_sensors_are_there_and_on() -> None:
         "daily_availability_schedule": dg.DefaultScheduleStatus.RUNNING
     }
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == dict.fromkeys(
-        ("dead_runs", "publication_watch"), dg.DefaultSensorStatus.RUNNING
+        ("dead_runs", "publication_watch", "failure_alerts"), dg.DefaultSensorStatus.RUNNING
     )
 
 

@@ -1,4 +1,4 @@
-"""What README.md shows exists: commands and options of the command line, make targets, settings, links, Python."""
+"""What the documents show exists: commands and options of the command line, make targets, settings, links, Python."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import click
+import dagster as dg
 import pytest
 
 from availability_pipeline.cli import cli
@@ -43,8 +44,19 @@ def test_every_make_target_that_is_shown_exists(target: str) -> None:
 
 def test_the_table_of_settings_is_complete() -> None:
     shown = set(re.findall(r"^\| `(AVAILABILITY_\w+)`", README, re.MULTILINE))
-    # The webhook is read and checked, but nothing sends to it yet.
-    assert shown == {variable for variable, _ in VARIABLES.values()} - {"AVAILABILITY_ALERT_WEBHOOK"}
+    assert shown == {variable for variable, _ in VARIABLES.values()}
+
+
+def test_the_code_location_that_sends_mail_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (root() / "docs" / "operations.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("SMTP_PASSWORD", "secret")
+    names: dict[str, dg.Definitions] = {}
+    exec(compile(code, "email_alerts.py", "exec"), names)  # noqa: S102 - our own document
+    [sensor] = names["defs"].sensors
+    assert isinstance(sensor, dg.SensorDefinition)
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert names["defs"].resolve_sensor_def("failure_mail") is sensor
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

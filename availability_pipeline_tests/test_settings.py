@@ -14,7 +14,7 @@ import pytest
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import VARIABLES, Settings
 
-URLS = {"s3_endpoint", "archive_url", "fapi_url", "alert_webhook"}
+URLS = {"s3_endpoint", "archive_url", "fapi_url"}
 NUMBERS = {"connections", "timeout_seconds", "lookback_days"}
 
 
@@ -33,6 +33,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
         lookback_days=20,
         retry_seconds=30,
         alert_webhook=None,
+        log_format="text",
         tracked_quotes=("USDT",),
         tracked_contracts=("perpetual", "settled"),
     )
@@ -125,6 +126,28 @@ def test_urls_that_cannot(name: str, url: str) -> None:
 def test_a_wrong_port_is_called_one(url: str) -> None:
     with pytest.raises(UsageError, match=r"AVAILABILITY_S3_ENDPOINT is .*, whose port is no number"):
         Settings.load({"AVAILABILITY_S3_ENDPOINT": url})
+
+
+@pytest.mark.parametrize("url", ["https://hooks.example/T0/B0/x", "http://127.0.0.1:8080/?key=a&token=b%3D"])
+def test_a_webhook_is_taken_as_it_is_and_not_shown(url: str) -> None:
+    settings = Settings.load({"AVAILABILITY_ALERT_WEBHOOK": url})
+    assert settings.alert_webhook == url
+    assert url not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["hooks.example/SECRET", "http:///SECRET", "http://host:port/SECRET", "http://h/?SECRET x"]
+)
+def test_a_wrong_webhook_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(UsageError, match="AVAILABILITY_ALERT_WEBHOOK is no URL to send to") as caught:
+        Settings.load({"AVAILABILITY_ALERT_WEBHOOK": url})
+    assert "SECRET" not in str(caught.value)
+
+
+def test_the_formats_of_logs_are_named() -> None:
+    assert Settings.load({"AVAILABILITY_LOG_FORMAT": "json"}).log_format == "json"
+    with pytest.raises(UsageError, match="AVAILABILITY_LOG_FORMAT is 'xml'; allowed are text, json"):
+        Settings.load({"AVAILABILITY_LOG_FORMAT": "xml"})
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "1e3"])

@@ -2,5 +2,6 @@
 
 from availability_pipeline.checks.daily_availability import daily_availability_checks
 from availability_pipeline.checks.published_database import published_database_checks
+from availability_pipeline.checks.service_levels import service_levels
 
-CHECKS = (daily_availability_checks, published_database_checks)
+CHECKS = (daily_availability_checks, published_database_checks, service_levels)

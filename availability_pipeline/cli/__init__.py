@@ -8,17 +8,20 @@ nothing. Exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import IO, Any
 
 import click
 
+from availability_pipeline import logs
 from availability_pipeline.cli.help import PROGRAM, example
 from availability_pipeline.errors import AvailabilityError, IncompleteDayWarning
+from availability_pipeline.settings import log_format
 from availability_pipeline.version import __version__
 
 COMMANDS = {
@@ -40,11 +43,22 @@ COMMANDS = {
 
 
 class _Failure(click.ClickException):
-    """An error of this package as click shows it: `Error: one sentence` on standard error, and its exit code."""
+    """What ends a command: `Error: one sentence` on standard error, or a JSON line, and an exit code."""
 
-    def __init__(self, error: AvailabilityError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc]
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if log_format() == "text":
+            super().show(file)
+        else:
+            click.echo(logs.json_line(logging.ERROR, self.message), err=True)
+
+
+def _say(level: int, text: str, message: str | None = None) -> None:
+    """A message on standard error: the text for people, the message as a JSON line."""
+    click.echo(text if log_format() == "text" else logs.json_line(level, message or text), err=True)
 
 
 @contextmanager
@@ -57,7 +71,7 @@ def _warnings_as_sentences() -> Iterator[None]:
             show_others(message, category, *place, **more)
         elif str(message) not in shown:
             shown.add(str(message))
-            click.echo(f"Warning: {message}", err=True)
+            _say(logging.WARNING, f"Warning: {message}", str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", IncompleteDayWarning)
@@ -89,12 +103,16 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors of this package become one sentence and an exit code."""
         try:
-            with _warnings_as_sentences():
+            with logs.written(log_format(), everything=True), _warnings_as_sentences():
                 return super().invoke(ctx)
         except AvailabilityError as error:
-            raise _Failure(error) from error
+            raise _Failure(str(error), error.exit_code) from error
+        except click.UsageError as error:
+            if log_format() == "text":
+                raise
+            raise _Failure(error.format_message(), error.exit_code) from error
         except KeyboardInterrupt:
-            click.echo("Interrupted; what was not complete was not written.", err=True)
+            _say(logging.WARNING, "Interrupted; what was not complete was not written.")
             ctx.exit(130)
 
 

@@ -1,7 +1,8 @@
-"""How a run is shown on stderr while it goes on: a bar on a terminal, plain lines elsewhere."""
+"""How a run is shown on stderr while it goes on: a bar on a terminal, plain lines elsewhere, or logged."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -24,14 +25,18 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from availability_pipeline.logs import PACKAGE
 from availability_pipeline.progress import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown_progress(stream: TextIO = sys.stderr) -> Iterator[Progress]:
-    """A reporter for the stream, ended at the end of the block."""
+def shown_progress(stream: TextIO = sys.stderr, log_format: str = "text") -> Iterator[Progress]:
+    """A reporter for the stream, ended at the end of the block; with the format json it logs instead."""
+    if log_format == "json":
+        yield LoggedProgress(stream)
+        return
     if not stream.isatty():
         yield PlainProgress(stream)
         return
@@ -72,6 +77,13 @@ class PlainProgress(Progress):
 
     def _say(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+class LoggedProgress(PlainProgress):
+    """The same lines, logged."""
+
+    def _say(self, line: str) -> None:
+        logging.getLogger(f"{PACKAGE}.progress").info(line)
 
 
 class _RateColumn(ProgressColumn):

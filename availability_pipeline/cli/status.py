@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,6 +13,8 @@ import click
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import plain
 from availability_pipeline.queries import AvailabilityQueries, Status
+from availability_pipeline.service_levels import TARGET, read
+from availability_pipeline.settings import Settings
 
 
 @click.command(epilog=example("status", "status --format json"))
@@ -26,16 +28,17 @@ def status(chosen: str | None) -> None:
     """Show how far the published data goes and what happened last.
 
     Data through is the last day that is collected for all contracts. Pending are contracts that had a file on the
-    newest earlier day with files and have none yet. json is one object.
+    newest earlier day with files and have none yet. The service levels are those of the last run. json is one object.
     """
     with AvailabilityQueries() as queries:
         found, path, size = queries.get_status(), queries.path, queries.path.stat().st_size
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
+    levels = read(Settings.load().data_dir)
     if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
-        answer = {**facts, "pending": found.pending, "runs": found.runs}
+        answer = {**facts, "pending": found.pending, "runs": found.runs, "service_levels": levels}
         click.echo(json.dumps(answer, ensure_ascii=False, default=plain, indent=2))
     else:
-        _print(facts, found)
+        _print(facts, found, levels)
     sys.stdout.flush()
 
 
@@ -53,7 +56,7 @@ def _facts(found: Status) -> dict[str, Any]:
     }
 
 
-def _print(facts: dict[str, Any], found: Status) -> None:
+def _print(facts: dict[str, Any], found: Status, levels: Mapping[str, Any] | None) -> None:
     from availability_pipeline.cli.tables import cell, console, heading, print_table  # noqa: PLC0415 - rich is slow
 
     output = console(sys.stdout)
@@ -62,6 +65,23 @@ def _print(facts: dict[str, Any], found: Status) -> None:
         output.print(f"{heading(name):14} {cell(value)}{zone}", soft_wrap=True)
     print_table(found.pending, "\nLast collected days", sys.stdout)
     print_table(_short(found.runs), "Last collections (UTC)", sys.stdout)
+    if levels:
+        title = f"Service levels, {levels['first_day']} to {levels['last_day']}"
+        print_table(_rows(levels), title, sys.stdout)
+
+
+def _rows(levels: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def show(name: str, form: str, unit: str = "") -> str:
+        return "not known" if levels[name] is None else f"{levels[name]:{form}}{unit}"
+
+    lag = f"{show('lag_p50_hours', '.1f', ' h')}, {show('lag_p95_hours', '.1f', ' h')}"
+    rows = [
+        (f"updates in time, of {levels['days']} days", show("updates_completed", ".1%"), f"{TARGET:.0%}"),
+        ("recall", show("recall", ".1%"), f"> {TARGET:.0%}"),
+        ("publication lag, p50 and p95", lag, ""),
+        ("days pending", ", ".join(levels["pending_days"]) or "none", ""),
+    ]
+    return [dict(zip(("service_level", "value", "target"), row, strict=True)) for row in rows]
 
 
 def _short(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -124,6 +125,13 @@ def test_ctrl_c_says_so_and_exits_with_130(run: Run, monkeypatch: pytest.MonkeyP
     result = run("status")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == "Interrupted; what was not complete was not written.\n"
+
+
+def test_ctrl_c_is_a_json_line_where_logs_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AvailabilityQueries, "get_status", _raising(KeyboardInterrupt()))
+    result = run("status", AVAILABILITY_LOG_FORMAT="json")
+    assert result.exit_code == 130
+    assert json.loads(result.stderr)["message"].startswith("Interrupted")
 
 
 def test_ctrl_c_ends_a_process_without_traceback(environment: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from availability_pipeline.cli import output
 from availability_pipeline.queries import COLUMNS, AvailabilityQueries
+from availability_pipeline.service_levels import ServiceLevels, write
 from availability_pipeline_tests.cli.conftest import Run, Shell
 from availability_pipeline_tests.publishing import sample
 
@@ -271,6 +273,34 @@ def test_status_for_people(run: Run) -> None:
     assert ["2024-04-01", "02:00", "2024-01-10", "to", "2024-03-19", "420", "0", "run-1"] in lines
 
 
+def kept_levels(folder: Path, *, recall: float | None) -> dict[str, str]:
+    """The environment of a data directory in which a run has kept its service levels."""
+    levels = ServiceLevels(
+        computed_at="2024-03-31T02:05:00", first_day="2024-03-01", last_day="2024-03-30", days=28,
+        updates_completed=27 / 28, updates_missed=["2024-03-12"], recall=recall, recall_evaluations=30,
+        lag_p50_hours=7.25, lag_p95_hours=9.0, pending_days=["2024-03-29", "2024-03-30"],
+    )  # fmt: skip
+    write(levels, folder)
+    return {"AVAILABILITY_DATA_DIR": str(folder)}
+
+
+def test_status_has_the_service_levels_of_the_last_run(run: Run, tmp_path: Path) -> None:
+    assert json.loads(run("status").stdout)["service_levels"] is None
+    found = json.loads(run("status", **kept_levels(tmp_path / "data", recall=0.991)).stdout)["service_levels"]
+    assert (found["recall"], found["pending_days"]) == (0.991, ["2024-03-29", "2024-03-30"])
+
+
+def test_status_for_people_shows_them_with_their_targets(run: Run, tmp_path: Path) -> None:
+    assert "Service levels" not in run("status", "--format", "table").stdout
+    shown = run("status", "--format", "table", **kept_levels(tmp_path / "data", recall=None)).stdout
+    assert "Service levels, 2024-03-01 to 2024-03-30" in shown
+    rows = [re.split(r"  +", line.strip()) for line in shown.splitlines()]
+    assert ["updates in time, of 28 days", "96.4%", "95%"] in rows
+    assert ["recall", "not known", "> 95%"] in rows
+    assert ["publication lag, p50 and p95", "7.2 h, 9.0 h"] in rows
+    assert ["days pending", "2024-03-29, 2024-03-30"] in rows
+
+
 @pytest.fixture
 def incomplete_day(tmp_path: Path) -> dict[str, str]:
     """The environment of a sample whose last day is collected for one contract only."""
@@ -294,6 +324,12 @@ def test_an_incomplete_day_is_a_warning_on_stderr_every_time(
         result = run("query", *arguments, *options, **incomplete_day)
         assert (result.exit_code, result.stdout, result.stderr) == (0, "", WARNING)
     assert (tmp_path / "answer").stat().st_size
+
+
+def test_a_warning_is_a_json_line_where_logs_are(run: Run, incomplete_day: dict[str, str]) -> None:
+    result = run("query", "snapshot", "2024-03-19", AVAILABILITY_LOG_FORMAT="json", **incomplete_day)
+    line = json.loads(result.stderr)
+    assert (line["level"], line["message"]) == ("WARNING", WARNING.removeprefix("Warning: ").strip())
 
 
 def test_a_warning_is_no_part_of_the_data(shell: Shell, incomplete_day: dict[str, str]) -> None:

@@ -1,0 +1,122 @@
+"""Structured logs: the fields of a failure, and everything that is logged as one JSON object a line.
+
+`AVAILABILITY_LOG_FORMAT=json` asks for the latter; with text, Python's and Dagster's own ways are left alone. Nothing
+here imports Dagster: what its records carry is read from them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from availability_pipeline.errors import ArchiveError, ArchiveFailures, AvailabilityError
+
+PACKAGE = "availability_pipeline"
+"""The logger above all those of this package."""
+
+MAX_LOGGED_FAILURES = 100
+"""How many failures of one batch are logged; the rest are counted."""
+
+FIELDS = ("symbol", "date", "url", "status")
+"""What is known of a failed request besides its message."""
+
+_RUN_FIELDS = {"run_id": "run_id", "job_name": "job", "step_key": "step"}
+
+
+def failure_fields(error: AvailabilityError) -> dict[str, str | int]:
+    """What is known of a failed request: symbol, date (ISO), url, status (HTTP); empty for other errors."""
+    if not isinstance(error, ArchiveError):
+        return {}
+    return {name: value for name in FIELDS if (value := getattr(error, name)) is not None}
+
+
+def log_failures(logger: logging.Logger, error: AvailabilityError) -> None:
+    """Log each failure of a batch, or the one error, with its fields."""
+    failures = error.failures if isinstance(error, ArchiveFailures) else (error,)
+    for failure in failures[:MAX_LOGGED_FAILURES]:
+        logger.error("%s", failure, extra=failure_fields(failure))
+    more = len(failures) - MAX_LOGGED_FAILURES
+    if more > 0:
+        logger.error("%d more failures of the same batch are not logged one by one", more)
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as a JSON object: time (ISO, UTC), level, logger, message, and what is known of `FIELDS` and the run."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        of_run: Mapping[str, Any] = getattr(record, "dagster_meta", {})
+        moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
+        entry = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            # Dagster puts the names of job, run and step before its own; they have fields of their own here.
+            "message": of_run.get("orig_message") or record.getMessage(),
+            **{name: value for name in FIELDS if (value := getattr(record, name, None)) is not None},
+            **{field: of_run[name] for name, field in _RUN_FIELDS.items() if of_run.get(name)},
+        }
+        if error := self._error(record, of_run):
+            entry["error"] = error
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+    def _error(self, record: logging.LogRecord, of_run: Mapping[str, Any]) -> str | None:
+        """The traceback of the exception that the record is about."""
+        if record.exc_info:
+            return self.formatException(record.exc_info)
+        event = of_run.get("dagster_event")
+        error = getattr(event.event_specific_data, "error", None) if event else None
+        return error.to_string() if error else None
+
+
+class JsonHandler(logging.Handler):
+    """Writes to whatever stderr is at that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001 - as in every handler, logging must not break what it tells of
+            self.handleError(record)
+
+
+def json_line(level: int, message: str) -> str:
+    """A message of the program itself as such a line."""
+    return JsonFormatter().format(logging.LogRecord(PACKAGE, level, "", 0, message, None, None))
+
+
+@contextmanager
+def written(log_format: str, *, everything: bool = False) -> Iterator[None]:
+    """Write what this package logs inside the block to stderr as JSON lines, if that is the format.
+
+    Args:
+        log_format: One of `settings.LOG_FORMATS`; with text nothing is done.
+        everything: In a process of our own: the warnings of other packages as well.
+    """
+    if log_format != "json":
+        yield
+        return
+    ours, handler = logging.getLogger(PACKAGE), JsonHandler()
+    target = logging.getLogger() if everything else ours
+    # The console of the run has written these already.
+    handler.addFilter(lambda record: not hasattr(record, "dagster_meta"))
+    level, propagate = ours.level, ours.propagate
+    ours.setLevel(logging.INFO)
+    ours.propagate = everything
+    target.addHandler(handler)
+    logging.captureWarnings(everything)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        target.removeHandler(handler)
+        ours.propagate = propagate
+        ours.setLevel(level)
