@@ -2,8 +2,8 @@
 
 What the database holds is decided in `content`, the Parquet files in `parquet`, whether a copy can be trusted in
 `audit`, where it may go in `target`; `publication` puts the steps in order, `generations` decides which copy is read,
-`manifest` is the list of files, `opening` opens the database. Questions are `queries`' business. Nothing here knows
-Dagster or HTTP.
+`place` says where copies are, `manifest` what they consist of, `opening` opens the database. Questions are `queries`'
+business. Nothing here knows Dagster or HTTP.
 """
 
 from availability_pipeline.publishing.generations import Rollback, rollback

@@ -1,71 +1,33 @@
-"""Generations: the folders of published files, which of them is read, and how that changes.
+"""Generations: which of them is read, and how that changes.
 
-    <folder of the published database>/
-        availability.duckdb     what readers open: a hard link to the file of the generation that is read
-        manifest.json           the same generation, for readers of Parquet; replaced last
-        generations/<id>/       availability.duckdb, daily_availability/<year>.parquet, latest.parquet, manifest.json
-
-The files of a generation never change. What is in them is not decided here.
+The files of a generation never change. What is in them is not decided here, where they are in `place`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import fcntl
 import os
-import re
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from availability_pipeline.drafts import draft_of, remove_dead_drafts, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import manifest as manifests
-from availability_pipeline.publishing.manifest import Manifest, damaged_files, is_intact, read_manifest
+from availability_pipeline.publishing.manifest import Manifest, damaged_files, read_manifest
+from availability_pipeline.publishing.place import (
+    DATABASE,
+    Place,
+    free_id,
+    id_read,
+    ids,
+    locked,
+    own_manifest,
+)
 
 KEPT = 3
 """How many generations are kept: the one that is read, and those that were read before it."""
-
-DATABASE = "availability.duckdb"
-"""The name of the database within a generation."""
-
-LOCK_TIMEOUT_SECONDS = 60.0
-"""How long to wait for another publisher; it holds the lock for well under a second."""
-
-_ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9]+(?:-(\d+))?")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a published database and its generations are."""
-
-    database: Path
-    """What readers open, with links followed."""
-
-    @classmethod
-    def of(cls, path: Path) -> Place:
-        """The place that belongs to the path of a published database."""
-        return cls(Path(os.path.realpath(path)))
-
-    @property
-    def generations(self) -> Path:
-        """The folder of the generations."""
-        return self.database.parent / "generations"
-
-    @property
-    def manifest(self) -> Path:
-        """The manifest of the generation that is read."""
-        return self.database.parent / manifests.NAME
-
-    @property
-    def draft(self) -> Path:
-        """The name beside which `drafts.draft_of` puts a generation that is being written."""
-        return self.generations / "generation"
 
 
 @dataclass(frozen=True)
@@ -94,7 +56,7 @@ def install(place: Place, draft: Path, manifest: Manifest) -> Manifest:
     """
     with locked(place):
         history = _finish_interrupted(place)
-        named = dataclasses.replace(manifest, generation=_free_id(place, manifest))
+        named = dataclasses.replace(manifest, generation=free_id(place, manifest))
         _write(draft / manifests.NAME, named)
         sync(draft)
         try:
@@ -148,7 +110,7 @@ def _roll_back(place: Place) -> Rollback:
             "and run `publish`"
         )
     left, previous = history[:2]
-    manifest = _own_manifest(place, previous)
+    manifest = own_manifest(place, previous)
     problems = ["it has no manifest"] if manifest is None else list(
         damaged_files(place.generations / previous, manifest)
     )  # fmt: skip
@@ -164,7 +126,7 @@ def _roll_back(place: Place) -> Rollback:
 def generation_read(place: Place) -> Generation | None:
     """The generation that the manifest points at, if there is one."""
     above = read_manifest(place.manifest)
-    own = _own_manifest(place, above.generation) if above else None
+    own = own_manifest(place, above.generation) if above else None
     return Generation(place.generations / own.generation, own) if own else None
 
 
@@ -183,61 +145,18 @@ def remove_leftovers(path: Path) -> None:
                 _prune(place)
 
 
-@contextmanager
-def locked(place: Place) -> Iterator[None]:
-    """Keep other publishers, in this and other processes, from changing what is read.
-
-    Raises:
-        PublicationError: Another one holds the lock for too long.
-    """
-    place.generations.mkdir(parents=True, exist_ok=True)
-    with (place.generations / ".lock").open("a") as file:
-        _wait_for(file, place)
-        yield
-
-
-def _wait_for(file: IO[str], place: Place) -> None:
-    until = time.monotonic() + LOCK_TIMEOUT_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise PublicationError(
-                    f"another process is publishing {place.database} and does not come to an end; end it"
-                ) from None
-            time.sleep(0.02)
-        else:
-            return
-
-
 def _finish_interrupted(place: Place) -> tuple[str, ...]:
     """The generations that are and were read, newest first; a swap that was cut off before its end is finished."""
     above = read_manifest(place.manifest)
-    history = tuple(name for name in above.generations if name in _ids(place)) if above else ()
-    read = _id_read(place)
+    history = tuple(name for name in above.generations if name in ids(place)) if above else ()
+    read = id_read(place)
     if read is None or (above and above.generation == read):
         return history
     # The database was renamed and the manifest was not: forward if it is a new one, back if it was read before.
     history = history[history.index(read) :] if read in history else (read, *history)[:KEPT]
-    if own := _own_manifest(place, read):
+    if own := own_manifest(place, read):
         _let_read(place, own, history)
     return history
-
-
-def _id_read(place: Place) -> str | None:
-    """The generation whose database readers open; None if it is that of none."""
-    if not place.database.exists():
-        return None
-    for name in _ids(place):
-        with suppress(FileNotFoundError):
-            if place.database.samefile(place.generations / name / DATABASE):
-                return name
-    for name in _ids(place):  # a copy, where links are not possible
-        own = _own_manifest(place, name)
-        if own and is_intact(place.database, own.file(DATABASE)):
-            return name
-    return None
 
 
 def _let_read(place: Place, manifest: Manifest, history: tuple[str, ...]) -> None:
@@ -265,34 +184,10 @@ def _prune(place: Place) -> None:
     """Remove the generations that are not read and cannot be rolled back to."""
     with suppress(OSError, PublicationError):
         above = read_manifest(place.manifest)
-        kept = {*(above.generations if above else ()), _id_read(place)}
-        for name in _ids(place):
+        kept = {*(above.generations if above else ()), id_read(place)}
+        for name in ids(place):
             if name not in kept:
                 shutil.rmtree(place.generations / name, ignore_errors=True)
-
-
-def _ids(place: Place) -> list[str]:
-    """The ids of the generations that are there, newest first."""
-    found = place.generations.iterdir() if place.generations.is_dir() else ()
-    return sorted((folder.name for folder in found if _ID.fullmatch(folder.name)), reverse=True)
-
-
-def _free_id(place: Place, manifest: Manifest) -> str:
-    """An id that sorts by time and tells the run, and that no generation has or had."""
-    at = dt.datetime.fromisoformat(manifest.published_at)
-    second = f"{at:%Y%m%dT%H%M%S}Z"
-    run = re.sub("[^A-Za-z0-9]", "", manifest.run_id.split("-")[0])[:8] or "run"
-    # Counted on from the newest of this second, which is there: a number that is free may have been used and removed.
-    numbers = [
-        int(match[1] or 1)
-        for name in _ids(place)
-        if (match := _ID.fullmatch(name)) and name.startswith(second)
-    ]
-    return f"{second}-{run}-{max(numbers) + 1}" if numbers else f"{second}-{run}"
-
-
-def _own_manifest(place: Place, name: str) -> Manifest | None:
-    return read_manifest(place.generations / name / manifests.NAME)
 
 
 def _write(path: Path, manifest: Manifest) -> None:

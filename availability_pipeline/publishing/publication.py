@@ -16,14 +16,9 @@ from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import content, parquet
 from availability_pipeline.publishing.audit import audit
-from availability_pipeline.publishing.generations import (
-    DATABASE,
-    Place,
-    generation_read,
-    install,
-    remove_leftovers,
-)
+from availability_pipeline.publishing.generations import generation_read, install, remove_leftovers
 from availability_pipeline.publishing.manifest import Manifest, describe, moment
+from availability_pipeline.publishing.place import DATABASE, Place
 from availability_pipeline.publishing.target import check_target, reason
 
 

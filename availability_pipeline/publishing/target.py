@@ -12,8 +12,8 @@ import duckdb
 
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import content
-from availability_pipeline.publishing.generations import Place
 from availability_pipeline.publishing.manifest import read_manifest
+from availability_pipeline.publishing.place import Place
 
 
 def check_target(target: Path, working: Path | None) -> None:

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
-from availability_pipeline.checks.service_levels import CHECKS, service_levels
+from availability_pipeline.checks.service_levels import service_levels
 from availability_pipeline.days import DayRange
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.service_levels import read, window
@@ -74,7 +74,9 @@ def evaluated(site: Site, definitions: dg.Definitions, key: dg.AssetCheckKey) ->
 
 
 def evaluate(site: Site) -> dg.AssetCheckEvaluation:
-    return evaluated(site, dg.Definitions(asset_checks=CHECKS, resources=build_defs().resources), KEY)
+    return evaluated(
+        site, dg.Definitions(asset_checks=(service_levels,), resources=build_defs().resources), KEY
+    )
 
 
 def test_records_are_read_as_dagster_stores_them(site: Site) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import check_target, generations, publish, rollback
+from availability_pipeline.publishing import check_target, generations, place, publish, rollback
 from availability_pipeline.publishing.manifest import damaged_files, read_manifest
 from availability_pipeline.publishing.opening import open_published
 from availability_pipeline_tests.publishing import sample
@@ -173,7 +173,7 @@ def test_a_damaged_published_database_can_be_rolled_back(tmp_path: Path) -> None
 
 
 @pytest.fixture(params=["links", "copies"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A folder for publishing; with copies, the generations are on another file system."""
     if request.param == "links":
         yield tmp_path
@@ -186,52 +186,52 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def test_publishing_and_rolling_back_needs_no_links(place: Path) -> None:
-    made = publish_runs(place, "run-1", "run-2", "run-3", "run-4")
-    assert sample.generations(place) == sorted(made[1:])
-    rollback(place / "availability.duckdb")
-    rollback(place / "availability.duckdb")
-    assert run_read(place) == "run-2"
-    assert {path.name for path in place.iterdir()} == {
+def test_publishing_and_rolling_back_needs_no_links(shelf: Path) -> None:
+    made = publish_runs(shelf, "run-1", "run-2", "run-3", "run-4")
+    assert sample.generations(shelf) == sorted(made[1:])
+    rollback(shelf / "availability.duckdb")
+    rollback(shelf / "availability.duckdb")
+    assert run_read(shelf) == "run-2"
+    assert {path.name for path in shelf.iterdir()} == {
         "availability.duckdb", "generations", "manifest.json", "working",
     }  # fmt: skip
 
 
-def test_a_swap_that_ended_before_the_manifest_is_finished(place: Path) -> None:
-    publish_runs(place, "run-1", "run-2")
-    before = (place / "manifest.json").read_text(encoding="utf-8")
-    made = publish_runs(place, "run-3")
-    (place / "manifest.json").write_text(before, encoding="utf-8")
-    generations.remove_leftovers(place / "availability.duckdb")
-    assert run_read(place) == "run-3"
-    assert made[0] in sample.generations(place)
-    (place / "manifest.json").write_text(before, encoding="utf-8")
-    rollback(place / "availability.duckdb")
-    assert run_read(place) == "run-2"
+def test_a_swap_that_ended_before_the_manifest_is_finished(shelf: Path) -> None:
+    publish_runs(shelf, "run-1", "run-2")
+    before = (shelf / "manifest.json").read_text(encoding="utf-8")
+    made = publish_runs(shelf, "run-3")
+    (shelf / "manifest.json").write_text(before, encoding="utf-8")
+    generations.remove_leftovers(shelf / "availability.duckdb")
+    assert run_read(shelf) == "run-3"
+    assert made[0] in sample.generations(shelf)
+    (shelf / "manifest.json").write_text(before, encoding="utf-8")
+    rollback(shelf / "availability.duckdb")
+    assert run_read(shelf) == "run-2"
 
 
-def test_a_rollback_that_ended_before_the_manifest_is_finished(place: Path) -> None:
-    publish_runs(place, "run-1", "run-2", "run-3")
-    before = (place / "manifest.json").read_text(encoding="utf-8")
-    rollback(place / "availability.duckdb")
-    (place / "manifest.json").write_text(before, encoding="utf-8")
-    rollback(place / "availability.duckdb")
-    assert run_read(place) == "run-1"
+def test_a_rollback_that_ended_before_the_manifest_is_finished(shelf: Path) -> None:
+    publish_runs(shelf, "run-1", "run-2", "run-3")
+    before = (shelf / "manifest.json").read_text(encoding="utf-8")
+    rollback(shelf / "availability.duckdb")
+    (shelf / "manifest.json").write_text(before, encoding="utf-8")
+    rollback(shelf / "availability.duckdb")
+    assert run_read(shelf) == "run-1"
 
 
-def test_a_manifest_that_was_deleted_comes_back(place: Path) -> None:
-    publish_runs(place, "run-1", "run-2")
-    (place / "manifest.json").unlink()
-    generations.remove_leftovers(place / "availability.duckdb")
-    assert run_read(place) == "run-2"
+def test_a_manifest_that_was_deleted_comes_back(shelf: Path) -> None:
+    publish_runs(shelf, "run-1", "run-2")
+    (shelf / "manifest.json").unlink()
+    generations.remove_leftovers(shelf / "availability.duckdb")
+    assert run_read(shelf) == "run-2"
 
 
-def test_a_published_database_that_was_deleted_comes_back(place: Path) -> None:
-    publish_runs(place, "run-1", "run-2")
-    (place / "availability.duckdb").unlink()
-    publish_runs(place, "run-3")
-    rollback(place / "availability.duckdb")
-    assert run_read(place) == "run-2"
+def test_a_published_database_that_was_deleted_comes_back(shelf: Path) -> None:
+    publish_runs(shelf, "run-1", "run-2")
+    (shelf / "availability.duckdb").unlink()
+    publish_runs(shelf, "run-3")
+    rollback(shelf / "availability.duckdb")
+    assert run_read(shelf) == "run-2"
 
 
 FOREIGN = {
@@ -269,9 +269,9 @@ def test_a_publisher_that_never_ends_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_runs(tmp_path, "run-1", "run-2")
-    monkeypatch.setattr(generations, "LOCK_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(place, "LOCK_TIMEOUT_SECONDS", 0.1)
     path = tmp_path / "availability.duckdb"
-    with generations.locked(generations.Place.of(path)):
+    with place.locked(place.Place.of(path)):
         with pytest.raises(PublicationError, match="another process is publishing"):
             rollback(path)
         with pytest.raises(PublicationError, match="another process is publishing"):

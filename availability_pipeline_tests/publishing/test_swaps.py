@@ -18,8 +18,8 @@ import pytest
 
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import publish, rollback
-from availability_pipeline.publishing.generations import DATABASE
 from availability_pipeline.publishing.manifest import damaged_files, read_manifest
+from availability_pipeline.publishing.place import DATABASE
 from availability_pipeline.store.connection import connect
 from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.publishing import sample
