@@ -13,9 +13,11 @@ import pytest
 from availability_pipeline import publication_watch as watching
 from availability_pipeline.days import DayRange
 from availability_pipeline.publication_watch import HEADS, Memory, chosen
+from availability_pipeline.publishing import publish
 from availability_pipeline.resources import PipelineSettings
 from availability_pipeline.sensors import publication_watch
 from availability_pipeline.simulator import Fault
+from availability_pipeline.store.connection import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
@@ -272,6 +274,15 @@ def test_a_setting_that_is_not_usable_is_named(watch: Watch, monkeypatch: pytest
     monkeypatch.setenv("AVAILABILITY_CONNECTIONS", "none")
     assert watch.at("2024-03-01 12:00") == []
     assert "AVAILABILITY_CONNECTIONS is 'none'" in watch.reason
+
+
+def test_a_contract_that_is_no_longer_tracked_is_not_awaited(watch: Watch) -> None:
+    settings = watch.site.settings
+    assert "SOLUSDT" in watching.pending(settings, dt.date(2024, 3, 1))[YESTERDAY]
+    with connect(settings.working_path) as connection:
+        connection.execute("UPDATE symbols SET tracked = false WHERE symbol = 'SOLUSDT'")
+        publish(connection, settings.db_path, "run")
+    assert "SOLUSDT" not in watching.pending(settings, dt.date(2024, 3, 1))[YESTERDAY]
 
 
 def test_all_contracts_of_all_days_get_their_turn() -> None:
