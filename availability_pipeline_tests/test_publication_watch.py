@@ -13,9 +13,11 @@ import pytest
 from availability_pipeline import publication_watch as watching
 from availability_pipeline.days import DayRange
 from availability_pipeline.publication_watch import HEADS, Memory, chosen
+from availability_pipeline.publishing import publish
 from availability_pipeline.resources import PipelineSettings
 from availability_pipeline.sensors import publication_watch
 from availability_pipeline.simulator import Fault
+from availability_pipeline.store.connection import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
@@ -141,17 +143,18 @@ def test_a_lost_cursor_does_not_repeat_a_request(watch: Watch) -> None:
     assert first.run_key == again.run_key  # by which Dagster knows that it has done this
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    ["", "no json", "[]", "{}", '{"turn": "x", "requested": {}}', '{"turn": 1, "requested": {"today": 1}}',
-     '{"turn": Infinity, "requested": {}}', '{"turn": 1, "requested": {"2024-02-29": ["2024-03-01T12:00+00:00", 1]}}',
-     '{"turn": -7, "requested": {"2024-02-29": ["2099-01-01T00:00", -3]}}'],
+UNUSABLE_CURSORS = (
+    "", "no json", "[]", "{}", '{"turn": "x", "requested": {}}', '{"turn": 1, "requested": {"today": 1}}',
+    '{"turn": Infinity, "requested": {}}', '{"turn": 1, "requested": {"2024-02-29": ["2024-03-01T12:00+00:00", 1]}}',
+    '{"turn": -7, "requested": {"2024-02-29": ["2099-01-01T00:00", -3]}}',
 )  # fmt: skip
-def test_a_cursor_that_cannot_be_used_is_begun_anew(watch: Watch, cursor: str) -> None:
-    watch.cursor = cursor
-    [request] = watch.at("2024-03-01 12:00")
-    assert request.partition_key == "2024-02-29"
-    assert Memory.read(watch.cursor).requested.keys() == {YESTERDAY}
+
+
+def test_a_cursor_that_cannot_be_used_is_begun_anew(watch: Watch) -> None:
+    for cursor in UNUSABLE_CURSORS:
+        watch.cursor = cursor
+        assert [request.partition_key for request in watch.at("2024-03-01 12:00")] == ["2024-02-29"], cursor
+        assert Memory.read(watch.cursor).requested.keys() == {YESTERDAY}
 
 
 def test_the_cursor_stays_small(watch: Watch) -> None:
@@ -198,10 +201,11 @@ def test_a_late_market_is_seen_when_it_comes(watch: Watch, set_clock: SetClock) 
     """Nine days late: nothing until then, and then all of it within the hour."""
     site = watch.site
     site.archive.set_last_published_day(dt.date(2024, 2, 28))
-    for day in range(1, 9):
-        set_clock(f"2024-03-{day + 1:02} 02:00")
-        collected(site, f"2024-03-{day:02}", f"2024-03-{day:02}")
-        assert watch.at(f"2024-03-{day + 1:02} 12:00") == []
+    for previous, day in pairwise((1, 2, 5, 9)):
+        set_clock(f"2024-03-{day:02} 02:00")
+        collected(site, f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
+        assert watch.at(f"2024-03-{day:02} 11:00") == []
+        assert heads(site) == HEADS
     site.archive.set_last_published_day(None)
     runs = watch.until("2024-03-09 12:00", "2024-03-09 13:00")
     assert 1 <= len(runs) <= 4
@@ -229,12 +233,11 @@ def test_a_purged_contract_causes_no_run_and_is_forgotten_after_ten_days(
     site.archive.remove_symbol("SOLUSDT")
     site.archive.add_symbol("SOLUSDT", dt.date(2020, 9, 14), dt.date(2024, 2, 28))
     collected(site, "2024-02-20", "2024-02-29")
-    for day in range(1, 13):
-        noon = f"2024-03-{day:02} 12:00"
-        set_clock(noon)
-        if day > 1:
-            collected(site, f"2024-03-{day - 1:02}", f"2024-03-{day - 1:02}")
-        assert watch.at(noon) == []
+    assert watch.at("2024-03-01 12:05") == []
+    for previous, day in pairwise((1, 2, 9, 10, 11)):
+        set_clock(f"2024-03-{day:02} 12:00")
+        collected(site, f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
+        assert watch.at(f"2024-03-{day:02} 12:00") == []
         assert heads(site) == (1 if day <= watching.RECENT_DAYS else 0)
     assert watch.reason == "nothing is awaited"
 
@@ -271,6 +274,15 @@ def test_a_setting_that_is_not_usable_is_named(watch: Watch, monkeypatch: pytest
     monkeypatch.setenv("AVAILABILITY_CONNECTIONS", "none")
     assert watch.at("2024-03-01 12:00") == []
     assert "AVAILABILITY_CONNECTIONS is 'none'" in watch.reason
+
+
+def test_a_contract_that_is_no_longer_tracked_is_not_awaited(watch: Watch) -> None:
+    settings = watch.site.settings
+    assert "SOLUSDT" in watching.pending(settings, dt.date(2024, 3, 1))[YESTERDAY]
+    with connect(settings.working_path) as connection:
+        connection.execute("UPDATE symbols SET tracked = false WHERE symbol = 'SOLUSDT'")
+        publish(connection, settings.db_path, "run")
+    assert "SOLUSDT" not in watching.pending(settings, dt.date(2024, 3, 1))[YESTERDAY]
 
 
 def test_all_contracts_of_all_days_get_their_turn() -> None:
