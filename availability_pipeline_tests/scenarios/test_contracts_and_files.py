@@ -64,7 +64,7 @@ def test_a_contract_is_purged(world: World) -> None:
     assert world.checks(window)["holes"] == "ok"
     assert ("LUNAUSDT" in world.read("03-02"), "LUNAUSDT" in world.read("03-03")) == (True, False)
     assert world.is_true("01-01", "03-08")
-    assert world.tell() == []
+    assert world.tell_of("LUNAUSDT") == []
 
 
 def test_a_name_is_listed_again(world: World) -> None:

@@ -57,7 +57,8 @@ def test_the_whole_market_is_late_by_nine_days(world: World) -> None:
     for date in ("03-02", "03-04", "03-05", "03-06", "03-10"):
         *_, window = world.tick(f"{date} 02:00")
         assert window.success
-        says[date], alerts[date] = world.checks(window)["completeness"], world.tell()
+        says[date] = world.checks(window)["completeness"]
+        alerts[date] = world.tell_of("completeness")
         assert world.checks(window)["exchange_info"] == ("ok" if date == "03-02" else "WARN")
         assert world.look(f"{date} 09:00") == []
     assert says == {"03-02": "WARN", "03-04": "WARN", "03-05": "ERROR", "03-06": "ERROR", "03-10": "ERROR"}
@@ -67,8 +68,9 @@ def test_the_whole_market_is_late_by_nine_days(world: World) -> None:
     assert "nothing was ever published of 2024-03-01" in alerts["03-05"][0]
     assert world.read("02-29") == sorted(MARKET)  # nobody is reported as delisted
     world.archive.set_last_published_day(day("03-09"))
-    [result] = world.look("03-10 10:00")
-    assert world.checks(result)["completeness"] == "ok"
+    results = [result for minute in range(0, 60, 5) for result in world.look(f"03-10 10:{minute:02}")]
+    assert 1 <= len(results) <= 4
+    assert world.checks(results[-1])["completeness"] == "ok"
     assert world.is_true("01-01", "03-09")
     assert len(world.ledger()) == 9 * len(MARKET)
     assert world.tell() == []
@@ -92,7 +94,7 @@ def test_one_hole_is_filled_after_fifteen_days(world: World) -> None:
     *_, window = world.tick("03-06 02:00")
     assert (world.checks(window)["completeness"], world.checks(window)["holes"]) == ("ERROR", "WARN")
     assert "SOLUSDT 2024-03-01" in world.said(window, "holes")
-    [alert] = world.tell()
+    [alert] = world.tell_of("completeness")
     assert "SOLUSDT 2024-03-01" in alert
     assert "backfill --start 2024-03-01 --end 2024-03-01" in alert
     assert world.read("03-01") == sorted(set(MARKET) - {"SOLUSDT"})
@@ -110,8 +112,8 @@ def test_a_day_of_which_nothing_is_ever_published(world: World) -> None:
     assert world.checks(window)["completeness"] == "ERROR"
     assert "nothing was ever published of 2024-03-01" in world.said(window, "completeness")
     assert {name for name in SOUND if world.checks(window)[name] != "ok"} == set()
-    [alert] = world.tell()
-    assert "2024-03-01" in alert
+    [alert] = world.tell_of("completeness")
+    assert "nothing was ever published of 2024-03-01" in alert
     assert (world.read("03-01"), world.read("03-02")) == ([], sorted(MARKET))
     holes = "symbol,first_day,last_day,reason\n" + "".join(
         f"{symbol},2024-03-01,2024-03-01,an outage of the archive\n" for symbol in MARKET

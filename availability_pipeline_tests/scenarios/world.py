@@ -22,6 +22,7 @@ from availability_pipeline.days import FIRST_DAY
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.publishing import publish
 from availability_pipeline.queries import AvailabilityQueries
+from availability_pipeline.resources import PipelineSettings
 from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline_tests import pipeline
@@ -72,7 +73,8 @@ class World:
         with dg.build_schedule_context(
             instance=self.site.instance,
             scheduled_execution_time=moment(text),
-            resources=definitions.resources,
+            repository_def=definitions.get_repository_def(),
+            resources=self._resources(schedule),
         ) as context:
             return self._run(schedule.evaluate_tick(context).run_requests or [])
 
@@ -88,27 +90,31 @@ class World:
         self._evaluate("failure_alerts")
         return self.alerts[before:]
 
+    def tell_of(self, check: str) -> list[str]:
+        """The new messages about one check; a day on which nobody ticked gives others about the gap."""
+        return [text for text in self.tell() if check in text]
+
     def _evaluate(self, name: str) -> Any:
         definitions = build_defs()
         sensor = definitions.resolve_sensor_def(name)
         with dg.build_sensor_context(
-            instance=self.site.instance, cursor=self.cursors.get(name), definitions=definitions
+            instance=self.site.instance,
+            cursor=self.cursors.get(name),
+            resources=self._resources(sensor),
+            repository_def=definitions.get_repository_def(),
         ) as context:
             data = sensor.evaluate_tick(context)
         self.cursors[name] = data.cursor
         return data
 
+    @staticmethod
+    def _resources(definition: dg.SensorDefinition | dg.ScheduleDefinition) -> dict[str, object]:
+        return {key: PipelineSettings() for key in definition.required_resource_keys}
+
     def _run(self, requests: list[dg.RunRequest]) -> list[dg.ExecuteInProcessResult]:
-        job = build_defs().resolve_job_def("availability_update")
         new = [request for request in requests if request.run_key not in self.run_keys]
         self.run_keys |= {request.run_key for request in new if request.run_key}
-        return [
-            job.execute_in_process(
-                instance=self.site.instance, tags=request.tags, partition_key=request.partition_key,
-                run_config=request.run_config, raise_on_error=False,
-            )
-            for request in new
-        ]  # fmt: skip
+        return [self.site.execute(request) for request in new]
 
     def checks(self, result: dg.ExecuteInProcessResult) -> dict[str, str]:
         """What the checks of a run say: ok, WARN or ERROR by name."""
