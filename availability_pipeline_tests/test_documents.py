@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from availability_pipeline.cli import cli
+from availability_pipeline.definitions import build_defs
 from availability_pipeline.settings import VARIABLES
 from availability_pipeline_tests.dagster_side import root
 
@@ -57,6 +58,16 @@ def test_the_code_location_that_sends_mail_loads(monkeypatch: pytest.MonkeyPatch
     assert isinstance(sensor, dg.SensorDefinition)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert names["defs"].resolve_sensor_def("failure_mail") is sensor
+
+
+def test_the_table_of_checks_is_complete() -> None:
+    lines = re.findall(
+        r"^\| `(\w+)` \| [A-Z, ]+ \| (yes|no) \|",
+        (root() / "docs" / "checks.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    nodes = build_defs().resolve_asset_graph().asset_check_nodes
+    assert dict(lines) == {node.key.name: "yes" if node.blocking else "no" for node in nodes}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
