@@ -9,6 +9,8 @@ import datetime as dt
 import html
 import json
 import logging
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,8 @@ from urllib.parse import urlsplit
 import requests
 
 from availability_pipeline.days import DayRange, utc_now, utc_today
+from availability_pipeline.errors import UsageError
+from availability_pipeline.settings import VARIABLES, Settings
 
 TIMEOUT_SECONDS = 10
 """How long the webhook may be silent."""
@@ -126,6 +130,23 @@ class Memory:
         self.subjects = {**dict(newest), finding.subject: {"day": today, "more": 0}}
 
 
+def alert_settings(environ: Mapping[str, str]) -> Settings:
+    """What alerts need of the settings, and nothing else: another one that is wrong is what they may have to tell.
+
+    A webhook that is no URL is logged, and the messages go to the log.
+    """
+    chosen = {
+        VARIABLES[name][0]: environ.get(VARIABLES[name][0], "") for name in ("alert_webhook", "log_format")
+    }
+    for variable, value in chosen.items():
+        try:
+            Settings.load({variable: value})
+        except UsageError as error:
+            _logger.warning("%s", error)
+            chosen[variable] = ""
+    return Settings.load(chosen)
+
+
 def deliver(memory: Memory, webhook: str | None) -> int:
     """Send what waits, and keep what the webhook does not take for a later try; returns how many were sent.
 
@@ -135,8 +156,8 @@ def deliver(memory: Memory, webhook: str | None) -> int:
         memory.unsent.clear()
     if memory.retry_at and utc_now() < dt.datetime.fromisoformat(memory.retry_at):
         return 0
-    sent = 0
-    while memory.unsent and webhook:
+    sent, began = 0, time.monotonic()
+    while memory.unsent and webhook and time.monotonic() - began < _TIME_FOR_ALL:
         if problem := _post(webhook, memory.unsent[0]):
             _put_off(memory, webhook, problem)
             return sent
@@ -144,6 +165,10 @@ def deliver(memory: Memory, webhook: str | None) -> int:
         sent += 1
         memory.tries, memory.retry_at = 0, ""
     return sent
+
+
+_TIME_FOR_ALL = 30
+"""Seconds; Dagster's daemon allows a look one minute in all."""
 
 
 def _put_off(memory: Memory, webhook: str, problem: str) -> None:

@@ -51,9 +51,10 @@ before AS (
                   WHERE days.date < recent.date AND days.file_count > 0) AS earlier
     FROM recent
 )
-SELECT before.date, rows.symbol
+SELECT DISTINCT before.date, rows.symbol
 FROM before
-JOIN published.availability_by_date AS rows ON rows.date = before.earlier AND rows.available
+JOIN published.availability_by_date AS rows
+    ON rows.date BETWEEN before.earlier - 2 AND before.earlier AND rows.available
 SEMI JOIN (FROM published.symbols WHERE tracked) AS tracked ON tracked.symbol = rows.symbol
 ANTI JOIN (FROM published.availability_by_date WHERE available AND date >= ?) AS there
     ON there.date = before.date AND there.symbol = rows.symbol
@@ -66,8 +67,8 @@ class Memory:
 
     turn: int = 0
     """How many looks there were."""
-    requested: Mapping[dt.date, tuple[dt.datetime, int]] = field(default_factory=dict)
-    """By day, when the last run was requested, and how many runs were."""
+    requested: Mapping[dt.date, tuple[dt.datetime, int, int]] = field(default_factory=dict)
+    """By day, when the last run was requested, how many runs have brought nothing, and how many files were awaited."""
 
     @classmethod
     def read(cls, text: str | None) -> Memory:
@@ -75,10 +76,10 @@ class Memory:
         try:
             stored = json.loads(text or "{}")
             requested = {
-                dt.date.fromisoformat(day): (dt.datetime.fromisoformat(moment), int(count))
-                for day, (moment, count) in stored["requested"].items()
+                dt.date.fromisoformat(day): (dt.datetime.fromisoformat(moment), int(count), int(awaited))
+                for day, (moment, count, awaited) in stored["requested"].items()
             }
-            if any(moment.tzinfo for moment, _ in requested.values()):
+            if any(moment.tzinfo for moment, _, _ in requested.values()):
                 return cls()
             return cls(int(stored["turn"]), requested)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
@@ -86,22 +87,28 @@ class Memory:
 
     def write(self) -> str:
         """As text."""
-        requested = {str(day): (moment.isoformat(), count) for day, (moment, count) in self.requested.items()}
+        requested = {
+            str(day): (moment.isoformat(), *numbers) for day, (moment, *numbers) in self.requested.items()
+        }
         return json.dumps({"turn": self.turn, "requested": requested})
 
     def rests(self, day: dt.date, now: dt.datetime) -> bool:
         """Whether the last run for a day was requested too short a time ago."""
         if day not in self.requested:
             return False
-        moment, count = self.requested[day]
+        moment, count, _ = self.requested[day]
         return dt.timedelta(0) <= now - moment < (LONG_REST if count >= PATIENCE else REST)
 
-    def after(self, now: dt.datetime, requested: Collection[dt.date]) -> Memory:
+    def after(self, now: dt.datetime, requested: Collection[dt.date], awaited: Pending) -> Memory:
         """What is remembered after a look that requested a run for these days."""
         first = now.date() - dt.timedelta(days=RECENT_DAYS)
-        counts = {day: self.requested.get(day, (now, 0))[1] + 1 for day in requested}
         kept = {day: value for day, value in self.requested.items() if first <= day < now.date()}
-        return Memory(self.turn + 1, {**kept, **{day: (now, count) for day, count in counts.items()}})
+        for day in requested:
+            _, count, before = self.requested.get(day, (now, 0, 0))
+            left = len(awaited.get(day, ()))
+            # A run that brought some of the files was worth it, however many there were.
+            kept[day] = (now, count + 1 if left >= before else 1, left)
+        return Memory(self.turn + 1, kept)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ def look(settings: Settings, memory: Memory, now: dt.datetime, under_way: Collec
     # No two requests for the same days in one half hour, even if the memory of the first was lost.
     half_hour = now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0)
     return Look(
-        memory.after(now, {day for days in ranges for day in days}),
+        memory.after(now, {day for days in ranges for day in days}, awaited),
         {f"{days} at {half_hour:%Y-%m-%dT%H:%M}": days for days in ranges},
         _reason(awaited, idle, found, failure),
     )

@@ -30,7 +30,9 @@ def daily_availability_schedule(
     try:
         window = daily_window(settings.load(), yesterday)
     except UsageError as error:
-        yield dg.SkipReason(f"Nothing is collected: {error}")
+        # The run fails with this sentence, and so somebody is told.
+        context.log.warning("A setting is wrong: %s", error)
+        yield request_for(DayRange(yesterday, yesterday), f"{yesterday} day")
         return
     if window.remark:
         context.log.warning("The range %s was chosen with a reservation: %s", window.days, window.remark)

@@ -212,4 +212,13 @@ def read(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     expected = {field.name for field in fields(ServiceLevels)}
-    return found if isinstance(found, dict) and found.keys() == expected else None
+    return found if isinstance(found, dict) and found.keys() == expected and _is_sound(found) else None
+
+
+def _is_sound(found: dict[str, Any]) -> bool:
+    """Whether numbers are numbers and lists are lists, in a file that anybody may have edited."""
+    lists = [value for name, value in found.items() if name in ("pending_days", "updates_missed")]
+    numbers = [found[name] for name in ("updates_completed", "recall", "lag_p50_hours", "lag_p95_hours")]
+    return all(isinstance(value, list) for value in lists) and all(
+        value is None or isinstance(value, int | float) for value in numbers
+    )

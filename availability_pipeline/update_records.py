@@ -53,7 +53,8 @@ def _recalls(instance: dg.DagsterInstance, since: dt.datetime) -> Iterator[float
             if _moment(record.create_timestamp) < since:
                 return
             evaluation = record.evaluation
-            if evaluation and RECALL in evaluation.metadata:
+            # One that was planned and never made has no metadata.
+            if isinstance(evaluation, dg.AssetCheckEvaluation) and RECALL in evaluation.metadata:
                 yield float(str(evaluation.metadata[RECALL].value))
         if len(page) < _AT_ONCE:
             return

@@ -48,7 +48,7 @@ def dagster_dev(checkout: Path, settings: Settings) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}/graphql"
         finally:
             os.killpg(process.pid, signal.SIGINT)
-            process.wait(timeout=60)
+            process.wait(timeout=240)
             # Its code servers would go on until they miss their heartbeat.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

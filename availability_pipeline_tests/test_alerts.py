@@ -94,6 +94,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[dt.datetime]:
     """The time, which a test may set."""
     times = [NOW]
+    monkeypatch.setenv("AVAILABILITY_RETRY_SECONDS", "0")
     monkeypatch.setattr("availability_pipeline.days._clock", lambda: times[-1])
     return times
 
@@ -109,8 +110,8 @@ class Location:
 
     def definitions(self, blocking: bool) -> dg.Definitions:
         @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
-        def table() -> None:
-            with failures_reported():
+        def table(context) -> None:
+            with failures_reported(context):
                 if self.error:
                     raise self.error
 

@@ -85,6 +85,7 @@ def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
     quick_monitoring(checkout)
     archive = SimulatedArchive.recorded(symbols=3)
     awaited = last_complete_day() - dt.timedelta(days=1)
+    archive.set_last_published_day(awaited)  # so that the sensor finds nothing more in the meantime
     earlier = awaited - dt.timedelta(days=1)
     with serve(archive) as server:
         settings = settings_for(server, timeout_seconds=3600)

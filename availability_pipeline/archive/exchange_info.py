@@ -46,16 +46,33 @@ def fetch_contracts(settings: Settings) -> list[ListedContract]:
             raise ArchiveUnreachable(f"no answer within {settings.timeout_seconds} s", url=url) from error
         except requests.RequestException as error:
             raise ArchiveUnreachable("the connection failed", url=url) from error
+        except ValueError as error:  # it led to something that is no URL
+            raise UnexpectedAnswer("the answer leads nowhere", url=url) from error
     if answer.status_code != 200:
         problem = f"exchangeInfo answered HTTP {answer.status_code}"
         raise ArchiveRefused(problem, url=url, status=answer.status_code)
     try:
         return [_contract(entry) for entry in answer.json()["symbols"]]
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        OSError,
+        RecursionError,
+    ) as error:
         raise UnexpectedAnswer("the answer is not an exchangeInfo", url=url, status=200) from error
 
 
 def _contract(entry: dict[str, Any]) -> ListedContract:
     milliseconds = entry.get("onboardDate")
     onboard = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).date() if milliseconds else None
-    return ListedContract(str(entry["symbol"]), str(entry["contractType"]), str(entry["status"]), onboard)
+    return ListedContract(
+        _text(entry["symbol"]), _text(entry["contractType"]), _text(entry["status"]), onboard
+    )
+
+
+def _text(value: object) -> str:
+    """A text that can be stored; JSON allows half a character, which raises UnicodeEncodeError here."""
+    return str(value).encode().decode()

@@ -11,11 +11,11 @@ from availability_pipeline.checks.results import result_of, scope_of_run
 from availability_pipeline.failures import failures_reported
 from availability_pipeline.liveness import WRITERS_POOL
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
-from availability_pipeline.validation.validator import BLOCKING, REPORTING
+from availability_pipeline.validation.validator import BLOCKING, REPORTING, evaluate
 
 ASSET = "daily_availability"
 
-_CHECKS = {**REPORTING, **BLOCKING}
+_CHECKS = {**BLOCKING, **REPORTING}
 
 
 def _spec(name: str) -> dg.AssetCheckSpec:
@@ -35,4 +35,4 @@ def daily_availability_checks(
         with working_database.get_connection() as connection:
             for name, check in _CHECKS.items():
                 if name in selected:
-                    yield result_of(check(connection, scope), ASSET)
+                    yield result_of(evaluate(name, check, connection, scope), ASSET)

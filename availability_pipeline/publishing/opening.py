@@ -109,7 +109,7 @@ def reading(path: Path) -> Iterator[None]:
 def _why(path: Path, text: str) -> str:
     if "not a valid DuckDB database" in text:
         return f"{path} is not a DuckDB database; move it away, then run `{_PROGRAM} backfill`"
-    if "lock" in text:
+    if "Could not set lock" in text:
         return f"the published database {path} is open for writing elsewhere; close it there"
     reason = text.splitlines()[0] if text else "no reason given"
     return (

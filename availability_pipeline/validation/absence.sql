@@ -2,9 +2,9 @@
 --
 -- Expected is what neighbouring days say, not a fixed number:
 --   inside   the contract has files before and after, at most $longest_hole days apart (more is another listing);
---   stopped  its last file is on the last day before this one that has files, and the day is too young to be judged; or
---            the exchange has listed it as trading since; or more than one contract and more than 5 % of the market
---            stopped on the same day, which delistings do not do.
+--   stopped  the day is too young to be judged, and the contract's last file is hardly older, or on the last day before
+--            this one that has files; or the exchange has listed it as trading since, not as listed later; or more than
+--            one contract and more than 5 % of the market stopped on the same day, which delistings do not do.
 CREATE OR REPLACE TEMP TABLE absent_files AS
 WITH files AS (
     SELECT symbol, date, lead(date) OVER (PARTITION BY symbol ORDER BY date) AS next_day
@@ -53,9 +53,13 @@ collected AS (
 SELECT date, symbol, last_file_day, next_day, stopped, young, acknowledged
 FROM collected LEFT JOIN symbols USING (symbol)
 WHERE NOT stopped
-   OR young AND last_file_day = (SELECT max(market.date) FROM market WHERE market.date < collected.date)
+   OR young AND (
+       last_file_day >= $today::DATE - $publication_days - 1
+       OR last_file_day = (SELECT max(market.date) FROM market WHERE market.date < collected.date)
+   )
    OR last_file_day IN (FROM together)
    OR status = 'TRADING' AND seen_at::DATE > collected.date
+      AND (onboard_date IS NULL OR onboard_date <= collected.date)
 ORDER BY date, symbol;
 
 -- judged_days: each collected day of the window, from the first day that could have files.

@@ -10,6 +10,7 @@ import duckdb
 from availability_pipeline.archive.exchange_info import ListedContract, fetch_contracts
 from availability_pipeline.days import FIRST_FILE_DAY
 from availability_pipeline.errors import ArchiveError
+from availability_pipeline.store.availability import complete_days
 from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, counted, named
 
 TARGET_RECALL = 0.95
@@ -18,9 +19,10 @@ TARGET_RECALL = 0.95
 PUBLICATION_LAG_DAYS = 2
 """Age in days of the newest day that is compared; of yesterday's files some appear only tomorrow."""
 
-_PERPETUALS = ("PERPETUAL", "TRADIFI_PERPETUAL")
+LEAST_LISTED = 0.5
+"""Share of a day's files below which an answer of the exchange is no list of what it trades."""
 
-_NEWEST_DAY = "SELECT max(date) FROM daily_availability WHERE date BETWEEN ? AND ?"
+_PERPETUALS = ("PERPETUAL", "TRADIFI_PERPETUAL")
 
 _FILES = "SELECT symbol FROM daily_availability WHERE date = ? AND available"
 
@@ -47,7 +49,7 @@ def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
 def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequence[ListedContract]) -> Finding:
     """The cross-check with an answer that is at hand."""
     newest = scope.today - dt.timedelta(days=PUBLICATION_LAG_DAYS)
-    [(day,)] = connection.execute(_NEWEST_DAY, [FIRST_FILE_DAY, newest]).fetchall()
+    day = max((day for day in complete_days(connection) if FIRST_FILE_DAY <= day <= newest), default=None)
     if day is None:
         return _not_evaluated(f"no day up to {newest} is collected, and younger ones are not fully published")
     files = {symbol for (symbol,) in connection.execute(_FILES, [day]).fetchall()}
@@ -56,8 +58,11 @@ def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequenc
     week = [day - dt.timedelta(days=_ALIVE_DAYS), day - dt.timedelta(days=1)]
     before = {symbol for (symbol,) in connection.execute(_FILES_BEFORE, week).fetchall()}
     trading = {contract.symbol for contract in listed if _is_expected(contract, day, before, scope)}
-    if not trading:
-        return _not_evaluated(f"exchangeInfo lists no contract that traded on {day}")
+    if len(trading) < LEAST_LISTED * len(files) or not trading:
+        listed_ones = counted(len(trading), "contract")
+        return _not_evaluated(
+            f"exchangeInfo lists only {listed_ones} that traded on {day}, of {len(files):,} with a file"
+        )
     known = {contract.symbol for contract in listed if contract.status == "TRADING"}
     return _compared(day, trading, files, files - known)
 

@@ -31,8 +31,14 @@ def known_holes(settings: Settings) -> pa.Table:
     """
     found = set(_days("known_holes.csv", files(__package__).joinpath("known_holes.csv").read_text("utf-8")))
     own = own_list(settings)
-    if own.exists():
-        found |= set(_days(str(own), own.read_text("utf-8-sig")))
+    try:
+        text = own.read_text("utf-8-sig")
+    except FileNotFoundError:
+        text = None
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{own} cannot be read ({error}); write it as text in UTF-8") from error
+    if text is not None:
+        found |= set(_days(str(own), text))
     ordered = sorted(found)
     return pa.table(
         {

@@ -7,13 +7,22 @@ import duckdb
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.publishing.audit import differences
 from availability_pipeline.publishing.opening import open_published, reading
-from availability_pipeline.validation.finding import Finding, Scope
+from availability_pipeline.validation.finding import Finding, Scope, Severity
 
 _ROWS = "SELECT count(*) FROM daily_availability"
 
+_WRITTEN_SINCE = """
+SELECT
+    exists(FROM collection_runs WHERE finished_at > $published_at)
+    OR exists(FROM symbols WHERE seen_at > $published_at OR first_seen > $published_at)
+"""
+
 
 def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
-    """The published generation has the same rows as the working database, by count and by a hash of each column."""
+    """The published generation has the same rows as the working database, by count and by a hash of each column.
+
+    Where another run has written since, that is a warning: its own publication follows, or is blocked and says so.
+    """
     path = scope.settings.db_path
     [(working_rows,)] = connection.execute(_ROWS).fetchall()
     try:
@@ -31,9 +40,13 @@ def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
     if not found:
         summary = f"{of_run} has the {working_rows:,} rows of the working one"
         return Finding("equals_working", passed=True, summary=summary, numbers=numbers)
+    [(written_since,)] = connection.execute(
+        _WRITTEN_SINCE, {"published_at": publication.published_at}
+    ).fetchall()
     summary = (
         f"{of_run} ({publication.published_at:%Y-%m-%d %H:%M} UTC) is not what the working one has now: "
         f"{'; '.join(found)}; run `publish`, which says why if it may not be published"
     )
-    return Finding("equals_working", passed=False, summary=summary, numbers=numbers,
+    severity = Severity.WARN if written_since else Severity.ERROR
+    return Finding("equals_working", passed=False, severity=severity, summary=summary, numbers=numbers,
                    offenders=[{"difference": difference} for difference in found])  # fmt: skip

@@ -3,53 +3,76 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from availability_pipeline.errors import PublishedDatabaseError
-from availability_pipeline.publishing.opening import open_published
+from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, counted, named
 
 TOLERATED_FALL = 0.05
 """Share of a day's files by which it may shrink: files are withdrawn at times, but never many of one day."""
 
 NEIGHBOURHOOD_DAYS = 3
-"""A published day counts as complete if it has 95 % of the files of the fullest day this near."""
+"""A day counts as complete if it once had 95 % of the files of the fullest day this near."""
 
-_PUBLISHED = "SELECT date, file_count FROM published.published_days WHERE file_count > 0"
+_PUBLISHED = "SELECT date, row_count, file_count FROM published.published_days"
 
-_WORKING = "SELECT date, count(*) FROM daily_availability WHERE available GROUP BY date"
+# Files that the ledger calls withdrawn count as well: a day that has lost some before is not one that never had them.
+_WORKING = """
+WITH last_change AS (
+    SELECT date, symbol, arg_max(kind, observed_at) AS kind FROM availability_changes GROUP BY date, symbol
+),
+withdrawn AS (
+    SELECT date, count(*) AS files FROM last_change WHERE kind = 'withdrawn' GROUP BY date
+),
+held AS (
+    SELECT date, count(*) AS rows, count(*) FILTER (available) AS files FROM daily_availability GROUP BY date
+)
+SELECT date, rows, held.files, held.files + coalesce(withdrawn.files, 0)
+FROM held LEFT JOIN withdrawn USING (date)
+"""
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What there is of a day."""
+
+    rows: int = 0
+    files: int = 0
+    once: int = 0
+    """Files that there were at some time."""
 
 
 def no_regression(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
-    """No day that is published completely has fewer files now, by more than 5 % and more than one file.
+    """No published day has fewer rows now, and no complete one has lost more than 5 % of its files and more than one.
 
     All days are compared, whatever the run, because a publication replaces all of them.
     """
     path = scope.settings.db_path
+    numbers = {"days": 0, "fallen_days": 0, "lost_files": 0}
     if not path.exists() or not path.stat().st_size:
         summary = "nothing is published yet that could get worse"
-        return Finding("no_regression", passed=True, summary=summary, numbers={"days": 0, "fallen_days": 0})
+        return Finding("no_regression", passed=True, summary=summary, numbers=numbers)
     try:
-        published = _published_files(scope)
+        published = _published(path)
     except PublishedDatabaseError as error:
-        return Finding("no_regression", passed=False, summary=f"could not be evaluated: {error}",
-                       numbers={"days": 0, "fallen_days": 0})  # fmt: skip
-    working = dict(connection.execute(_WORKING).fetchall())
-    fallen = [
-        {"date": day, "published_files": files, "files_now": working.get(day, 0)}
-        for day, files in sorted(published.items())
-        if _is_worse(files, working.get(day, 0)) and _is_complete(day, published)
-    ]
-    lost = sum(day["published_files"] - day["files_now"] for day in fallen)
+        summary = f"could not be evaluated: {error}"
+        return Finding("no_regression", passed=False, summary=summary, numbers=numbers)
+    working = {day: _Day(*counts) for day, *counts in connection.execute(_WORKING).fetchall()}
+    fallen = list(_fallen(published, working))
+    lost = sum(max(0, day["published_files"] - day["files_now"]) for day in fallen)
     numbers = {"days": len(published), "fallen_days": len(fallen), "lost_files": lost}
     if not fallen:
         days = counted(len(published), "published day")
         summary = f"none of {days} has lost more than {TOLERATED_FALL:.0%} of its files"
         return Finding("no_regression", passed=True, summary=summary, numbers=numbers)
     summary = (
-        f"{counted(len(fallen), 'published day')} would lose {counted(lost, 'file')} "
+        f"{counted(len(fallen), 'published day')} would lose {counted(lost, 'file')}, or rows "
         f"({named(fallen, 'date', total=len(fallen))}); "
         f"run `backfill --start {fallen[0]['date']} --end {fallen[-1]['date']}` to look again, or "
         "`publish --accept-fewer-files` if they are really gone"
@@ -57,16 +80,29 @@ def no_regression(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
     return Finding("no_regression", passed=False, summary=summary, numbers=numbers, offenders=fallen[:SAMPLE])
 
 
-def _published_files(scope: Scope) -> dict[dt.date, int]:
-    connection, _ = open_published(scope.settings.db_path)
+def _published(path: Path) -> dict[dt.date, _Day]:
+    connection, _ = open_published(path)
     try:
-        return dict(connection.execute(_PUBLISHED).fetchall())
+        with reading(path):
+            rows = connection.execute(_PUBLISHED).fetchall()
     finally:
         connection.close()
+    return {day: _Day(row_count, files, files) for day, row_count, files in rows}
 
 
-def _is_worse(before: int, now: int) -> bool:
-    return before - now > max(1, TOLERATED_FALL * before)
+def _fallen(published: Mapping[dt.date, _Day], working: Mapping[dt.date, _Day]) -> Iterator[dict[str, Any]]:
+    nothing = _Day()
+    once = {day: max(before.once, working.get(day, nothing).once) for day, before in published.items()}
+    for day, before in sorted(published.items()):
+        now = working.get(day, nothing)
+        fewer_files = before.files - now.files > max(1, TOLERATED_FALL * before.files) and _is_complete(
+            day, once
+        )
+        if fewer_files or now.rows < before.rows:
+            yield {
+                "date": day, "published_files": before.files, "files_now": now.files,
+                "published_rows": before.rows, "rows_now": now.rows,
+            }  # fmt: skip
 
 
 def _is_complete(day: dt.date, files: Mapping[dt.date, int]) -> bool:

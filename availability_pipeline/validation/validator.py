@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation.changes import changed_files
@@ -76,4 +77,12 @@ class AvailabilityValidator:
 def findings_of(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Finding]:
     """What all checks find, in the order in which they are to be read."""
     checks = {**BLOCKING, **REPORTING, **OF_THE_PUBLICATION}
-    return [check(connection, scope) for check in checks.values()]
+    return [evaluate(name, check, connection, scope) for name, check in checks.items()]
+
+
+def evaluate(name: str, check: Check, connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+    """What a check finds; one that cannot be made because of what a user wrote has not passed, and stops nothing else."""
+    try:
+        return check(connection, scope)
+    except UsageError as error:
+        return Finding(name, passed=False, summary=f"could not be evaluated: {error}", numbers={})
