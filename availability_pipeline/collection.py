@@ -19,15 +19,12 @@ from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.exchange_info import ListedContract, fetch_contracts
 from availability_pipeline.archive.listing import FolderQuery, Folders, Listing, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.days import FIRST_DAY, DayRange, last_complete_day, utc_now
+from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange, last_complete_day, utc_now
 from availability_pipeline.errors import ArchiveError, ArchiveUnreachable, UnexpectedAnswer, UsageError
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
 from availability_pipeline.store import availability, symbols
 from availability_pipeline.store.availability import Block, Collection, WriteReport
-
-DAYS_BEFORE_A_GAP = 20
-"""How many days before a gap are listed again at least: files were late by up to three weeks."""
 
 CONFIRMATIONS = 5
 """How many contracts are listed to make sure that a day really has no file."""
@@ -272,9 +269,9 @@ def write(
 def missing_days(
     connection: duckdb.DuckDBPyConnection, settings: Settings, last: dt.date | None = None
 ) -> DayRange:
-    """The days that bring the table up to date: the look-back window, and what leads to it from the first gap.
+    """The days that bring the table up to date: from its first gap, or the look-back window if that begins earlier.
 
-    Days before a gap are listed again with it: what they lacked when it began has had nobody to look after it.
+    Days without any file right before the gap belong to it: they were collected too early, and nobody looked again.
 
     Args:
         connection: The working database.
@@ -283,11 +280,11 @@ def missing_days(
     """
     held = set(availability.complete_days(connection))
     window = lookback_window(settings, last or last_complete_day())
-    first_gap = next((day for day in DayRange(FIRST_DAY, window.end) if day not in held), None)
-    if first_gap is None:
-        return window
-    before = first_gap - dt.timedelta(days=max(settings.lookback_days, DAYS_BEFORE_A_GAP))
-    return DayRange(min(max(before, FIRST_DAY), window.start), window.end)
+    first_gap = next((day for day in DayRange(FIRST_DAY, window.end) if day not in held), window.end)
+    with_files = availability.days_with_files(connection)
+    while (before := first_gap - dt.timedelta(days=1)) >= FIRST_FILE_DAY and before not in with_files:
+        first_gap = before
+    return DayRange(min(first_gap, window.start), window.end)
 
 
 def lookback_window(settings: Settings, last: dt.date) -> DayRange:

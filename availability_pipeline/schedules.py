@@ -21,7 +21,7 @@ from availability_pipeline.resources import PipelineSettings
 )
 def daily_availability_schedule(
     context: dg.ScheduleEvaluationContext, settings: PipelineSettings
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+) -> Iterator[dg.RunRequest]:
     """Yesterday by HEAD, then the look-back window by LIST, from the first day on that is not complete.
 
     Dagster does not catch up missed ticks; this one looks at what is missing instead of at the clock.

@@ -29,6 +29,7 @@ from availability_pipeline.ended_runs import newly_ended
 from availability_pipeline.errors import ArchiveRefused
 from availability_pipeline.failures import failures_reported
 from availability_pipeline.launch import open_instance
+from availability_pipeline.resources import PipelineSettings
 from availability_pipeline.sensors import failure_alerts
 
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", timezone="UTC")
@@ -465,3 +466,33 @@ def test_a_long_reason_is_cut() -> None:
 def test_the_sensor_is_on_by_default_and_looks_every_half_minute() -> None:
     assert failure_alerts.default_status is dg.DefaultSensorStatus.RUNNING
     assert failure_alerts.minimum_interval_seconds == 30
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"AVAILABILITY_CONNECTIONS": "many"}, {"AVAILABILITY_ALERT_WEBHOOK": "hooks.example.com/x"}],
+    ids=["another setting", "the webhook"],
+)
+def test_settings_that_are_wrong_do_not_silence_alerts(
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    environ: dict[str, str],
+) -> None:
+    location = Location(instance)
+    location.look()
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    location.error = REFUSED
+    location.run("2024-01-15")
+    location.look()
+    assert "BTCUSDT 2024-01-15" in caplog.text
+    assert "hooks.example.com/x" not in caplog.text
+
+
+def test_a_webhook_that_is_no_url_is_no_business_of_a_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AVAILABILITY_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("AVAILABILITY_ALERT_WEBHOOK", "hooks.example.com/x")
+    assert PipelineSettings().load().alert_webhook is None

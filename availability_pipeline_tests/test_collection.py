@@ -319,6 +319,17 @@ def test_a_table_is_brought_up_to_date_from_its_gap_or_the_look_back_window(
 
 
 @pytest.mark.usefixtures("yesterday")
+def test_days_without_a_file_before_a_gap_belong_to_it(settings: Settings) -> None:
+    fill(settings, day("02-10"))
+    with connect(settings.working_path) as connection:
+        connection.execute(
+            "UPDATE daily_availability SET available = false, status_code = 404, file_size_bytes = NULL, "
+            "last_modified = NULL WHERE date >= '2024-02-09' OR date = '2024-02-05'"
+        )
+    assert missing(settings) == DayRange(day("02-09"), LAST)
+
+
+@pytest.mark.usefixtures("yesterday")
 def test_a_day_of_some_contracts_only_is_missing(settings: Settings) -> None:
     fill(settings, day("02-10"))
     pipeline.collect_days(settings, day("02-11"), LAST, only=["LIVEUSDT"])

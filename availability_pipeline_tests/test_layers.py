@@ -57,7 +57,7 @@ BELOW = {
     "errors.py": ("",),
     "drafts.py": ("",),
     "logs.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator", "settings"),
-    "alerts.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator", "settings"),
+    "alerts.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator"),
     "service_levels.py": ("queries", "cli", "collection", "simulator", "settings"),
     "days.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator", "settings"),
     "settings.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator"),

@@ -158,7 +158,7 @@ def test_a_cursor_that_cannot_be_used_is_begun_anew(watch: Watch) -> None:
 
 
 def test_the_cursor_stays_small(watch: Watch) -> None:
-    old = {f"2023-{month:02}-01": ["2023-12-01T00:00:00", 1] for month in range(1, 13)}
+    old = {f"2023-{month:02}-01": ["2023-12-01T00:00:00", 1, 9] for month in range(1, 13)}
     watch.cursor = json.dumps({"turn": 3, "requested": old})
     watch.at("2024-03-01 04:00")
     assert watch.cursor is not None
@@ -234,11 +234,12 @@ def test_a_purged_contract_causes_no_run_and_is_forgotten_after_ten_days(
     site.archive.add_symbol("SOLUSDT", dt.date(2020, 9, 14), dt.date(2024, 2, 28))
     collected(site, "2024-02-20", "2024-02-29")
     assert watch.at("2024-03-01 12:05") == []
-    for previous, day in pairwise((1, 2, 9, 10, 11)):
+    for previous, day in pairwise((1, 2, 9, 12, 13)):
         set_clock(f"2024-03-{day:02} 12:00")
         collected(site, f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
         assert watch.at(f"2024-03-{day:02} 12:00") == []
-        assert heads(site) == (1 if day <= watching.RECENT_DAYS else 0)
+        # It is awaited on the three days after its last file, and each of them for ten days.
+        assert (0 < heads(site) <= watching.HEADS) == (day <= watching.RECENT_DAYS + 2)
     assert watch.reason == "nothing is awaited"
 
 

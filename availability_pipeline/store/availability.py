@@ -229,6 +229,12 @@ def complete_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     return [day for (day,) in rows]
 
 
+def days_with_files(connection: duckdb.DuckDBPyConnection) -> set[dt.date]:
+    """The days on which any contract has a file."""
+    rows = connection.execute("SELECT DISTINCT date FROM daily_availability WHERE available").fetchall()
+    return {day for (day,) in rows}
+
+
 def symbols_with_rows(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The contracts that the table has rows of."""
     rows = connection.execute("SELECT DISTINCT symbol FROM daily_availability").fetchall()

@@ -81,7 +81,7 @@ def findings_of(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Fin
 
 
 def evaluate(name: str, check: Check, connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
-    """What a check finds; one that cannot be made because of what a user wrote has not passed, and stops nothing else."""
+    """What a check finds; one that cannot be made because of what a user wrote has not passed and stops nothing."""
     try:
         return check(connection, scope)
     except UsageError as error:

@@ -50,7 +50,8 @@ def test_no_contract_is_an_answer(settings_for: SettingsFactory) -> None:
     [b"", b"<html></html>", b"[]", b"{}", b'{"symbols": null}', b'{"symbols": 5}', b'{"symbols": ["BTCUSDT"]}',
      b'{"symbols": [{"symbol": "BTCUSDT"}]}', b"\xff", b'{"symbols": [', b"null",
      json.dumps({"symbols": [{**ENTRY, "onboardDate": "soon"}]}).encode(),
-     json.dumps({"symbols": [{**ENTRY, "onboardDate": 10**30}]}).encode()],
+     json.dumps({"symbols": [{**ENTRY, "onboardDate": 10**30}]}).encode(),
+     json.dumps({"symbols": [{**ENTRY, "symbol": "\ud800USDT"}]}).encode(), b"[" * 200_000],
 )  # fmt: skip
 def test_what_is_no_exchange_info_is_refused(settings_for: SettingsFactory, body: bytes) -> None:
     with pytest.raises(

@@ -115,12 +115,12 @@ def test_missing_begins_with_the_first_gap(site: Site) -> None:
         (["backfill", "--start", "2024-13-01"], 2, "--start is '2024-13-01', which is not a day"),
         (["backfill", "--symbols", ","], 2, "--symbols names no contract"),
         (
-            ["backfill", "--start", "2026-01-01", "--symbols", "NOSUCHUSDT"],
+            ["backfill", "--start", "2026-11-01", "--symbols", "NOSUCHUSDT"],
             2,
             "NOSUCHUSDT: no tracked contract has this name",
         ),
         (
-            ["backfill", "--start", "2026-01-01", "--symbols", "BTCUSDC"],
+            ["backfill", "--start", "2026-11-01", "--symbols", "BTCUSDC"],
             2,
             "BTCUSDC: no tracked contract has this name",
         ),
@@ -187,7 +187,7 @@ def test_a_file_in_the_current_folder_does_not_shadow_a_library(site: Site) -> N
 
 
 def test_without_the_archive_the_demo_is_named(site: Site) -> None:
-    done = command(site, "backfill", "--missing", AVAILABILITY_S3_ENDPOINT="http://no-such-host.invalid")
+    done = command(site, "update", AVAILABILITY_S3_ENDPOINT="http://no-such-host.invalid")
     assert "no-such-host.invalid" in one_sentence(done)
     assert "`make demo`" in one_sentence(done)
 

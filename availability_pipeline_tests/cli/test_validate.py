@@ -58,7 +58,7 @@ def test_wrong_data_fails_with_exit_code_1_and_says_what_to_do(sound: Path) -> N
     assert "1 row of 1 contract" in lines["continuity"]
     assert "`backfill --start 2024-02-10`" in lines["continuity"]
     assert lines["holes"].startswith("ok")
-    assert result.stdout.splitlines()[-1] == "5 checks passed, 1 warned, 3 failed"
+    assert result.stdout.splitlines()[-1] == "4 checks passed, 1 warned, 4 failed"
 
 
 def test_a_report_has_days_and_counts_as_json(sound: Path) -> None:
@@ -78,11 +78,21 @@ def test_without_a_database_it_is_one_sentence(tmp_path: Path) -> None:
     assert "`backfill` makes one" in result.stderr
 
 
-def test_a_list_of_holes_that_is_not_understood_is_wrong_usage(sound: Path) -> None:
-    (sound / "known_holes.csv").write_text("nonsense\n", encoding="utf-8")
-    result = run(sound, "validate")
-    assert result.exit_code == 2
-    assert "must begin with the line symbol,first_day,last_day,reason" in result.stderr
+@pytest.mark.parametrize(
+    "content", [b"nonsense\n", "symbol,first_day,last_day,reason\nSOLUSDT,ü".encode("latin-1")]
+)
+def test_a_list_of_holes_that_is_not_understood_fails_the_checks_that_need_it(
+    sound: Path, content: bytes
+) -> None:
+    (sound / "known_holes.csv").write_bytes(content)
+    result = run(sound, "validate", "--format", "json")
+    failed = {
+        check["name"]: check["summary"]
+        for check in json.loads(result.stdout)["checks"]
+        if not check["passed"]
+    }
+    assert (result.exit_code, failed.keys()) == (1, {"completeness", "holes", "exchange_info"})
+    assert "known_holes.csv" in failed["holes"]
 
 
 @pytest.fixture

@@ -96,6 +96,20 @@ def test_without_a_day_that_is_old_enough_nothing_passes(tmp_path: Path) -> None
     assert (finding.passed, finding.severity) == (False, Severity.WARN)
 
 
+def test_an_answer_with_hardly_a_contract_is_no_pass(tmp_path: Path) -> None:
+    finding = checked(tmp_path, {}, TRADING[:1])
+    assert (finding.passed, finding.severity) == (False, Severity.WARN)
+    assert "lists only 1 contract" in finding.summary
+
+
+def test_a_day_that_was_collected_in_part_is_not_judged(tmp_path: Path) -> None:
+    with table(tmp_path, LIVES, DAYS) as connection:
+        connection.execute("DELETE FROM daily_availability WHERE date = '2024-02-28' AND symbol > 'A05'")
+        finding = compare(connection, scope_of(tmp_path), TRADING)
+    assert finding.passed
+    assert "of 2024-02-27" in finding.summary
+
+
 def test_an_answer_without_a_contract_is_no_pass(tmp_path: Path) -> None:
     assert not checked(tmp_path, {}, []).passed
 

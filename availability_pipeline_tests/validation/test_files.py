@@ -111,7 +111,7 @@ def test_a_contract_that_ends_is_not_missing(tmp_path: Path) -> None:
 
 def test_a_contract_that_ended_just_now_may_only_be_late(tmp_path: Path) -> None:
     finding = complete(tmp_path, {"LUNAUSDT": span("02-01", "02-27")})
-    assert counts(finding) == (1, 0, 0)
+    assert counts(finding) == (2, 0, 0)
     assert finding.severity is Severity.WARN
 
 
@@ -124,6 +124,15 @@ def test_a_contract_that_the_exchange_still_trades_has_not_ended(tmp_path: Path)
     # It was last seen trading on the 24th; what it did afterwards is not known.
     assert counts(finding)[1] == 3
     assert finding.is_error
+
+
+def test_a_name_that_is_listed_again_is_not_missing_before(tmp_path: Path) -> None:
+    with table(tmp_path, {**OTHERS, "LITUSDT": span("02-01", "02-10")}, FULL) as connection:
+        connection.execute(
+            "UPDATE symbols SET status = 'TRADING', onboard_date = '2024-02-29', seen_at = '2024-03-01' "
+            "WHERE symbol = 'LITUSDT'"
+        )
+        assert counts(completeness(connection, scope_of(tmp_path))) == (1, 0, 0)  # of the day of its listing
 
 
 def test_a_listing_expects_nothing_of_the_days_before(tmp_path: Path) -> None:

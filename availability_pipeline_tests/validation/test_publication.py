@@ -60,7 +60,15 @@ def test_a_day_may_lose_five_percent(published: Path, lost: int, passed: bool) -
     assert (finding.passed, finding.numbers["fallen_days"]) == (passed, 0 if passed else 1)
     if not passed:
         assert finding.is_error
-        assert finding.offenders == [{"date": day("02-10"), "published_files": 40, "files_now": 40 - lost}]
+        assert finding.offenders == [
+            {
+                "date": day("02-10"),
+                "published_files": 40,
+                "files_now": 40 - lost,
+                "published_rows": 40,
+                "rows_now": 40,
+            }
+        ]
         assert "`backfill --start 2024-02-10 --end 2024-02-10`" in finding.summary
 
 
@@ -97,6 +105,31 @@ def test_a_published_file_that_cannot_be_read_does_not_pass(published: Path) -> 
         finding = no_regression(connection, scope_of(published))
     assert finding.is_error
     assert finding.summary.startswith("could not be evaluated: ")
+
+
+def test_a_day_cannot_be_worn_away_in_small_steps(published: Path) -> None:
+    with connect(settings_of(published).working_path) as connection:
+        for lost in (2, 3):  # 38 of 40, then 37 of 38: neither is a fall
+            write(connection, without(lost, "02-10"), DAYS, f"lost-{lost}")
+            publish_checked(connection, settings_of(published), f"lost-{lost}")
+        # The day is not complete any more beside its neighbours, but it was once.
+        write(connection, without(30, "02-10"), DAYS, "lost-30")
+        assert no_regression(connection, scope_of(published)).is_error
+
+
+def test_lost_rows_are_a_fall_however_few(published: Path) -> None:
+    with connect(settings_of(published).working_path) as connection:
+        connection.execute("DELETE FROM daily_availability WHERE symbol = 'A07USDT' AND date = '2024-02-10'")
+        finding = no_regression(connection, scope_of(published))
+    assert (finding.is_error, finding.numbers["fallen_days"]) == (True, 1)
+
+
+def test_readers_that_are_behind_another_run_are_a_warning(published: Path) -> None:
+    with connect(settings_of(published).working_path) as connection:
+        write(connection, without(1, "02-10"), DAYS, "run-2")
+        connection.execute("UPDATE collection_runs SET finished_at = '2999-01-01' WHERE run_id = 'run-2'")
+        finding = equals_working(connection, scope_of(published))
+    assert (finding.passed, finding.severity) == (False, Severity.WARN)
 
 
 def test_a_fall_is_not_published_unless_somebody_says_so(published: Path) -> None:
