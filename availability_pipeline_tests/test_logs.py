@@ -123,6 +123,8 @@ def test_a_wrong_format_does_not_hide_the_message_about_it() -> None:
         (["status"], 1, "there is no published database"),
         (["update", "soon"], 2, "DATE is 'soon', which is not a day"),
         (["query", "snapshot"], 2, "Missing argument 'DATE'"),
+        (["--nonsense"], 2, "No such option"),
+        (["nonsense"], 2, "No such command"),
     ],
 )
 def test_the_last_line_of_a_command_is_json_and_its_exit_code_the_same(

@@ -80,6 +80,17 @@ def _warnings_as_sentences() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _usage_in_log_format() -> Iterator[None]:
+    """Wrong usage in click's own words for people, in one JSON line otherwise."""
+    try:
+        yield
+    except click.UsageError as error:
+        if log_format() == "text":
+            raise
+        raise _Failure(error.format_message(), error.exit_code) from error
+
+
 class LazyGroup(click.Group):
     """The commands of `COMMANDS`, each imported when it is used, and the one place where errors end."""
 
@@ -100,17 +111,22 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments before any command; wrong ones are told in the format of the logs."""
+        with _usage_in_log_format():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors of this package become one sentence and an exit code."""
         try:
-            with logs.written(log_format(), everything=True), _warnings_as_sentences():
+            with (
+                logs.written(log_format(), everything=True),
+                _warnings_as_sentences(),
+                _usage_in_log_format(),
+            ):
                 return super().invoke(ctx)
         except AvailabilityError as error:
             raise _Failure(str(error), error.exit_code) from error
-        except click.UsageError as error:
-            if log_format() == "text":
-                raise
-            raise _Failure(error.format_message(), error.exit_code) from error
         except KeyboardInterrupt:
             _say(logging.WARNING, "Interrupted; what was not complete was not written.")
             ctx.exit(130)
