@@ -26,7 +26,6 @@ def test_a_normal_week(world: World) -> None:
         assert (checks["completeness"], checks["holes"], checks["exchange_info"]) == ("ok", "ok", "ok")
         assert world.read(f"03-{number - 1:02}") == sorted(MARKET)
         assert world.published_run() == morning.run_id
-        assert world.look(f"03-{number:02} 12:00") == []
     assert world.is_true("01-01", "03-07")
     assert {kind for kind, _, _ in world.ledger()} == {"published"}
     assert len(world.ledger()) == 7 * len(MARKET)
