@@ -136,11 +136,12 @@ CTRL_C = """
     from availability_pipeline.archive.batch import run_side_by_side
 
     def job():
+        time.sleep(1)  # by then all are handed over, and the main thread waits for the first to end
         print("begun", flush=True)
         time.sleep(2)
         return []
 
-    run_side_by_side([job] * 1000, threads=2, attempted=1000)
+    run_side_by_side([job] * 40, threads=2, attempted=40)
 """
 
 
