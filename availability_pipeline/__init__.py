@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from availability_pipeline.version import __version__
 
 if TYPE_CHECKING:
+    from availability_pipeline.database import AvailabilityDatabase, update_date
     from availability_pipeline.errors import (
         AvailabilityError,
         IncompleteDayWarning,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from availability_pipeline.validation.validator import AvailabilityValidator
 
 __all__ = [
+    "AvailabilityDatabase",
     "AvailabilityError",
     "AvailabilityQueries",
     "AvailabilityValidator",
@@ -28,15 +30,18 @@ __all__ = [
     "PublishedDatabaseError",
     "UsageError",
     "__version__",
+    "update_date",
 ]
 
 _HOMES = {
+    "AvailabilityDatabase": "database",
     "AvailabilityError": "errors",
     "AvailabilityQueries": "queries",
     "AvailabilityValidator": "validation.validator",
     "IncompleteDayWarning": "errors",
     "PublishedDatabaseError": "errors",
     "UsageError": "errors",
+    "update_date": "database",
 }
 
 

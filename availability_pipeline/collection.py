@@ -25,6 +25,7 @@ from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
 from availability_pipeline.store import availability, symbols
 from availability_pipeline.store.availability import Block, Collection, WriteReport
+from availability_pipeline.symbol_names import known, suggestion
 
 CONFIRMATIONS = 5
 """How many contracts are listed to make sure that a day really has no file."""
@@ -146,13 +147,12 @@ def choose(tracked: Sequence[str], only: Sequence[str]) -> Sequence[str]:
         )
     if not only:
         return tracked
-    wanted = {name.upper() for name in only}
-    if unknown := sorted(wanted - set(tracked)):
+    names = {typed: known(typed, tracked) for typed in only}
+    if unknown := sorted(typed for typed, name in names.items() if name is None):
         raise UsageError(
-            f"{', '.join(unknown)}: no tracked contract has this name; "
-            "tracked are the archive's USDT perpetuals and settled contracts, such as BTCUSDT"
+            f"no tracked contract is called {', '.join(map(repr, unknown))}{suggestion(unknown[0], tracked)}"
         )
-    return sorted(wanted)
+    return sorted(name for name in set(names.values()) if name)
 
 
 @dataclass(frozen=True)

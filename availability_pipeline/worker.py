@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from availability_pipeline.cli.progress import shown_progress
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.logs import written
+from availability_pipeline.progress import Progress
 from availability_pipeline.settings import log_format
 
 
@@ -59,14 +61,19 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     days = DayRange(parse_day(request["start"]), parse_day(request["end"]))
     with (
         launch.open_instance(Path(request["instance"])) as instance,
-        shown_progress(log_format=log_format()) as progress,
+        _progress(quiet=request["quiet"]) as progress,
     ):
         news = list(launch.clear_the_way(instance))
         if request["only_clear"]:
             return {}
-        _tell(news)
+        if not request["quiet"]:
+            _tell(news)
         report = launch.run_update(instance, days, request["symbols"], progress)
     return {"run_id": report.run_id, "metadata": report.metadata}
+
+
+def _progress(*, quiet: bool) -> AbstractContextManager[Progress]:
+    return nullcontext(Progress()) if quiet else shown_progress(log_format=log_format())
 
 
 def _tell(news: list[str]) -> None:

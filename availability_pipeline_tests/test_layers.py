@@ -39,7 +39,7 @@ BELOW = {
     "analysis/": ("archive", "publishing", "queries", "cli", "collection", "simulator", "validation"),
     "publishing/": ("queries", "cli", "collection", "simulator"),
     "validation.py": ("queries", "cli", "collection", "simulator"),
-    "queries.py": ("cli", "collection", "simulator"),
+    "queries/": ("cli", "collection", "simulator"),
     "collection.py": ("publishing", "queries", "cli", "simulator"),
     "daily_window.py": ("publishing", "queries", "cli", "simulator"),
     "publication_watch.py": ("store", "queries", "cli", "collection", "simulator"),

@@ -6,6 +6,7 @@ import dagster as dg
 
 from availability_pipeline.partitions import window_of
 from availability_pipeline.settings import Settings
+from availability_pipeline.symbol_names import folded
 from availability_pipeline.validation import Finding, Scope, Severity
 
 _SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.AssetCheckSeverity.ERROR}
@@ -26,7 +27,7 @@ def _selected_symbols(run_config: Mapping[str, object]) -> tuple[str, ...]:
     config: object = run_config
     for key in ("ops", "daily_availability", "config", "symbols"):
         config = config.get(key) if isinstance(config, Mapping) else None
-    return tuple(str(symbol).upper() for symbol in config) if isinstance(config, list | tuple) else ()
+    return tuple(folded(str(symbol)) for symbol in config) if isinstance(config, list | tuple) else ()
 
 
 def result_of(finding: Finding, asset: str) -> dg.AssetCheckResult:

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from availability_pipeline.cli.help import example
-from availability_pipeline.cli.worker import Outcome, instance_folder, run_in_worker
 from availability_pipeline.days import FIRST_DAY, DayRange, collectable_range, last_complete_day, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
+from availability_pipeline.worker_process import Outcome, run_in_worker
 
 
 @click.command(
@@ -48,26 +48,14 @@ def update(date: str) -> None:
 def collect(
     settings: Settings, days: DayRange, symbols: Sequence[str], folder: Path | None = None
 ) -> Outcome:
-    """Run the job over the days, in a process of its own, and say what came of it.
-
-    Args:
-        settings: What to work with.
-        days: The days to collect.
-        symbols: The contracts to collect; all tracked ones if empty.
-        folder: The Dagster instance; the usual one if None.
-    """
-    from availability_pipeline.publishing import check_target  # noqa: PLC0415 - needs the database libraries
-    from availability_pipeline.store.connection import check_usable  # noqa: PLC0415
-
-    check_usable(settings.working_path, settings.db_path)
-    check_target(settings.db_path, settings.working_path)
-    outcome = run_in_worker(settings, folder or instance_folder(settings), days, symbols)
+    """Run the job over the days as `run_in_worker` does, and say what came of it."""
+    outcome = run_in_worker(settings, days, symbols, folder)
     click.echo(_summary(outcome, days))
     return outcome
 
 
 def _missing(settings: Settings) -> DayRange:
-    from availability_pipeline.collection import missing_days  # noqa: PLC0415 - as above
+    from availability_pipeline.collection import missing_days  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.store.connection import check_usable, connect  # noqa: PLC0415
 
     check_usable(settings.working_path)

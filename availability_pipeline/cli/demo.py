@@ -17,11 +17,11 @@ import click
 
 from availability_pipeline.cli.collect import collect
 from availability_pipeline.cli.help import example
-from availability_pipeline.cli.worker import python_path
 from availability_pipeline.days import FIRST_DAY, DayRange, last_complete_day
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive
+from availability_pipeline.worker_process import python_path
 
 
 @click.command(epilog=example("demo", "demo --symbols 20 --data-dir /tmp/demo"))

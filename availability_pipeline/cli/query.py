@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import click
 
@@ -147,7 +148,7 @@ def _shortened(days: Sequence[str]) -> str:
 
 def _by_day(rows: Iterable[Row], days: DayRange) -> list[Row]:
     """One line for each day, also for those without any file."""
-    lines: dict[dt.date, Row] = {day: {"date": day, "files": 0, "bytes": 0} for day in days}
+    lines: dict[dt.date, dict[str, Any]] = {day: {"date": day, "files": 0, "bytes": 0} for day in days}
     for row in rows:
         line = lines[row["date"]]
         line["files"] += 1

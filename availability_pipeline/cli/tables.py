@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,7 +17,7 @@ def console(file: IO[str]) -> Console:
     return Console(file=file, markup=False, highlight=False, emoji=False)
 
 
-def print_table(rows: Sequence[dict[str, Any]], title: str, file: IO[str]) -> None:
+def print_table(rows: Sequence[Mapping[str, Any]], title: str, file: IO[str]) -> None:
     """Print rows under a title; the columns are the keys of the first row, numbers to the right."""
     output = console(file)
     output.print(Text(title, style="bold"))

@@ -118,12 +118,12 @@ def test_missing_begins_with_the_first_gap(site: Site) -> None:
         (
             ["backfill", "--start", "2026-11-01", "--symbols", "NOSUCHUSDT"],
             2,
-            "NOSUCHUSDT: no tracked contract has this name",
+            "no tracked contract is called 'NOSUCHUSDT'",
         ),
         (
             ["backfill", "--start", "2026-11-01", "--symbols", "BTCUSDC"],
             2,
-            "BTCUSDC: no tracked contract has this name",
+            "no tracked contract is called 'BTCUSDC'; similar names: ",
         ),
         (["backfill", "--missing", "--start", "2024-01-01"], 2, "--missing finds out the days itself"),
         (["backfill", "--start", ""], 2, "--start is '', which is not a day"),

@@ -96,7 +96,7 @@ def test_case_does_not_matter(queries: AvailabilityQueries, name: str) -> None:
 def test_other_questions_in_between_do_not_cut_an_iteration_off(
     queries: AvailabilityQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries._ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.availability._ROWS_AT_ONCE", 10)
     rows = queries.iter_availability_range(sample.FIRST_DAY, sample.LAST_DAY)
     seen = [next(rows)]
     queries.get_symbol_availability_timeline("BTCUSDT")

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -61,21 +62,42 @@ def _is_checkout(folder: Path) -> bool:
     return all((folder / name).is_file() for name in needed)
 
 
-def run_in_worker(settings: Settings, instance: Path, days: DayRange, symbols: Sequence[str]) -> Outcome:
+def run_in_worker(
+    settings: Settings,
+    days: DayRange,
+    symbols: Sequence[str] = (),
+    folder: Path | None = None,
+    *,
+    quiet: bool = False,
+) -> Outcome:
     """Discover, collect the days and publish, as one Dagster run.
 
+    Args:
+        settings: What to work with.
+        days: The days to collect.
+        symbols: The contracts to collect; all tracked ones if empty.
+        folder: The Dagster instance; the usual one if None.
+        quiet: Whether nothing is said of the progress on stderr.
+
     Raises:
+        StoreError, PublicationError: There is no place where databases can be written; nothing was asked yet.
         RunError: The run failed.
         UsageError: Likewise, if what was asked for is the reason.
         KeyboardInterrupt: SIGINT or SIGTERM came; the run is ended, and what it had not completed is not written.
     """
+    from availability_pipeline.publishing import check_target  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline.store.connection import check_usable  # noqa: PLC0415
+
+    check_usable(settings.working_path, settings.db_path)
+    check_target(settings.db_path, settings.working_path)
     began = time.monotonic()
     request = {
-        "instance": str(instance),
+        "instance": str(folder or instance_folder(settings)),
         "start": str(days.start),
         "end": str(days.end),
         "symbols": list(symbols),
         "only_clear": False,
+        "quiet": quiet,
     }
     try:
         with _interruptible():
@@ -90,7 +112,13 @@ def run_in_worker(settings: Settings, instance: Path, days: DayRange, symbols: S
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM do what SIGINT does, also where SIGINT was ignored, as in a script's background."""
+    """Let SIGTERM do what SIGINT does, also where SIGINT was ignored, as in a script's background.
+
+    Only the main thread can: in another one, signals do what they did.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -133,7 +161,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def python_path() -> str:
     """Where the worker finds this package, which it must not look for in the current folder."""
-    package = str(Path(__file__).resolve().parents[2])
+    package = str(Path(__file__).resolve().parents[1])
     return os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 

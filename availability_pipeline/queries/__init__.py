@@ -1,0 +1,50 @@
+"""The Python API: what the archive held, asked of the published database, read-only.
+
+Questions and their SQL live here, by subject: `availability` (files), `overview` (the data as a whole). How the file is
+made and opened is `publishing`'s business, how answers are printed is `cli`'s. Rows are plain dicts whose columns
+`columns` describes; methods whose names end in `_arrow` give the same rows as a `pyarrow.Table`, which pandas
+(`.to_pandas()`) and polars (`polars.from_arrow`) take up.
+"""
+
+from __future__ import annotations
+
+from availability_pipeline.queries.availability import FileQueries
+from availability_pipeline.queries.columns import (
+    CHANGE_COLUMNS,
+    COLUMNS,
+    AvailabilityRow,
+    ChangeRow,
+    Row,
+)
+from availability_pipeline.queries.overview import OverviewQueries, Status
+from availability_pipeline.queries.reader import Day
+
+__all__ = [
+    "CHANGE_COLUMNS",
+    "COLUMNS",
+    "AvailabilityQueries",
+    "AvailabilityRow",
+    "ChangeRow",
+    "Day",
+    "Row",
+    "Status",
+]
+
+
+class AvailabilityQueries(FileQueries, OverviewQueries):
+    """A published database, open for reading; use it in a `with` statement or call `close`.
+
+    It goes on reading the file that it opened, also after a new one was published; `reload` takes up the new one.
+    It never keeps anybody from publishing. One object is for one thread at a time.
+
+    Args:
+        path: The published database; by default the one of the settings (`AVAILABILITY_DB_PATH`).
+
+    Raises:
+        PublishedDatabaseError: It is missing, damaged, or of a newer version.
+
+    Example:
+        >>> with AvailabilityQueries() as opened:
+        ...     [row["symbol"] for row in opened.get_available_symbols_on_date("2020-01-01")]
+        []
+    """

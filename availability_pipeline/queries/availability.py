@@ -1,0 +1,213 @@
+"""Questions about files: a day, a contract, a range of days, and dates × contracts as a matrix."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from availability_pipeline.days import DayRange
+from availability_pipeline.publishing.opening import reading
+from availability_pipeline.queries.columns import AvailabilityRow
+from availability_pipeline.queries.reader import Day, Reader, Values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_AT_ONCE = 20_000
+
+# A timeline of 2,500 rows is to take 1 ms, so these ask for as little as can be. No ORDER BY: the tables are stored in
+# this order. No available and no status_code: they follow from the size. The audit of every publication proves both.
+# No url: Python puts it together in less time than DuckDB needs to plan the expression. No condition on `available`
+# in a snapshot: a second filter in the scan costs more than the rows that it would leave out.
+_SNAPSHOT = """
+SELECT symbol, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_date WHERE date = ?
+"""
+_TIMELINE = """
+SELECT date, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_symbol
+WHERE symbol = ? AND date >= ?
+"""
+_RANGE = """
+SELECT date, symbol, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_date
+WHERE date BETWEEN ? AND ? AND available
+"""
+
+_RANGE_ARROW = "FROM published.daily_availability WHERE date BETWEEN ? AND ? AND available"
+_TIMELINE_ARROW = "FROM published.symbol_timeline WHERE symbol = ? AND date >= ?"
+
+_MATRIX = "SELECT available FROM published.availability_by_symbol WHERE date BETWEEN ? AND ?"
+
+# The same for days that were not collected for every contract: NULL where nobody has asked.
+_MATRIX_WITH_GAPS = """
+SELECT available
+FROM (SELECT symbol FROM published.published_symbols) CROSS JOIN (SELECT unnest($days) AS date)
+LEFT JOIN published.availability_by_symbol USING (symbol, date) ORDER BY symbol, date
+"""
+
+
+def _row(
+    date: dt.date, symbol: str, size: int | None, modified: dt.datetime | None, url: str, probed: dt.datetime
+) -> AvailabilityRow:
+    return {
+        "date": date,
+        "symbol": symbol,
+        "available": size is not None,
+        "file_size_bytes": size,
+        "last_modified": modified,
+        "url": url,
+        "status_code": 404 if size is None else 200,
+        "probe_timestamp": probed,
+    }
+
+
+class FileQueries(Reader):
+    """What files there are."""
+
+    def get_available_symbols_on_date(self, date: Day) -> list[AvailabilityRow]:
+        """The contracts that have a file on a day, by symbol.
+
+        Raises:
+            UsageError: The day is none, or there is no data of it.
+
+        Warns:
+            IncompleteDayWarning: The day was collected for some contracts only.
+
+        Example:
+            >>> rows = queries.get_available_symbols_on_date("2024-01-15")
+            >>> len(rows), rows[0]["symbol"], rows[0]["file_size_bytes"]
+            (8, '1000SHIBUSDT', 43021)
+        """
+        day = self._collected_day(date)
+        bases, ending = self._url_bases, self._url_endings[day]
+        return [
+            _row(day, symbol, size, modified, bases[symbol] + ending, probed)
+            for symbol, size, modified, probed in self._fetch(_SNAPSHOT, [day])
+            if size is not None
+        ]
+
+    def get_available_symbols_on_date_arrow(self, date: Day) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> table = queries.get_available_symbols_on_date_arrow("2024-01-15")
+            >>> table.num_rows, table.column_names[:2]
+            (8, ['date', 'symbol'])
+        """
+        day = self._collected_day(date)
+        return self._arrow(_RANGE_ARROW, [day, day])
+
+    def get_symbol_availability_timeline(self, symbol: str) -> list[AvailabilityRow]:
+        """Every day of a contract from its first file to the last collected day, available or not, by date.
+
+        Args:
+            symbol: The contract, as people type it: `BTCUSDT`, `btcusdt`, `BTC-USDT`, `币安人生usdt`.
+
+        Raises:
+            UsageError: No such contract; the message has similar names.
+
+        Example:
+            >>> rows = queries.get_symbol_availability_timeline("btcusdt")
+            >>> rows[0]["date"], rows[0]["available"], rows[0]["url"].rsplit("/")[-1]
+            (datetime.date(2019, 12, 31), True, 'BTCUSDT-1m-2019-12-31.zip')
+        """
+        name = self._known_symbol(symbol)
+        base, endings = self._url_bases[name], self._url_endings
+        return [
+            _row(date, name, size, modified, base + endings[date], probed)
+            for date, size, modified, probed in self._fetch(_TIMELINE, [name, self._first_days[name]])
+        ]
+
+    def get_symbol_availability_timeline_arrow(self, symbol: str) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_symbol_availability_timeline_arrow("BTCUSDT").to_pandas().shape[1]
+            8
+        """
+        name = self._known_symbol(symbol)
+        return self._arrow(_TIMELINE_ARROW, [name, self._first_days[name]])
+
+    def get_availability_range(self, start: Day, end: Day) -> list[AvailabilityRow]:
+        """Every file of a range of days, both ends included, by date and symbol.
+
+        A whole history is some 700,000 dicts; `iter_availability_range` does not hold them all at once.
+
+        Raises:
+            UsageError: The start is after the end, or there is no data of a day.
+
+        Warns:
+            IncompleteDayWarning: A day was collected for some contracts only.
+
+        Example:
+            >>> len(queries.get_availability_range("2024-01-15", "2024-01-21"))
+            56
+        """
+        days = self._collected_range(start, end)
+        return list(self._stream([days.start, days.end]))
+
+    def iter_availability_range(self, start: Day, end: Day) -> Iterator[AvailabilityRow]:
+        """The same, row after row.
+
+        Example:
+            >>> sum(row["file_size_bytes"] for row in queries.iter_availability_range("2024-01-15", "2024-01-21"))
+            2
+        """
+        days = self._collected_range(start, end)
+        return self._stream([days.start, days.end])
+
+    def get_availability_range_arrow(self, start: Day, end: Day) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_availability_range_arrow("2024-01-15", "2024-01-21").num_rows
+            56
+        """
+        days = self._collected_range(start, end)
+        return self._arrow(_RANGE_ARROW, [days.start, days.end])
+
+    def availability_matrix(self, start: Day, end: Day) -> pa.Table:
+        """Dates × contracts, for masking a panel of prices.
+
+        Returns:
+            A `pyarrow.Table` with one row per day, oldest first: the column `date` and, by name, one column of truth
+            values for every contract that has a file on any day of the table's history. False is a day without a
+            file; NULL is a day that was not collected for the contract.
+
+        Raises:
+            UsageError: The start is after the end, or there is no data of a day.
+
+        Warns:
+            IncompleteDayWarning: A day was collected for some contracts only.
+
+        Example:
+            >>> matrix = queries.availability_matrix("2022-05-10", "2022-05-15")
+            >>> matrix["LUNAUSDT"].to_pylist()
+            [True, True, True, True, False, False]
+        """
+        import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+        days = self._collected_range(start, end)
+        symbols = sorted(self._first_days)
+        cells = self._cells(days, len(symbols))
+        columns = {
+            symbol: cells.slice(at * len(days), len(days))
+            for at, symbol in enumerate(symbols)
+            if self._first_days[symbol] is not None
+        }
+        return pa.table({"date": pa.array(days, pa.date32()), **columns})
+
+    def _cells(self, days: DayRange, symbols: int) -> pa.Array:
+        """Truth values by symbol, then by day."""
+        table = self._arrow(_MATRIX, [days.start, days.end])
+        if table.num_rows != len(days) * symbols:
+            table = self._arrow(_MATRIX_WITH_GAPS, {"days": list(days)})
+        return table["available"].combine_chunks()
+
+    def _stream(self, values: Values) -> Iterator[AvailabilityRow]:
+        bases, endings = self._url_bases, self._url_endings
+        # A cursor of its own: another question on the same connection would cut the answer off.
+        with reading(self.path), self._connection.cursor() as cursor:
+            cursor.execute(_RANGE, values)
+            while found := cursor.fetchmany(_ROWS_AT_ONCE):
+                for date, symbol, size, modified, probed in found:
+                    yield _row(date, symbol, size, modified, bases[symbol] + endings[date], probed)

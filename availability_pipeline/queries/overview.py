@@ -1,0 +1,140 @@
+"""Questions about the data as a whole: how far it goes, and what changed in it after it was collected."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from availability_pipeline.days import parse_day
+from availability_pipeline.publishing.opening import Publication
+from availability_pipeline.queries.columns import ChangeRow, Row, SummaryRow
+from availability_pipeline.queries.reader import Day, Reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RECENT_DAYS = 3
+"""How many collected days a status looks at for files that are not there yet."""
+
+RECENT_RUNS = 5
+"""How many collections a status tells of."""
+
+_CHANGES = """
+FROM published.availability_changes WHERE $since IS NULL OR observed_at >= $since::DATE
+ORDER BY observed_at, date, symbol
+"""
+
+_PENDING = """
+SELECT count(*) FROM published.availability_by_date
+WHERE date = ? AND available
+  AND symbol NOT IN (SELECT symbol FROM published.availability_by_date WHERE date = ? AND available)
+"""
+
+_SUMMARY = """
+FROM published.published_days
+WHERE ($start IS NULL OR date >= $start) AND ($end IS NULL OR date <= $end) ORDER BY date
+"""
+
+_RUNS = "FROM published.collection_runs ORDER BY finished_at DESC, started_at DESC LIMIT ?"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far the data goes and what happened last."""
+
+    publication: Publication
+    complete_through: dt.date | None
+    """The last day that is collected for all contracts; None if no day is."""
+    pending: Sequence[Row]
+    """The last collected days, newest first: date, file_count, and pending_count, which is how many contracts with a
+    file on the newest earlier day that has files do not have one yet."""
+    runs: Sequence[Row]
+    """The last collections, newest first; the keys are the columns of `collection_runs`."""
+
+
+class OverviewQueries(Reader):
+    """What is known of the data itself."""
+
+    def get_status(self) -> Status:
+        """How far the data goes, what is still awaited of the last days, and the last collections.
+
+        Example:
+            >>> status = queries.get_status()
+            >>> status.publication.first_day, status.publication.symbol_count
+            (datetime.date(2019, 9, 25), 20)
+        """
+        recent = sorted(self._file_counts, reverse=True)[:RECENT_DAYS]
+        complete = max(self._file_counts.keys() - self._incomplete.keys(), default=None)
+        last_runs = self._rows(_RUNS, [RECENT_RUNS])
+        return Status(self.publication, complete, [self._pending(day) for day in recent], last_runs)
+
+    def _pending(self, day: dt.date) -> Row:
+        earlier = [other for other, files in self._file_counts.items() if other < day and files]
+        pending = self._fetch(_PENDING, [max(earlier), day])[0][0] if earlier else 0
+        return {"date": day, "file_count": self._file_counts[day], "pending_count": pending}
+
+    def get_availability_summary(self, start: Day | None = None, end: Day | None = None) -> list[SummaryRow]:
+        """How many files each collected day has, by date.
+
+        Args:
+            start: The first UTC day; the first collected one by default.
+            end: The last UTC day, included; the last collected one by default.
+
+        Raises:
+            UsageError: One of them is not a day.
+
+        Example:
+            >>> [day] = queries.get_availability_summary("2024-01-15", "2024-01-15")
+            >>> day["row_count"], day["file_count"]
+            (20, 8)
+        """
+        return cast("list[SummaryRow]", self._rows(_SUMMARY, self._span(start, end)))
+
+    def get_availability_summary_arrow(self, start: Day | None = None, end: Day | None = None) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_availability_summary_arrow()["date"][0].as_py()
+            datetime.date(2019, 9, 25)
+        """
+        return self._arrow(_SUMMARY, self._span(start, end))
+
+    @staticmethod
+    def _span(start: Day | None, end: Day | None) -> dict[str, dt.date | None]:
+        return {
+            name: None if day is None else parse_day(day, name)
+            for name, day in (("start", start), ("end", end))
+        }
+
+    def get_changes(self, since: Day | None = None) -> list[ChangeRow]:
+        """What changed after a day was first collected: files that appeared late, were replaced, or were withdrawn.
+
+        Args:
+            since: Only what was noticed on this UTC day or later; everything by default.
+
+        Returns:
+            Rows as they were noticed.
+
+        Raises:
+            UsageError: `since` is not a day.
+
+        Example:
+            >>> queries.get_changes("2024-01-15")
+            []
+        """
+        return cast("list[ChangeRow]", self._rows(_CHANGES, self._since(since)))
+
+    def get_changes_arrow(self, since: Day | None = None) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_changes_arrow().column_names[:3]
+            ['date', 'symbol', 'kind']
+        """
+        return self._arrow(_CHANGES, self._since(since))
+
+    @staticmethod
+    def _since(since: Day | None) -> dict[str, dt.date | None]:
+        return {"since": None if since is None else parse_day(since, "since")}

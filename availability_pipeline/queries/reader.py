@@ -1,0 +1,163 @@
+"""An open published database: what every question needs, and no question.
+
+Opening and closing, taking up a newer generation, running a query as rows or as Arrow, and reading what users typed:
+which days are collected, which contract is meant.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from availability_pipeline.archive.keys import url_base
+from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.errors import IncompleteDayWarning, UsageError
+from availability_pipeline.publishing.opening import open_published, reading
+from availability_pipeline.queries.columns import Row
+from availability_pipeline.settings import Settings
+from availability_pipeline.symbol_names import known, suggestion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Day = str | dt.date
+"""A UTC day: `2024-01-15`, `yesterday`, or a `datetime.date`."""
+
+Values = Sequence[object] | dict[str, Any]
+"""What is bound in a query."""
+
+# Contracts that are no longer tracked are left out: newer days have no rows of them.
+_CONTRACTS = (
+    "SELECT count(*) FROM published.published_symbols JOIN published.symbols USING (symbol) WHERE tracked"
+)
+
+
+class _UrlBases(dict[str, str]):
+    """The beginning of a contract's URLs by symbol, made when first asked for."""
+
+    def __init__(self, archive_url: str) -> None:
+        super().__init__()
+        self._archive_url = archive_url
+
+    def __missing__(self, symbol: str) -> str:
+        base = self[symbol] = url_base(self._archive_url, symbol)
+        return base
+
+
+class Reader:
+    """A published database, open for reading; use it in a `with` statement or call `close`.
+
+    It goes on reading the file that it opened, also after a new one was published; `reload` takes up the new one.
+    It never keeps anybody from publishing. One object is for one thread at a time.
+
+    Args:
+        path: The published database; by default the one of the settings (`AVAILABILITY_DB_PATH`).
+
+    Raises:
+        PublishedDatabaseError: It is missing, damaged, or of a newer version.
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        self.path = Settings.load().db_path if path is None else Path(path).expanduser()
+        self._open()
+
+    def _open(self) -> None:
+        connection, publication = open_published(self.path)
+        self._connection, self.publication = connection, publication
+        self._url_bases = _UrlBases(publication.archive_url)
+        days = self._fetch("SELECT date, file_count, row_count FROM published.published_days ORDER BY date")
+        self._file_counts: dict[dt.date, int] = {day: files for day, files, _ in days}
+        self._contracts: int = self._fetch(_CONTRACTS)[0][0]
+        self._incomplete: dict[dt.date, int] = {day: rows for day, _, rows in days if rows < self._contracts}
+        self._url_endings = {day: f"{day}.zip" for day in self._file_counts}
+        symbols = self._fetch("SELECT symbol, first_file_day FROM published.published_symbols")
+        self._first_days: dict[str, dt.date | None] = dict(symbols)
+
+    def close(self) -> None:
+        """Close the file; further questions fail."""
+        self._connection.close()
+
+    def reload(self) -> bool:
+        """Take up what was published since the file was opened.
+
+        Returns:
+            Whether there was something new.
+
+        Raises:
+            PublishedDatabaseError: What is there now cannot be read; this object goes on with what it had.
+        """
+        fresh = type(self)(self.path)
+        self._connection.close()
+        changed = fresh.publication != self.publication
+        vars(self).update(vars(fresh))
+        return changed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _fetch(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        with reading(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    def _rows(self, query: str, values: Values = ()) -> list[Row]:
+        """Dicts whose keys are the columns of the query."""
+        with reading(self.path):
+            found = self._connection.execute(query, values)
+            columns = [column[0] for column in found.description or ()]
+            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+
+    def _arrow(self, query: str, values: Values = ()) -> pa.Table:
+        with reading(self.path):
+            return self._connection.sql(query, params=values).to_arrow_table()
+
+    def _collected_day(self, date: Day) -> dt.date:
+        day = parse_day(date, "date")
+        self._check_collected(DayRange(day, day))
+        return day
+
+    def _collected_range(self, start: Day, end: Day) -> DayRange:
+        days = DayRange(parse_day(start, "start"), parse_day(end, "end"))
+        self._check_collected(days)
+        return days
+
+    def _check_collected(self, days: DayRange) -> None:
+        first, last = self.publication.first_day, self.publication.data_through
+        for day in (days.start, days.end):
+            if not first <= day <= last:
+                raise UsageError(f"there is no data of {day}; the published database has {first} to {last}")
+        for day in days:
+            if day not in self._file_counts:
+                raise UsageError(
+                    f"{day} was never collected; run `binance-futures-availability backfill --start {day} --end {day}`"
+                )
+        if incomplete := [day for day in days if day in self._incomplete]:
+            # From here through two methods to the line that asked.
+            warnings.warn(self._incompleteness(incomplete), IncompleteDayWarning, stacklevel=4)
+
+    def _incompleteness(self, days: Sequence[dt.date]) -> str:
+        first, last = days[0], days[-1]
+        command = f"`binance-futures-availability backfill --start {first} --end {last}`"
+        for_some = f"for only {self._incomplete[first]} of {self._contracts} contracts"
+        if first == last:
+            return f"{first} is collected {for_some}; {command} completes it"
+        return (
+            f"{len(days)} days are collected for some contracts only, the first of them, {first}, {for_some}; "
+            f"{command} completes them"
+        )
+
+    def _known_symbol(self, symbol: str) -> str:
+        if (name := known(symbol, self._first_days)) is not None:
+            return name
+        others = [name for (name,) in self._fetch("SELECT symbol FROM published.symbols")]
+        if (name := known(symbol, others)) is not None:
+            raise UsageError(f"{name} is in the archive, but it is not tracked, so there is no data of it")
+        raise UsageError(f"no contract is called {symbol!r}{suggestion(symbol, self._first_days)}")
