@@ -20,6 +20,7 @@ import requests
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
+from availability_pipeline_tests.demo_data import Demo, made
 
 # A background job of a shell starts with SIGINT ignored, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -109,6 +110,12 @@ def site(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> Iter
             monkeypatch.setenv(variable, value)
         with site_for(archive, server, settings) as opened:
             yield opened
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The published history of twenty contracts, which no test may change."""
+    return made(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture

@@ -46,5 +46,5 @@ class AvailabilityQueries(FileQueries, OverviewQueries):
     Example:
         >>> with AvailabilityQueries() as opened:
         ...     [row["symbol"] for row in opened.get_available_symbols_on_date("2020-01-01")]
-        []
+        ['BTCUSDT', 'ETHUSDT']
     """

@@ -75,7 +75,7 @@ class FileQueries(Reader):
         Example:
             >>> rows = queries.get_available_symbols_on_date("2024-01-15")
             >>> len(rows), rows[0]["symbol"], rows[0]["file_size_bytes"]
-            (8, '1000SHIBUSDT', 43021)
+            (10, '1000BONKUSDT', 59511)
         """
         day = self._collected_day(date)
         bases, ending = self._url_bases, self._url_endings[day]
@@ -91,7 +91,7 @@ class FileQueries(Reader):
         Example:
             >>> table = queries.get_available_symbols_on_date_arrow("2024-01-15")
             >>> table.num_rows, table.column_names[:2]
-            (8, ['date', 'symbol'])
+            (10, ['date', 'symbol'])
         """
         day = self._collected_day(date)
         return self._arrow(_RANGE_ARROW, [day, day])
@@ -140,7 +140,7 @@ class FileQueries(Reader):
 
         Example:
             >>> len(queries.get_availability_range("2024-01-15", "2024-01-21"))
-            56
+            70
         """
         days = self._collected_range(start, end)
         return list(self._stream([days.start, days.end]))
@@ -150,7 +150,7 @@ class FileQueries(Reader):
 
         Example:
             >>> sum(row["file_size_bytes"] for row in queries.iter_availability_range("2024-01-15", "2024-01-21"))
-            2
+            3420432
         """
         days = self._collected_range(start, end)
         return self._stream([days.start, days.end])
@@ -160,7 +160,7 @@ class FileQueries(Reader):
 
         Example:
             >>> queries.get_availability_range_arrow("2024-01-15", "2024-01-21").num_rows
-            56
+            70
         """
         days = self._collected_range(start, end)
         return self._arrow(_RANGE_ARROW, [days.start, days.end])

@@ -88,7 +88,7 @@ class OverviewQueries(Reader):
         Example:
             >>> [day] = queries.get_availability_summary("2024-01-15", "2024-01-15")
             >>> day["row_count"], day["file_count"]
-            (20, 8)
+            (20, 10)
         """
         return cast("list[SummaryRow]", self._rows(_SUMMARY, self._span(start, end)))
 

@@ -78,7 +78,12 @@ class Reader:
         self._first_days: dict[str, dt.date | None] = dict(symbols)
 
     def close(self) -> None:
-        """Close the file; further questions fail."""
+        """Close the file; further questions fail.
+
+        Example:
+            >>> opened = AvailabilityQueries()
+            >>> opened.close()
+        """
         self._connection.close()
 
     def reload(self) -> bool:
@@ -89,6 +94,10 @@ class Reader:
 
         Raises:
             PublishedDatabaseError: What is there now cannot be read; this object goes on with what it had.
+
+        Example:
+            >>> queries.reload()
+            False
         """
         fresh = type(self)(self.path)
         self._connection.close()

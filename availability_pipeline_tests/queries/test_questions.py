@@ -194,6 +194,17 @@ def test_a_range_with_such_days_says_how_many_and_names_the_first(incomplete: Av
         assert [warning.filename for warning in caught] == [__file__]
 
 
+def test_a_matrix_has_nothing_where_nobody_asked(incomplete: AvailabilityQueries) -> None:
+    first, last = sample.DAYS[-3], sample.DAYS[-1]
+    with pytest.warns(IncompleteDayWarning):
+        matrix = incomplete.availability_matrix(first, last).to_pydict()
+    assert matrix["date"] == sample.DAYS[-3:]
+    assert matrix["BTCUSDT"] == [True, True, False]
+    assert matrix["ETHUSDT"] == [True, True, None]
+    assert matrix["ICPUSDT_SETTLED"] == [None, False, None]
+    assert "NEWUSDT" not in matrix
+
+
 def test_complete_days_are_answered_without_a_warning(incomplete: AvailabilityQueries) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,0 +1,52 @@
+"""What `demo --symbols 20` makes, without Dagster and at a fixed moment, for examples and whole-history questions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from availability_pipeline.days import FIRST_DAY
+from availability_pipeline.settings import Settings
+from availability_pipeline.simulator import SimulatedArchive, serve
+from availability_pipeline_tests import pipeline
+
+NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+LAST_DAY = dt.date(2026, 11, 19)
+SYMBOLS = 20
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A published history, and the archive that it is about."""
+
+    archive: SimulatedArchive
+    settings: Settings
+
+    @property
+    def path(self) -> Path:
+        """The published database."""
+        return self.settings.db_path
+
+
+def made(folder: Path) -> Demo:
+    """Collect and publish the whole history of twenty contracts into a folder."""
+    archive = SimulatedArchive.recorded(symbols=SYMBOLS, now=NOW)
+    with serve(archive) as server, clock_at(NOW):
+        # Files are not asked for here, only listed; so their URLs can be those of the real archive.
+        environment = {**server.environment(), "AVAILABILITY_ARCHIVE_URL": "https://data.binance.vision"}
+        settings = Settings.load(environment, data_dir=str(folder), connections="8")
+        pipeline.run_and_publish(settings, FIRST_DAY, LAST_DAY)
+    return Demo(archive, settings)
+
+
+@contextmanager
+def clock_at(moment: dt.datetime) -> Iterator[None]:
+    """Set the pipeline's clock for the time of the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("availability_pipeline.days._clock", lambda: moment)
+        yield
