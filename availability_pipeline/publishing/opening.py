@@ -18,6 +18,11 @@ from availability_pipeline.publishing.content import SCHEMA_VERSION
 
 _PROGRAM = "binance-futures-availability"
 
+_RESTORE = (
+    f"move it away, then run `{_PROGRAM} publish` to make it anew from the working database, or "
+    f"`{_PROGRAM} publish --rollback` to have the one from before"
+)
+
 # One thread: a query reads a few thousand neighbouring rows, and handing them to more threads takes longer.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 1}
 
@@ -108,14 +113,11 @@ def reading(path: Path) -> Iterator[None]:
 
 def _why(path: Path, text: str) -> str:
     if "not a valid DuckDB database" in text:
-        return f"{path} is not a DuckDB database; move it away, then run `{_PROGRAM} backfill`"
+        return f"{path} is not a DuckDB database; {_RESTORE}"
     if "Could not set lock" in text:
         return f"the published database {path} is open for writing elsewhere; close it there"
     reason = text.splitlines()[0] if text else "no reason given"
-    return (
-        f"the published database {path} cannot be read ({reason}); move it away, then run `{_PROGRAM} backfill` "
-        "to make it anew"
-    )
+    return f"the published database {path} cannot be read ({reason}); {_RESTORE}"
 
 
 def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publication:
@@ -134,7 +136,5 @@ def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publ
             )
         row = connection.execute(_PUBLICATION).fetchone()
     if row is None:
-        raise PublishedDatabaseError(
-            f"{path} says nothing about itself; run `{_PROGRAM} backfill` to make it anew"
-        )
+        raise PublishedDatabaseError(f"{path} says nothing about itself; {_RESTORE}")
     return Publication(*row)
