@@ -32,7 +32,10 @@ SAMPLE_ROWS = 2000
 """Rows that executemany gets; all of them would take hours."""
 
 QUERIES = 500
-"""How often each query is asked."""
+"""How often a query about a day or a contract is asked."""
+
+REPEATS = 20
+"""How often one about the whole history is asked."""
 
 
 def list_with_stock_boto3(settings: Settings) -> Figures:
@@ -120,18 +123,24 @@ def collect_day(settings: Settings) -> Figures:
 
 
 def query(settings: Settings) -> Figures:
-    """Snapshots of random days and timelines of random contracts, on an open connection."""
+    """Questions about random days and contracts, and about the whole history, on an open connection."""
     from availability_pipeline.queries import AvailabilityQueries  # noqa: PLC0415 - only this task needs it
 
     days = [FIRST_DAY + dt.timedelta(days=200 + (n * 37) % 2300) for n in range(QUERIES)]
     with AvailabilityQueries(settings.db_path) as queries:
         symbols = [row["symbol"] for row in queries.get_available_symbols_on_date(_settled_day())]
         asked = [symbols[(n * 37) % len(symbols)] for n in range(QUERIES)]
+        first, last = queries.publication.first_day, queries.publication.data_through
         return {
+            "opening": _percentiles(lambda _: AvailabilityQueries(settings.db_path).close(), range(REPEATS)),
             "snapshot": _percentiles(queries.get_available_symbols_on_date, days),
-            "timeline": _percentiles(queries.get_symbol_availability_timeline, asked),
             "snapshot_arrow": _percentiles(queries.get_available_symbols_on_date_arrow, days),
+            "timeline": _percentiles(queries.get_symbol_availability_timeline, asked),
             "timeline_arrow": _percentiles(queries.get_symbol_availability_timeline_arrow, asked),
+            "universe": _percentiles(queries.get_universe, days),
+            "summary": _percentiles(lambda _: queries.get_availability_summary(), range(REPEATS)),
+            "matrix": _percentiles(lambda _: queries.availability_matrix(first, last), range(REPEATS)),
+            "universe_history": _percentiles(lambda _: queries.universe_history(first, last), range(3)),
             "published_mb": settings.db_path.stat().st_size / 1e6,
             "working_mb": settings.working_path.stat().st_size / 1e6,
         }

@@ -148,6 +148,11 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         new.unlink(missing_ok=True)
 
 
+def only(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
+    """The rows with these columns only."""
+    return ({column: row[column] for column in columns} for row in rows)
+
+
 def plain(value: object) -> object:
     """A value as json has it: days and UTC moments as ISO text, everything else as it is."""
     return value.isoformat() if isinstance(value, dt.date) else value

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from availability_pipeline.cli import lifecycle, universe
 from availability_pipeline.cli.help import example
-from availability_pipeline.cli.output import Answer, Output, Row, output_options
+from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
 
@@ -40,7 +41,7 @@ def snapshot(date: str, output: Output) -> None:
             rows=lambda: rows,
             arrow=lambda: queries.get_available_symbols_on_date_arrow(day),
             columns=COLUMNS,
-            summary=lambda: _only(rows, ("symbol", "file_size_bytes", "last_modified")),
+            summary=lambda: only(rows, ("symbol", "file_size_bytes", "last_modified")),
             title=lambda: f"{len(rows):,} contracts with a file on {day}",
         )
         output.write(answer)
@@ -62,7 +63,7 @@ def timeline(symbol: str, every_day: bool, output: Output) -> None:
             rows=lambda: rows,
             arrow=lambda: queries.get_symbol_availability_timeline_arrow(symbol),
             columns=COLUMNS,
-            summary=lambda: _only(rows, _DAY_COLUMNS) if every_day else _by_month(rows),
+            summary=lambda: only(rows, _DAY_COLUMNS) if every_day else _by_month(rows),
             title=lambda: _timeline_title(symbol.strip().upper(), rows),
         )
         output.write(answer)
@@ -85,7 +86,7 @@ def range_(start: str, end: str, every_file: bool, output: Output) -> None:
             rows=lambda: rows,
             arrow=lambda: queries.get_availability_range_arrow(days.start, days.end),
             columns=COLUMNS,
-            summary=lambda: _only(rows, ("symbol", *_DAY_COLUMNS)) if every_file else _by_day(rows, days),
+            summary=lambda: only(rows, ("symbol", *_DAY_COLUMNS)) if every_file else _by_day(rows, days),
             title=lambda: f"Files of {days}",
         )
         output.write(answer)
@@ -107,19 +108,20 @@ def changes(since: str | None, output: Output) -> None:
             rows=lambda: rows,
             arrow=lambda: queries.get_changes_arrow(day),
             columns=CHANGE_COLUMNS,
-            summary=lambda: _only(rows, ("observed_at", "kind", "date", "symbol", *_SIZES)),
+            summary=lambda: only(rows, ("observed_at", "kind", "date", "symbol", *_SIZES)),
             title=lambda: f"{len(rows):,} changes" + (f" since {day}" if day else ""),
         )
         output.write(answer)
 
 
+for command in (
+    universe.universe, universe.universe_history, lifecycle.lifecycle, lifecycle.holes, lifecycle.analytics,
+):  # fmt: skip
+    query.add_command(command)
+
 _SIZES = ("old_file_size_bytes", "new_file_size_bytes")
 
 _DAY_COLUMNS = ("date", "available", "file_size_bytes", "last_modified")
-
-
-def _only(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
-    return ({column: row[column] for column in columns} for row in rows)
 
 
 def _timeline_title(symbol: str, rows: Sequence[Row]) -> str:

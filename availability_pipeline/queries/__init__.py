@@ -1,9 +1,10 @@
 """The Python API: what the archive held, asked of the published database, read-only.
 
-Questions and their SQL live here, by subject: `availability` (files), `overview` (the data as a whole). How the file is
-made and opened is `publishing`'s business, how answers are printed is `cli`'s. Rows are plain dicts whose columns
-`columns` describes; methods whose names end in `_arrow` give the same rows as a `pyarrow.Table`, which pandas
-(`.to_pandas()`) and polars (`polars.from_arrow`) take up.
+Questions and their SQL live here, by subject: `availability` (files), `universe` (what could be traded), `lifecycle`
+(what became of contracts), `overview` (the data as a whole). How the file is made and opened is the business of
+`publishing`, how a day's status is found that of `analysis`, how answers are printed that of `cli`. Rows are plain dicts
+whose columns `columns` describes; methods whose names end in `_arrow` give the same rows as a `pyarrow.Table`, which
+pandas (`.to_pandas()`) and polars (`polars.from_arrow`) take up.
 """
 
 from __future__ import annotations
@@ -12,26 +13,34 @@ from availability_pipeline.queries.availability import FileQueries
 from availability_pipeline.queries.columns import (
     CHANGE_COLUMNS,
     COLUMNS,
-    AvailabilityRow,
-    ChangeRow,
-    Row,
+    DELISTING_COLUMNS,
+    HOLE_COLUMNS,
+    LIFECYCLE_COLUMNS,
+    LISTING_COLUMNS,
+    SUMMARY_COLUMNS,
+    UNIVERSE_COLUMNS,
 )
+from availability_pipeline.queries.lifecycle import LifecycleQueries
 from availability_pipeline.queries.overview import OverviewQueries, Status
 from availability_pipeline.queries.reader import Day
+from availability_pipeline.queries.universe import UniverseQueries
 
 __all__ = [
     "CHANGE_COLUMNS",
     "COLUMNS",
+    "DELISTING_COLUMNS",
+    "HOLE_COLUMNS",
+    "LIFECYCLE_COLUMNS",
+    "LISTING_COLUMNS",
+    "SUMMARY_COLUMNS",
+    "UNIVERSE_COLUMNS",
     "AvailabilityQueries",
-    "AvailabilityRow",
-    "ChangeRow",
     "Day",
-    "Row",
     "Status",
 ]
 
 
-class AvailabilityQueries(FileQueries, OverviewQueries):
+class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, OverviewQueries):
     """A published database, open for reading; use it in a `with` statement or call `close`.
 
     It goes on reading the file that it opened, also after a new one was published; `reload` takes up the new one.

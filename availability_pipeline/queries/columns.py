@@ -65,6 +65,105 @@ class SummaryRow(TypedDict):
     """Contracts that the day was collected for."""
     file_count: int
     """Contracts that have a file."""
+    bytes: int
+    """Bytes of all files."""
+    published: int
+    """Contracts with a file that is not flat."""
+    flat: int
+    """Contracts with a file without a trade, as part of a run of such files."""
+    pending: int
+    """Contracts whose file may still appear."""
+    missing: int
+    """Contracts whose file did not appear."""
+    not_listed: int
+    """Contracts before their first file."""
+    ended: int
+    """Contracts that were not listed any more."""
+
+
+class UniverseRow(TypedDict):
+    """One contract in the universe of a day, or outside it."""
+
+    date: dt.date
+    """The UTC day."""
+    symbol: str
+    status: str
+    """What was known of the contract on that day; published or flat in the universe."""
+    first_day: dt.date | None
+    """The first day with a file of the listing; None where the contract was not listed any more."""
+    age_days: int | None
+    """Days since then, 0 on that day."""
+    contract_type: str | None
+    """What exchangeInfo last said; None if it never spoke of the contract."""
+    reason: str | None
+    """Why the contract is not in the universe; None if it is."""
+
+
+class LifecycleRow(TypedDict):
+    """One trading episode of a contract, a row of `symbol_lifecycle`."""
+
+    symbol: str
+    episode: int
+    """1 for the first listing under this name."""
+    first_day: dt.date
+    """The first UTC day with a file."""
+    last_day: dt.date
+    """The last UTC day with a file, flat ones included."""
+    last_trading_day: dt.date | None
+    """The last UTC day with a file that is not flat; None if there is none."""
+    is_open: bool
+    """Whether it goes on, as far as is known."""
+    end_reason: str | None
+    """settled (its files went flat), purged (they stopped), relisted (another episode follows); None while open."""
+    known_from: dt.date | None
+    """The UTC day from which on its end could be known; None while open."""
+    days: int
+    """Files."""
+    flat_days: int
+    """Files without a trade."""
+    holes: int
+    """Stretches of days without a file inside it."""
+    successor: str | None
+    """The contract whose former self this SETTLED folder holds."""
+
+
+class HoleRow(TypedDict):
+    """A stretch of days without a file inside the life of a contract."""
+
+    symbol: str
+    episode: int
+    first_day: dt.date
+    """The first UTC day without a file."""
+    last_day: dt.date
+    """The last one."""
+    days: int
+
+
+class ListingRow(TypedDict):
+    """A contract that was listed on a day."""
+
+    symbol: str
+    episode: int
+    """1 if it is the first listing under this name."""
+    first_day: dt.date
+    """The first UTC day with a file."""
+    contract_type: str | None
+    """What exchangeInfo last said; None if it never spoke of the contract."""
+
+
+class DelistingRow(TypedDict):
+    """A contract that was last traded on a day."""
+
+    symbol: str
+    episode: int
+    last_trading_day: dt.date
+    """The last UTC day with a file that is not flat."""
+    last_day: dt.date
+    """The last UTC day with a file, flat ones included."""
+    end_reason: str
+    """settled, purged or relisted."""
+    known_from: dt.date
+    """The UTC day from which on the end could be known."""
 
 
 def columns_of(row_type: type) -> tuple[str, ...]:
@@ -73,10 +172,10 @@ def columns_of(row_type: type) -> tuple[str, ...]:
 
 
 COLUMNS = columns_of(AvailabilityRow)
-"""The columns of `daily_availability`, which are the keys of its rows, in order."""
-
-SUMMARY_COLUMNS = columns_of(SummaryRow)
-"""The columns of a summary, in order."""
-
 CHANGE_COLUMNS = columns_of(ChangeRow)
-"""The columns of `availability_changes`, in order."""
+SUMMARY_COLUMNS = columns_of(SummaryRow)
+UNIVERSE_COLUMNS = columns_of(UniverseRow)
+LIFECYCLE_COLUMNS = columns_of(LifecycleRow)
+HOLE_COLUMNS = columns_of(HoleRow)
+LISTING_COLUMNS = columns_of(ListingRow)
+DELISTING_COLUMNS = columns_of(DelistingRow)

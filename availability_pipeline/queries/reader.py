@@ -102,6 +102,7 @@ class Reader:
         fresh = type(self)(self.path)
         self._connection.close()
         changed = fresh.publication != self.publication
+        vars(self).clear()
         vars(self).update(vars(fresh))
         return changed
 

@@ -1,0 +1,142 @@
+"""Questions about lives: since when a contract trades, until when, with which holes, and who came and went on a day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from availability_pipeline.queries.columns import DelistingRow, HoleRow, LifecycleRow, ListingRow
+from availability_pipeline.queries.reader import Day, Reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LIFECYCLE = """
+FROM published.symbol_lifecycle WHERE $symbol IS NULL OR symbol = $symbol ORDER BY symbol, episode
+"""
+
+_HOLES = """
+SELECT symbol, episode, first_day, last_day, last_day - first_day + 1 AS days
+FROM published.status_spans WHERE status = 'missing' AND ($symbol IS NULL OR symbol = $symbol)
+ORDER BY symbol, first_day
+"""
+
+_LISTINGS = """
+SELECT symbol, episode, first_day, contract_type
+FROM published.symbol_lifecycle JOIN published.symbols USING (symbol) WHERE first_day = ? ORDER BY symbol
+"""
+
+_DELISTINGS = """
+SELECT symbol, episode, last_trading_day, last_day, end_reason, known_from
+FROM published.symbol_lifecycle WHERE last_trading_day = ? AND NOT is_open ORDER BY symbol
+"""
+
+
+class LifecycleQueries(Reader):
+    """What became of contracts."""
+
+    def get_lifecycle(self, symbol: str | None = None) -> list[LifecycleRow]:
+        """The trading episodes of a contract, or of all, by symbol and first day.
+
+        A name that comes back after it was delisted begins another episode.
+
+        Args:
+            symbol: The contract, as people type it; all by default.
+
+        Raises:
+            UsageError: No such contract; the message has similar names.
+
+        Example:
+            >>> [episode] = queries.get_lifecycle("lunausdt")
+            >>> episode["last_trading_day"], episode["end_reason"]
+            (datetime.date(2022, 5, 13), 'purged')
+        """
+        return cast("list[LifecycleRow]", self._rows(_LIFECYCLE, self._of(symbol)))
+
+    def get_lifecycle_arrow(self, symbol: str | None = None) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_lifecycle_arrow("LITUSDT")["first_day"].to_pylist()
+            1
+        """
+        return self._arrow(_LIFECYCLE, self._of(symbol))
+
+    def get_holes(self, symbol: str | None = None) -> list[HoleRow]:
+        """Stretches of days without a file inside the life of a contract, or of all, by symbol and day.
+
+        Files that are merely late are none, nor is the time between two listings of one name.
+
+        Args:
+            symbol: The contract, as people type it; all by default.
+
+        Raises:
+            UsageError: No such contract; the message has similar names.
+
+        Example:
+            >>> queries.get_holes("ICPUSDT")
+            1
+        """
+        return cast("list[HoleRow]", self._rows(_HOLES, self._of(symbol)))
+
+    def get_holes_arrow(self, symbol: str | None = None) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_holes_arrow().column_names
+            ['symbol', 'episode', 'first_day', 'last_day', 'days']
+        """
+        return self._arrow(_HOLES, self._of(symbol))
+
+    def detect_new_listings(self, date: Day) -> list[ListingRow]:
+        """The contracts whose first file is of a day, by symbol; also those that were listed again.
+
+        Raises:
+            UsageError: The day is none, or there is no data of it.
+
+        Warns:
+            IncompleteDayWarning: The day was collected for some contracts only.
+
+        Example:
+            >>> [row["symbol"] for row in queries.detect_new_listings("2019-12-31")]
+            ['BTCUSDT', 'ETHUSDT']
+        """
+        return cast("list[ListingRow]", self._rows(_LISTINGS, [self._collected_day(date)]))
+
+    def detect_new_listings_arrow(self, date: Day) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.detect_new_listings_arrow("2019-12-31").num_rows
+            2
+        """
+        return self._arrow(_LISTINGS, [self._collected_day(date)])
+
+    def detect_delistings(self, date: Day) -> list[DelistingRow]:
+        """The contracts that were traded for the last time on a day, by symbol.
+
+        The day is that of the last trade, not of the last file: delisted contracts have flat files for months. An end
+        is known some days later only, so the newest days have none yet; `known_from` says since when.
+
+        Raises:
+            UsageError: The day is none, or there is no data of it.
+
+        Warns:
+            IncompleteDayWarning: The day was collected for some contracts only.
+
+        Example:
+            >>> [(row["symbol"], row["last_day"]) for row in queries.detect_delistings("2022-11-14")]
+            1
+        """
+        return cast("list[DelistingRow]", self._rows(_DELISTINGS, [self._collected_day(date)]))
+
+    def detect_delistings_arrow(self, date: Day) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.detect_delistings_arrow("2022-05-13")["symbol"].to_pylist()
+            ['LUNAUSDT']
+        """
+        return self._arrow(_DELISTINGS, [self._collected_day(date)])
+
+    def _of(self, symbol: str | None) -> dict[str, str | None]:
+        return {"symbol": None if symbol is None else self._known_symbol(symbol)}

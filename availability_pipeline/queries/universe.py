@@ -1,0 +1,234 @@
+"""The universe of a day: the contracts that one could have traded, as of that day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from availability_pipeline.days import DayRange
+from availability_pipeline.errors import IncompleteDayWarning, UsageError
+from availability_pipeline.queries.columns import UniverseRow
+from availability_pipeline.queries.lives import Life, Member, Rules, Stretch, lives_of, member, stretches
+from availability_pipeline.queries.reader import Day, Reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DaysInWindow = tuple[int, int]
+"""At least so many days with a live file, among so many last ones: `(25, 30)`."""
+
+_SPANS = """
+SELECT spans.symbol, spans.first_day, spans.last_day, status, spans.known_from, episodes.first_day
+FROM published.status_spans AS spans LEFT JOIN published.symbol_lifecycle AS episodes USING (symbol, episode)
+ORDER BY spans.symbol, spans.first_day
+"""
+
+_CONTRACTS = """
+SELECT symbol, any_value(nullif(contract_type, '')), any_value(successor)
+FROM published.symbol_lifecycle JOIN published.symbols USING (symbol) GROUP BY symbol
+"""
+
+
+class UniverseQueries(Reader):
+    """Which contracts could be traded."""
+
+    def get_universe(
+        self,
+        date: Day,
+        min_age_days: int = 0,
+        min_days_in_window: DaysInWindow | None = None,
+        *,
+        include_flat: bool = False,
+        contract_types: Collection[str] | None = None,
+        explain: bool = False,
+    ) -> list[UniverseRow]:
+        """The contracts that one could have traded on a day, by symbol, as of that day.
+
+        Nothing that became known later has a say: only files of this day and of days before it. So a contract that
+        went flat is left out from the day on which that could be seen, a few days after its last trade.
+
+        Args:
+            date: The UTC day.
+            min_age_days: Days since the first file of the listing; 0 takes contracts on their first day.
+            min_days_in_window: At least so many days with a live file among so many last ones, this day included, such
+                as `(25, 30)`.
+            include_flat: Whether contracts that are listed and no longer traded count.
+            contract_types: Only these types of exchangeInfo, such as `PERPETUAL` and `TRADIFI_PERPETUAL`; contracts
+                that it never spoke of count as `PERPETUAL`.
+            explain: Whether to give the contracts that are left out as well, with the reason.
+
+        Returns:
+            Rows of `UniverseRow`. Reasons are `flat`; `pending`, `missing` or `ended` for a day without a file;
+            `young`; `few_days`; `contract_type`; and `same_contract` for a SETTLED folder with files of days that its
+            successor has, too.
+
+        Raises:
+            UsageError: The day is none, there is no data of it, or a rule makes no sense.
+
+        Warns:
+            IncompleteDayWarning: The day was collected for some contracts only, or nothing of it is published.
+
+        Example:
+            >>> [row["symbol"] for row in queries.get_universe("2022-11-25", min_age_days=365)]
+            2
+        """
+        day = self._collected_day(date)
+        rules = _rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
+        found = [one for life in self._lives if (one := member(life, day, rules))]
+        self._warn_of_nothing(DayRange(day, day))
+        return [_row(day, one) for one in found if explain or one.reason is None]
+
+    def get_universe_arrow(self, date: Day, **rules: Any) -> pa.Table:
+        """The same as Arrow, with the same arguments.
+
+        Example:
+            >>> queries.get_universe_arrow("2024-01-15", contract_types=["PERPETUAL"]).num_rows
+            1
+        """
+        import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+        return pa.Table.from_pylist(cast("list[dict[str, Any]]", self.get_universe(date, **rules)), _schema())
+
+    def universe_history(  # noqa: PLR0913 - as above
+        self,
+        start: Day,
+        end: Day,
+        step: int = 1,
+        min_age_days: int = 0,
+        min_days_in_window: DaysInWindow | None = None,
+        *,
+        include_flat: bool = False,
+        contract_types: Collection[str] | None = None,
+    ) -> pa.Table:
+        """The universes of many days, for a whole backtest, each as of its own day.
+
+        Args:
+            start: The first UTC day.
+            end: The last UTC day, included if a step leads to it.
+            step: Days from one universe to the next.
+            min_age_days: As for `get_universe`, like the arguments after it.
+            min_days_in_window: Likewise.
+            include_flat: Likewise.
+            contract_types: Likewise.
+
+        Returns:
+            A `pyarrow.Table` with the columns of `UniverseRow` without `reason`, by date and symbol. For a Parquet
+            file: `pyarrow.parquet.write_table(table, "universe.parquet")`.
+
+        Raises:
+            UsageError: As for `get_universe`; also a step below 1.
+
+        Warns:
+            IncompleteDayWarning: As for `get_universe`.
+
+        Example:
+            >>> table = queries.universe_history("2022-01-01", "2022-12-31", step=7, min_age_days=30)
+            >>> table.num_rows, table.column_names
+            2
+        """
+        days = self._collected_range(start, end)
+        if step < 1:
+            raise UsageError(f"step is {step}, but it must be 1 day or more")
+        rules = _rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
+        self._warn_of_nothing(days)
+        return _table(
+            (one for life in self._lives for one in stretches(life, days, rules)), list(days)[::step]
+        )
+
+    @cached_property
+    def _lives(self) -> list[Life]:
+        contracts = {symbol: (kind, successor) for symbol, kind, successor in self._fetch(_CONTRACTS)}
+        return lives_of(self._fetch(_SPANS), contracts)
+
+    def _warn_of_nothing(self, days: DayRange) -> None:
+        """A day whose files are not there is not a day on which nothing was traded."""
+        empty = [day for day in days if not self._file_counts[day] and self._is_awaited(day)]
+        if empty:
+            more = f" and {len(empty) - 1} more days" if len(empty) > 1 else ""
+            warnings.warn(
+                f"the archive has no file of {empty[0]}{more}, so the universe is empty there; the last day with "
+                f"files is {self.publication.last_file_day}",
+                IncompleteDayWarning,
+                stacklevel=3,
+            )
+
+    def _is_awaited(self, day: dt.date) -> bool:
+        spans = (life.span_on(day) for life in self._lives)
+        return any(span.status in ("pending", "missing") for span in spans if span)
+
+
+def _rules(
+    min_age_days: int,
+    days_in_window: DaysInWindow | None,
+    types: Collection[str] | None,
+    *,
+    include_flat: bool,
+) -> Rules:
+    if min_age_days < 0:
+        raise UsageError(f"min_age_days is {min_age_days}, but it must be 0 or more")
+    if days_in_window is not None and not 1 <= days_in_window[0] <= days_in_window[1]:
+        raise UsageError(
+            f"min_days_in_window is {days_in_window}, but it must be two numbers such as (25, 30), of which the first "
+            "is 1 or more and not above the second"
+        )
+    if isinstance(types, str):
+        raise UsageError(f"contract_types is {types!r}, but it must be a list such as ['PERPETUAL']")
+    chosen = None if types is None else frozenset(name.upper() for name in types)
+    return Rules(min_age_days, days_in_window, include_flat, chosen)
+
+
+def _row(day: dt.date, member: Member) -> UniverseRow:
+    life, status, listed_on, reason = member
+    return {
+        "date": day,
+        "symbol": life.symbol,
+        "status": status,
+        "first_day": listed_on,
+        "age_days": (day - listed_on).days if listed_on else None,
+        "contract_type": life.contract_type,
+        "reason": reason,
+    }
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+    return pa.schema(
+        {
+            "date": pa.date32(),
+            "symbol": pa.string(),
+            "status": pa.string(),
+            "first_day": pa.date32(),
+            "age_days": pa.int32(),
+            "contract_type": pa.string(),
+            "reason": pa.string(),
+        }
+    )
+
+
+def _table(found: Iterable[Stretch], days: list[dt.date]) -> pa.Table:
+    """One row for each chosen day of each stretch, by date and symbol."""
+    import pyarrow as pa  # noqa: PLC0415 - only frames need it
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    dates: list[dt.date] = []
+    members: list[Member] = []
+    for one in found:
+        chosen = days[bisect_left(days, one.first_day) : bisect_right(days, one.last_day)]
+        dates += chosen
+        members += [one.member] * len(chosen)
+    date = pa.array(dates, pa.date32())
+    first_day = pa.array([one.listed_on for one in members], pa.date32())
+    columns = {
+        "date": date,
+        "symbol": pa.array([one.life.symbol for one in members], pa.string()),
+        "status": pa.array([one.status for one in members], pa.string()),
+        "first_day": first_day,
+        "age_days": pc.subtract(date.cast(pa.int32()), first_day.cast(pa.int32())),
+        "contract_type": pa.array([one.life.contract_type for one in members], pa.string()),
+    }
+    return pa.table(columns).sort_by([("date", "ascending"), ("symbol", "ascending")])
