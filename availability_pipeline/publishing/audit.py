@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from availability_pipeline.analysis import DERIVED_TABLES, is_derived
 from availability_pipeline.errors import PublicationError
 
 _MEMORY_LIMIT = "512MB"
@@ -29,8 +30,17 @@ _COPY = "SELECT count(*), sum(hash(copied)) FROM query_table(?) AS copied"
 _SUMMARIES = {
     "published_days": """
         WITH counted AS (
-            SELECT date, count(*) AS row_count, count(*) FILTER (available) AS file_count
-            FROM daily_availability GROUP BY date
+            SELECT
+                date, count(*) AS row_count, count(*) FILTER (available) AS file_count,
+                coalesce(sum(file_size_bytes), 0)::BIGINT AS bytes,
+                count(*) FILTER (available AND status = 'published'), count(*) FILTER (available AND status = 'flat'),
+                count(*) FILTER (NOT available AND status = 'pending'),
+                count(*) FILTER (NOT available AND status = 'missing'),
+                count(*) FILTER (NOT available AND status = 'not_listed'),
+                count(*) FILTER (NOT available AND status = 'ended')
+            FROM availability_by_date AS held LEFT JOIN status_spans AS spans
+                ON spans.symbol = held.symbol AND held.date BETWEEN spans.first_day AND spans.last_day
+            GROUP BY date
         )
         SELECT count(*)
         FROM ((FROM published_days EXCEPT FROM counted) UNION ALL (FROM counted EXCEPT FROM published_days))
@@ -128,7 +138,10 @@ def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyC
             yield f"{view} has {found['row_count']} rows instead of {expected['row_count']}"
         elif differing := [name for name, value in expected.items() if found[name] != value]:
             yield f"{view} differs from the working table in {', '.join(differing)}"
-    for table in _COPIED_TABLES:
+    derived = DERIVED_TABLES if is_derived(working) else ()
+    if not derived:
+        yield f"the working database has no {' and '.join(DERIVED_TABLES)} yet"
+    for table in (*_COPIED_TABLES, *derived):
         if published.execute(_COPY, [table]).fetchall() != working.execute(_COPY, [table]).fetchall():
             yield f"{table} differs from the working database"
 

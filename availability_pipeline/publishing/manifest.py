@@ -33,7 +33,7 @@ class FileEntry:
     sha256: str
     """Of the whole file, hexadecimal."""
     rows: int
-    """Rows of `daily_availability` in it."""
+    """Rows in it: of `daily_availability`, or of the derived table that it is named after."""
     fingerprint: str | None = None
     """Of the rows, all columns; None where no later publication can use the file again."""
 

@@ -1,7 +1,7 @@
-"""The Parquet files of a generation: one per year, and the newest day that has files.
+"""The Parquet files of a generation: one per year, the newest day that has files, and one per derived table.
 
-They hold the rows of `daily_availability` with all columns, sorted by date and symbol. A year whose rows did not change
-is the same file as in the generation before. Each new file is read back and compared before it counts.
+Years and the newest day are rows of `daily_availability` with all columns, sorted by date and symbol. A year whose rows
+did not change is the same file as in the generation before. Each new file is read back and compared before it counts.
 """
 
 from __future__ import annotations
@@ -54,6 +54,12 @@ COPY (
 ) TO ? (FORMAT parquet, COMPRESSION zstd)
 """
 
+# The derived tables are small: a few rows per contract.
+_DERIVED = {
+    "status_spans": "FROM status_spans ORDER BY symbol, first_day",
+    "symbol_lifecycle": "FROM symbol_lifecycle ORDER BY symbol, episode",
+}
+
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM daily_availability)"
 
 _FILE_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM read_parquet(?))"
@@ -94,7 +100,24 @@ def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Generation 
         entries.append(entry)
     working.execute(_WRITE_LATEST, [str(folder / LATEST)])
     entries.append(_read_back(working, folder, folder / LATEST, _fingerprints(working, _OF_LATEST)[0]))
-    return entries
+    return [*entries, *(_write_derived(working, folder, table) for table in _DERIVED)]
+
+
+def _write_derived(working: duckdb.DuckDBPyConnection, folder: Path, table: str) -> FileEntry:
+    path, query = folder / f"{table}.parquet", _DERIVED[table]
+    working.execute(f"COPY ({query}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+    rows = working.execute(query).fetchall()
+    with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT}) as reader:
+        intact = reader.execute("FROM read_parquet(?)", [str(path)]).fetchall() == rows
+    if not intact:
+        raise _failed(path.relative_to(folder), f"it differs from {table} of the working database")
+    return describe(folder, path, len(rows))
+
+
+def _failed(path: Path, problem: str) -> PublicationError:
+    return PublicationError(
+        f"the new {path} failed its audit: {problem}; readers keep the generation from before"
+    )
 
 
 def _taken_over(
@@ -119,10 +142,7 @@ def _read_back(
     with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT}) as reader:
         problems = list(_problems(working, reader, path, expected))
     if problems:
-        raise PublicationError(
-            f"the new {path.relative_to(folder)} failed its audit: {'; '.join(problems)}; readers keep the "
-            "generation from before"
-        )
+        raise _failed(path.relative_to(folder), "; ".join(problems))
     return describe(folder, path, expected["row_count"] or 0, _text(expected))
 
 

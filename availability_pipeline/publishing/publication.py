@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from availability_pipeline.analysis import Rules, derive_if_stale
 from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import content, parquet
@@ -43,13 +44,16 @@ class PublishReport:
     """What readers of Parquet follow."""
 
 
-def publish(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> PublishReport:
-    """Let readers have an audited copy of the working database.
+def publish(
+    connection: duckdb.DuckDBPyConnection, path: Path, run_id: str, rules: Rules | None = None
+) -> PublishReport:
+    """Let readers have an audited copy of the working database, with derived tables that fit its rows.
 
     Args:
         connection: The working database, with no transaction open.
         path: Where readers look for the published database (`Settings.db_path`).
         run_id: The run that publishes.
+        rules: What the derived tables are made by, the defaults if None.
 
     Raises:
         PublicationError: Nothing was published, and what readers have is as it was.
@@ -58,6 +62,7 @@ def publish(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> P
     place = Place.of(path)
     try:
         check_target(place.database, _file_of(connection))
+        derive_if_stale(connection, rules or Rules())
         remove_leftovers(place.database)
         place.generations.mkdir(parents=True, exist_ok=True)
         with draft_of(place.draft) as draft:

@@ -16,10 +16,22 @@ CREATE TABLE published.availability_changes AS FROM availability_changes;
 
 CREATE TABLE published.collection_runs AS FROM collection_runs;
 
--- Every collected day, and how many files it has.
+-- What the files mean: the status of every contract and day, as spans, and contracts' episodes.
+CREATE TABLE published.status_spans AS FROM status_spans ORDER BY symbol, first_day;
+
+CREATE TABLE published.symbol_lifecycle AS FROM symbol_lifecycle ORDER BY symbol, episode;
+
+-- Every collected day, how many files it has, and how many contracts are in each status.
 CREATE TABLE published.published_days AS
-SELECT date, count(*) AS row_count, count(*) FILTER (available) AS file_count
-FROM published.availability_by_date GROUP BY date ORDER BY date;
+SELECT
+    date, count(*) AS row_count, count(*) FILTER (available) AS file_count,
+    coalesce(sum(file_size_bytes), 0)::BIGINT AS bytes,
+    count(*) FILTER (status = 'published') AS published, count(*) FILTER (status = 'flat') AS flat,
+    count(*) FILTER (status = 'pending') AS pending, count(*) FILTER (status = 'missing') AS missing,
+    count(*) FILTER (status = 'not_listed') AS not_listed, count(*) FILTER (status = 'ended') AS ended
+FROM published.availability_by_date AS held LEFT JOIN published.status_spans AS spans
+    ON spans.symbol = held.symbol AND held.date BETWEEN spans.first_day AND spans.last_day
+GROUP BY date ORDER BY date;
 
 -- Every contract that has rows, and its first and last day with a file.
 CREATE TABLE published.published_symbols AS

@@ -15,3 +15,9 @@ SELECT
     concat($before, url_encode(symbol), $between, url_encode(symbol), '-1m-', date, '.zip') AS url,
     status_code, probe_timestamp
 FROM availability_by_symbol;
+
+-- What each row means: published, flat, pending, missing, not_listed or ended.
+CREATE VIEW availability_status AS
+SELECT held.date, held.symbol, spans.status, spans.evidence
+FROM availability_by_date AS held JOIN status_spans AS spans
+    ON spans.symbol = held.symbol AND held.date BETWEEN spans.first_day AND spans.last_day;

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from importlib.resources import files as resources
 from typing import Any
 
 import duckdb
 
+from availability_pipeline.analysis import Rules, find_absences
 from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange
 from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, counted, named, rows
 from availability_pipeline.validation.known_holes import known_holes, own_list
-
-PUBLICATION_DAYS = 3
-"""Age in days up to which a missing file is only pending: most appear on the next day, some on the second or third."""
-
-LONGEST_HOLE_DAYS = 30
-"""Days without a file after which a contract that comes back was listed again; files were late by up to three weeks."""
 
 _HISTORY = """
 SELECT min(date), min(date) FILTER (available), count(DISTINCT date) FILTER (date < first_file)
@@ -26,17 +20,48 @@ FROM daily_availability, (SELECT min(date) AS first_file FROM daily_availability
 
 _COLLECTED = "SELECT 1 FROM daily_availability WHERE date BETWEEN ? AND ? LIMIT 1"
 
+# The days of the window on which a contract lacks a file that is expected.
+_ABSENT_FILES = """
+CREATE OR REPLACE TEMP TABLE absent_files AS
+SELECT
+    date, symbol, status, gap, last_file_day,
+    known.symbol IS NOT NULL AS acknowledged
+FROM absent_days LEFT JOIN known_holes AS known USING (date, symbol)
+WHERE status <> 'ended' AND date BETWEEN $start AND $end
+"""
+
+# Each collected day of the window, from the first day that could have files.
+_JUDGED_DAYS = """
+CREATE OR REPLACE TEMP TABLE judged_days AS
+WITH counted AS (
+    SELECT date, count(*) FILTER (available) AS files
+    FROM daily_availability WHERE date BETWEEN $start AND $end AND date >= $history_start GROUP BY date
+),
+awaited AS (
+    SELECT
+        date, count(*) FILTER (status = 'pending' AND NOT acknowledged) AS pending,
+        count(*) FILTER (status = 'missing' AND NOT acknowledged) AS missing,
+        count(*) FILTER (acknowledged) AS acknowledged
+    FROM absent_files GROUP BY date
+)
+SELECT
+    date, files, coalesce(pending, 0) AS pending, coalesce(missing, 0) AS missing,
+    coalesce(acknowledged, 0) AS acknowledged, date >= $oldest_young_day AS young
+FROM counted LEFT JOIN awaited USING (date)
+"""
+
 _DAYS = "SELECT * FROM judged_days ORDER BY date"
 
 _AWAITED = """
-SELECT date, symbol, if(young, 'pending', 'missing') AS state, last_file_day
-FROM absent_files WHERE NOT acknowledged ORDER BY young, date DESC, symbol LIMIT $sample
+SELECT date, symbol, status AS state, last_file_day
+FROM absent_files WHERE NOT acknowledged ORDER BY status, date DESC, symbol LIMIT $sample
 """
 
 _HOLES = """
 SELECT
     symbol, min(date) AS first_day, max(date) AS last_day, count(*) AS days, bool_and(acknowledged) AS acknowledged
-FROM absent_files WHERE NOT stopped AND NOT young GROUP BY symbol, last_file_day ORDER BY first_day DESC, symbol
+FROM absent_files WHERE gap = 'hole' AND status = 'missing' GROUP BY symbol, last_file_day
+ORDER BY first_day DESC, symbol
 """
 
 
@@ -76,21 +101,17 @@ def _is_collected(connection: duckdb.DuckDBPyConnection, window: DayRange) -> bo
 def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, scope: Scope) -> None:
     """Make the temporary tables `absent_files` and `judged_days`."""
     connection.register("known_holes", known_holes(scope.settings))
-    values = {
-        "start": window.start,
-        "end": window.end,
-        "today": scope.today,
-        "longest_hole": LONGEST_HOLE_DAYS,
-        "publication_days": PUBLICATION_DAYS,
-        "history_start": _history_start(connection),
-    }
-    script = resources(__package__).joinpath("absence.sql").read_text("utf-8")
+    rules = Rules(scope.settings.episode_gap_days, scope.today)
+    days = {"start": window.start, "end": window.end}
     try:
-        for statement in duckdb.extract_statements(script):
-            used = {name: values[name] for name in statement.named_parameters}
-            connection.execute(statement, used)
+        find_absences(connection, rules)
+        connection.execute(_ABSENT_FILES, days)
     finally:
         connection.unregister("known_holes")
+    connection.execute(
+        _JUDGED_DAYS,
+        {**days, "oldest_young_day": rules.oldest_young_day, "history_start": _history_start(connection)},
+    )
 
 
 def _history_start(connection: duckdb.DuckDBPyConnection) -> dt.date:
@@ -165,7 +186,8 @@ def _days_in_words(days: Sequence[dt.date]) -> str:
 def holes(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
     """No contract has days without a file between days with one, but for the acknowledged ones.
 
-    Days that are too young to be judged are `completeness`' business; more than 30 days are a new listing.
+    Days that are too young to be judged are `completeness`' business; a longer absence than
+    `Settings.episode_gap_days` ends a contract, and so does a flat tail before it.
     """
     window = scope.window(connection)
     if window is None:

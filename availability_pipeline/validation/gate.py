@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
+from availability_pipeline.analysis import Rules
 from availability_pipeline.days import utc_now
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import PublishReport, check_target, publish
@@ -37,7 +38,7 @@ def publish_checked(
     if failed := [finding for finding in findings if finding.is_error]:
         reasons = "; ".join(f"{finding.name}: {finding.summary}" for finding in failed)
         raise PublicationError(f"nothing was published, readers keep the last good generation; {reasons}")
-    return publish(connection, settings.db_path, run_id)
+    return publish(connection, settings.db_path, run_id, Rules.of(settings))
 
 
 def publish_now(settings: Settings, *, accept_fewer_files: bool = False) -> PublishReport:

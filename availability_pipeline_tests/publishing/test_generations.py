@@ -45,7 +45,10 @@ def test_the_manifest_says_what_is_read(tmp_path: Path) -> None:
         f"{base}/availability.duckdb": rows,
         f"{base}/daily_availability/2024.parquet": rows,
         f"{base}/latest.parquet": 1,
+        f"{base}/status_spans.parquet": files[f"{base}/status_spans.parquet"],
+        f"{base}/symbol_lifecycle.parquet": len(sample.SPANS) - 1,  # one never had a file
     }
+    assert files[f"{base}/status_spans.parquet"] > len(sample.SPANS)
     published_at = dt.datetime.fromisoformat(facts.pop("published_at"))
     assert dt.timedelta(0) <= dt.datetime.now(dt.UTC) - published_at < dt.timedelta(minutes=10)
     assert facts == {

@@ -98,7 +98,7 @@ def test_a_full_disk_leaves_the_data_as_it_was(small_disk: Path) -> None:
 
 
 def test_a_full_disk_makes_no_database(small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(b"\0" * (5 * 2**20 - 8192))
+    (small_disk / "ballast").write_bytes(b"\0" * (7 * 2**20 - 8192))
     path = small_disk / "availability.duckdb"
     with pytest.raises(StoreError, match=f"working database {path} "), connect(path):
         pass

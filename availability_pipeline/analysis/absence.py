@@ -1,0 +1,23 @@
+"""Days without a file: is one expected, and is it late, missing, or has the contract ended?"""
+
+from __future__ import annotations
+
+import duckdb
+
+from availability_pipeline.analysis.rules import Rules
+from availability_pipeline.analysis.script import run_script
+
+
+def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Make the temporary table `absent_days`: every collected day without a file after a contract's first one.
+
+    Its columns are date, symbol, last_file_day (before it), next_day (with a file after it, or NULL), gap (hole,
+    stopped, long, relisted), status (pending, missing, ended) and known_from. The temporary tables of `files.sql` are
+    made as well.
+
+    Args:
+        connection: The working database.
+        rules: What it is judged by.
+    """
+    run_script(connection, "files", rules.values())
+    run_script(connection, "absence", rules.values())

@@ -1,0 +1,70 @@
+-- absent_days: every day of gap_days, and what it is: pending, missing or ended.
+--
+-- A file is expected on what neighbouring days say, not on a fixed number:
+--   hole      the contract has files before and after, the gap is not long, and it did not end before the gap;
+--   stopped   no file comes after. The day is too young to be judged, and the contract's last file is hardly older, or
+--             of the last day before this one that has files; or the exchange has listed it as trading since, not as
+--             listed later; or more than one contract and more than 5 % of the market stopped on the same day, which
+--             delistings do not do.
+-- An expected file is pending while the day is young, then missing. Without one the contract has ended.
+--
+-- known_from is the day from which on the table, cut after it, says the same: for a hole the day of the next file, for an
+-- end the day on which it can no longer be a delay, neither of the contract nor of the market.
+CREATE OR REPLACE TEMP TABLE absent_days AS
+WITH market AS (
+    SELECT date, count(*) AS file_count, lead(date) OVER (ORDER BY date) AS next_market_day
+    FROM file_days GROUP BY date
+),
+-- outage_over: the day on which few enough of the contracts that stopped together are left; infinity if too many are.
+stops AS (
+    SELECT
+        last_file_day, next_market_day,
+        list(coalesce(next_day, 'infinity') ORDER BY next_day DESC NULLS FIRST)[
+            1 + greatest(1, floor(0.05 * file_count))::INTEGER
+        ] AS outage_over
+    FROM gaps JOIN market ON market.date = last_file_day GROUP BY last_file_day, next_market_day, file_count
+),
+judged_gaps AS (
+    SELECT
+        gaps.symbol, gaps.last_file_day, next_market_day, gaps.last_day,
+        coalesce(outage_over, '-infinity') AS outage_over,
+        CASE
+            WHEN gaps.next_day IS NULL THEN 'stopped'
+            WHEN long THEN 'long'
+            WHEN runs.verdict = 'flat' AND runs.next_day = gaps.next_day AND runs.last_day = gaps.last_file_day
+                THEN 'relisted'
+            ELSE 'hole'
+        END AS gap
+    FROM gaps JOIN stops USING (last_file_day)
+    LEFT JOIN small_runs AS runs ON runs.symbol = gaps.symbol AND runs.last_day = gaps.last_file_day
+),
+known AS (
+    SELECT
+        days.date, days.symbol, days.last_file_day, days.next_day, gap,
+        days.date >= $oldest_young_day AS young,
+        outage_over = 'infinity' AS outage,
+        least(
+            days.next_day, greatest(outage_over, least(next_market_day, judged_gaps.last_day) + $publication_days)
+        ) AS end_known_from,
+        days.last_file_day >= $oldest_young_day::DATE - 1
+            OR next_market_day IS NULL OR next_market_day >= days.date AS hardly_older,
+        status = 'TRADING' AND seen_at::DATE BETWEEN days.date + 1 AND $today
+            AND (onboard_date IS NULL OR onboard_date <= days.date) AS listed,
+        seen_at::DATE - 1 AS listed_on
+    FROM gap_days AS days JOIN judged_gaps USING (symbol, last_file_day) LEFT JOIN symbols USING (symbol)
+)
+SELECT
+    date, symbol, last_file_day, next_day, gap,
+    CASE
+        WHEN gap = 'hole' OR gap = 'stopped' AND (young AND hardly_older OR outage OR coalesce(listed, false))
+            THEN if(young, 'pending', 'missing')
+        ELSE 'ended'
+    END AS status,
+    CASE
+        WHEN status = 'pending' THEN $today::DATE - 1
+        WHEN gap = 'hole' THEN greatest(next_day, date + $publication_days)
+        WHEN gap = 'relisted' THEN next_day
+        WHEN status = 'ended' THEN end_known_from
+        ELSE greatest(date + $publication_days, if(outage, NULL, listed_on))
+    END AS known_from
+FROM known;

@@ -1,0 +1,114 @@
+-- status_spans and symbol_lifecycle, from the tables of files.sql and absence.sql.
+
+CREATE OR REPLACE TEMP TABLE episodes AS
+WITH starts AS (
+    SELECT symbol, min(date) AS first_day FROM file_days GROUP BY symbol
+    UNION
+    SELECT symbol, next_day FROM gaps WHERE long
+    UNION
+    SELECT symbol, next_day FROM small_runs WHERE verdict = 'flat' AND next_day IS NOT NULL
+)
+SELECT
+    symbol, first_day,
+    row_number() OVER (PARTITION BY symbol ORDER BY first_day)::INTEGER AS episode,
+    lead(first_day) OVER (PARTITION BY symbol ORDER BY first_day) AS next_first_day
+FROM starts;
+
+-- file_spans: files from one change to the next. A change is a first file, a file after a gap, the beginning of a small
+-- run and the file after it.
+CREATE OR REPLACE TEMP TABLE file_spans AS
+WITH changes AS (
+    SELECT symbol, first_day AS day FROM episodes
+    UNION
+    SELECT symbol, next_day FROM gaps WHERE next_day IS NOT NULL
+    UNION
+    SELECT symbol, first_day FROM small_runs
+    UNION
+    SELECT symbol, next_day FROM small_runs WHERE next_day IS NOT NULL
+),
+bounded AS (
+    SELECT
+        symbol, day, lead(day, 1, 'infinity') OVER (PARTITION BY symbol ORDER BY day) AS next_change
+    FROM changes
+),
+counted AS (
+    SELECT symbol, min(date) AS first_day, max(date) AS last_day, count(*) AS files
+    FROM bounded JOIN file_days USING (symbol)
+    WHERE date >= day AND date < next_change GROUP BY symbol, day
+)
+SELECT
+    spans.symbol, episode, if(verdict = 'flat', 'flat', 'published') AS status,
+    CASE verdict WHEN 'flat' THEN 'size' WHEN 'undecided' THEN 'undecided' END AS evidence,
+    spans.first_day, spans.last_day, coalesce(decided_on, spans.first_day) AS known_from, files
+FROM counted AS spans
+ASOF JOIN episodes ON episodes.symbol = spans.symbol AND spans.first_day >= episodes.first_day
+LEFT JOIN small_runs AS runs ON runs.symbol = spans.symbol
+    AND spans.first_day BETWEEN runs.first_day AND runs.last_day;
+
+CREATE OR REPLACE TEMP TABLE absent_spans AS
+WITH changes AS (
+    SELECT
+        *, status IS DISTINCT FROM lag(status) OVER (PARTITION BY symbol, last_file_day ORDER BY date) AS begins
+    FROM absent_days
+),
+numbered AS (
+    SELECT
+        *, count(*) FILTER (begins) OVER (PARTITION BY symbol, last_file_day ORDER BY date) AS span
+    FROM changes
+)
+SELECT
+    spans.symbol, if(status = 'ended', NULL, episode) AS episode, status, spans.first_day, spans.last_day, known_from,
+    last_file_day, gap
+FROM (
+    SELECT
+        symbol, status, min(date) AS first_day, max(date) AS last_day, max(known_from) AS known_from, last_file_day, gap
+    FROM numbered GROUP BY symbol, last_file_day, gap, span, status
+) AS spans
+ASOF JOIN episodes ON episodes.symbol = spans.symbol AND last_file_day >= episodes.first_day;
+
+CREATE OR REPLACE TABLE status_spans AS
+WITH before AS (
+    SELECT symbol, min(date) AS first_day, max(date) AS last_day
+    FROM daily_availability LEFT JOIN (FROM episodes WHERE episode = 1) AS listing USING (symbol)
+    WHERE listing.first_day IS NULL OR date < listing.first_day GROUP BY symbol
+)
+SELECT symbol, episode, status, evidence, first_day, last_day, known_from FROM file_spans
+UNION ALL
+SELECT symbol, episode, status, NULL, first_day, last_day, known_from FROM absent_spans
+UNION ALL
+SELECT symbol, NULL, 'not_listed', NULL, first_day, last_day, first_day FROM before
+ORDER BY symbol, first_day;
+
+CREATE OR REPLACE TABLE symbol_lifecycle AS
+WITH files AS (
+    SELECT
+        symbol, episode, max(last_day) AS last_day, max(last_day) FILTER (status = 'published') AS last_trading_day,
+        sum(files)::BIGINT AS days, coalesce(sum(files) FILTER (status = 'flat'), 0)::BIGINT AS flat_days,
+        min(known_from) FILTER (status = 'flat') AS settled_on
+    FROM file_spans GROUP BY symbol, episode
+),
+ends AS (
+    SELECT symbol, last_file_day AS last_day, min(known_from) AS purged_on
+    FROM absent_spans WHERE status = 'ended' GROUP BY symbol, last_file_day
+),
+holes AS (
+    SELECT symbol, episode, count(*) AS holes
+    FROM absent_spans WHERE gap = 'hole' AND status = 'missing' GROUP BY symbol, episode
+)
+SELECT
+    episodes.symbol, episode, episodes.first_day, last_day, last_trading_day,
+    settled_on IS NULL AND purged_on IS NULL AND next_first_day IS NULL AS is_open,
+    CASE
+        WHEN next_first_day IS NOT NULL THEN 'relisted'
+        WHEN settled_on IS NOT NULL THEN 'settled'
+        WHEN purged_on IS NOT NULL THEN 'purged'
+    END AS end_reason,
+    coalesce(settled_on, purged_on) AS known_from, days, flat_days, coalesce(holes, 0) AS holes,
+    successors.symbol AS successor
+FROM episodes JOIN files USING (symbol, episode)
+LEFT JOIN ends USING (symbol, last_day)
+LEFT JOIN holes USING (symbol, episode)
+LEFT JOIN symbols AS folders USING (symbol)
+LEFT JOIN symbols AS successors
+    ON folders.contract = 'settled' AND successors.symbol = regexp_replace(episodes.symbol, '_?SETTLED$', '')
+ORDER BY episodes.symbol, episode;
