@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,17 @@ from availability_pipeline_tests.dagster_side import NOW, Site, site_for
 
 # A background job of a shell starts with SIGINT ignored, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, in which pytest makes a folder of the user's own
+ROOM = 2_000_000_000
+"""Bytes free in it that are enough; tests leave nothing but what failed."""
+
+
+def pytest_configure() -> None:
+    """Let files of tests be in memory: on a disk, Dagster's SQLite waits for it some hundred times in each run."""
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
 
 FOREIGN = ("AVAILABILITY_", "AWS_", "DAGSTER_")
 """How variables begin that would make a test depend on the machine it runs on."""
