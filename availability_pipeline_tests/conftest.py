@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from availability_pipeline.launch import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
@@ -112,15 +113,25 @@ def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
     return set_both
 
 
+@pytest.fixture(scope="session")
+def new_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster instance without history, for copies: making its databases takes longer than many a test."""
+    folder = tmp_path_factory.mktemp("instance")
+    with open_instance(folder):
+        return folder
+
+
 @pytest.fixture
-def site(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(
+    settings_for: SettingsFactory, new_instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
     """Ten contracts, an empty data directory and a Dagster instance, found through the environment."""
     archive = SimulatedArchive.recorded(symbols=10, now=NOW)
     with serve(archive) as server:
         settings = settings_for(server)
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
-        with site_for(archive, server, settings) as opened:
+        with site_for(archive, server, settings, new_instance) as opened:
             yield opened
 
 
