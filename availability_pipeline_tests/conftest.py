@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from availability_pipeline.launch import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
@@ -24,6 +27,17 @@ from availability_pipeline_tests.demo_data import Demo, made
 
 # A background job of a shell starts with SIGINT ignored, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, in which pytest makes a folder of the user's own
+ROOM = 2_000_000_000
+"""Bytes free in it that are enough; tests leave nothing but what failed."""
+
+
+def pytest_configure() -> None:
+    """Let files of tests be in memory: on a disk, Dagster's SQLite waits for it some hundred times in each run."""
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
 
 FOREIGN = ("AVAILABILITY_", "AWS_", "DAGSTER_")
 """How variables begin that would make a test depend on the machine it runs on."""
@@ -100,15 +114,25 @@ def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
     return set_both
 
 
+@pytest.fixture(scope="session")
+def new_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster instance without history, for copies: making its databases takes longer than many a test."""
+    folder = tmp_path_factory.mktemp("instance")
+    with open_instance(folder):
+        return folder
+
+
 @pytest.fixture
-def site(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(
+    settings_for: SettingsFactory, new_instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
     """Ten contracts, an empty data directory and a Dagster instance, found through the environment."""
     archive = SimulatedArchive.recorded(symbols=10, now=NOW)
     with serve(archive) as server:
         settings = settings_for(server)
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
-        with site_for(archive, server, settings) as opened:
+        with site_for(archive, server, settings, new_instance) as opened:
             yield opened
 
 

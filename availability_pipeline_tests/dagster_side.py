@@ -6,6 +6,7 @@ Everything is real: HTTP over loopback, DuckDB files, a Dagster instance with SQ
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,8 +59,11 @@ class Site:
 
 
 @contextmanager
-def site_for(archive: SimulatedArchive, server: SimulatorServer, settings: Settings) -> Iterator[Site]:
-    """The site, with its instance open."""
+def site_for(
+    archive: SimulatedArchive, server: SimulatorServer, settings: Settings, new_instance: Path
+) -> Iterator[Site]:
+    """The site, with its instance, a copy of a new one, open."""
+    shutil.copytree(new_instance, settings.data_dir / "dagster")
     with launch.open_instance(settings.data_dir / "dagster") as instance:
         yield Site(archive, server, settings, instance)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -179,7 +180,9 @@ def _webhook(alerts: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def world_of(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world_of(
+    settings_for: SettingsFactory, new_instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     """The world on 1 March 2024 at 10:00, with its whole history collected and published."""
     clock = {"now": moment("03-01 10:00")}
     archive = SimulatedArchive.empty(now=clock["now"])
@@ -194,7 +197,7 @@ def world_of(settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch) -> 
             publish(connection, settings.db_path, "history")
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
-        with site_for(archive, server, settings) as site:
+        with site_for(archive, server, settings, new_instance) as site:
             world = World(site, clock, alerts)
             world.tell()
             yield world
