@@ -10,6 +10,7 @@ import click
 
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, output_options
+from availability_pipeline.cli.sql import sql
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
 
@@ -111,6 +112,8 @@ def changes(since: str | None, output: Output) -> None:
         )
         output.write(answer)
 
+
+query.add_command(sql)
 
 _SIZES = ("old_file_size_bytes", "new_file_size_bytes")
 
