@@ -38,6 +38,7 @@ BELOW = {
     "store/": ("publishing", "queries", "cli", "collection", "simulator", "validation"),
     "analysis/": ("archive", "publishing", "queries", "cli", "collection", "simulator", "validation"),
     "publishing/": ("queries", "cli", "collection", "simulator"),
+    "sandbox/": ("queries", "cli", "collection", "simulator", "store"),
     "validation.py": ("queries", "cli", "collection", "simulator"),
     "queries/": ("cli", "collection", "simulator"),
     "collection.py": ("publishing", "queries", "cli", "simulator"),

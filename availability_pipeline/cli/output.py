@@ -11,12 +11,14 @@ import datetime as dt
 import functools
 import io
 import json
+import math
 import os
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -38,8 +40,8 @@ class Answer:
 
     rows: Callable[[], Iterable[Row]]
     """All rows in full, for json and csv."""
-    arrow: Callable[[], pa.Table]
-    """The same as Arrow, for parquet."""
+    arrow: Callable[[], pa.Table | pa.RecordBatchReader]
+    """The same as Arrow, for parquet; a reader where it need not be held in memory."""
     columns: Sequence[str]
     """The columns of both, in order, also when there is no row."""
     summary: Callable[[], Iterable[Row]]
@@ -154,16 +156,36 @@ def only(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
 
 
 def plain(value: object) -> object:
-    """A value as json has it: days and UTC moments as ISO text, everything else as it is."""
-    return value.isoformat() if isinstance(value, dt.date) else value
+    """A value as json has it: days and UTC moments as ISO text, bytes in hexadecimal."""
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _write_json(answer: Answer, file: IO[str]) -> None:
     between = "[\n"
     for row in answer.rows():
-        file.write(between + json.dumps(row, ensure_ascii=False, default=plain))
+        file.write(between + _json(row))
         between = ",\n"
     file.write("[]\n" if between == "[\n" else "\n]\n")
+
+
+def _json(row: Row) -> str:
+    try:
+        return json.dumps(row, ensure_ascii=False, default=plain, allow_nan=False)
+    except ValueError:  # json knows no infinity
+        return json.dumps(_finite(row), ensure_ascii=False, default=plain)
+
+
+def _finite(value: object) -> object:
+    """The value with null for every number that is none or infinite."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_csv(answer: Answer, file: IO[str]) -> None:
@@ -173,14 +195,21 @@ def _write_csv(answer: Answer, file: IO[str]) -> None:
 
 
 def _csv_text(value: object) -> object:
-    """Truth as lower-case words, which DuckDB, pandas and polars all read."""
-    return str(value).lower() if isinstance(value, bool) else plain(value)
+    """Truth as lower-case words, which DuckDB, pandas and polars all read; what has parts as json."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=plain)
+    return value if isinstance(value, Decimal) else plain(value)
 
 
 def _write_parquet(answer: Answer, file: IO[bytes]) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415 - only this format needs it
 
-    pq.write_table(answer.arrow(), file, compression="zstd")
+    found = answer.arrow()
+    with pq.ParquetWriter(file, found.schema, compression="zstd") as writer:
+        for batch in found.to_batches() if hasattr(found, "to_batches") else found:
+            writer.write_batch(batch)
 
 
 def _write_table(answer: Answer, file: IO[str]) -> None:

@@ -12,6 +12,7 @@ import click
 from availability_pipeline.cli import lifecycle, universe
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
+from availability_pipeline.cli.sql import sql
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
 
@@ -115,7 +116,7 @@ def changes(since: str | None, output: Output) -> None:
 
 
 for command in (
-    universe.universe, universe.universe_history, lifecycle.lifecycle, lifecycle.holes, lifecycle.analytics,
+    universe.universe, universe.universe_history, lifecycle.lifecycle, lifecycle.holes, lifecycle.analytics, sql,
 ):  # fmt: skip
     query.add_command(command)
 

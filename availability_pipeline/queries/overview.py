@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from availability_pipeline.days import parse_day
 from availability_pipeline.publishing.opening import Publication
@@ -134,6 +134,55 @@ class OverviewQueries(Reader):
             ['date', 'symbol', 'kind']
         """
         return self._arrow(_CHANGES, self._since(since))
+
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        timeout_seconds: float = 30.0,
+        memory_limit_mb: int = 1024,
+        max_rows: int = 1_000_000,
+    ) -> list[Row]:
+        """Run one SELECT of your own over the relations of the published database, and nothing else.
+
+        It runs in a process that can read no other file and change nothing, against what is published now.
+
+        Args:
+            query: One SELECT, VALUES, DESCRIBE, SUMMARIZE or SHOW TABLES, in DuckDB's SQL.
+            parameters: Values for `?` in their order, or for `$name` by name.
+            timeout_seconds: How long it may take.
+            memory_limit_mb: MiB that it may need.
+            max_rows: Rows that the answer may have.
+
+        Raises:
+            UsageError: The query is wrong, does something else than reading, or needs more than it may.
+
+        Example:
+            >>> queries.sql("SELECT count(*) AS files FROM daily_availability WHERE available AND date = ?", ["2024-01-15"])
+            [{'files': 10}]
+        """
+        from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
+
+        bounds = {
+            "timeout_seconds": timeout_seconds, "memory_limit_mb": memory_limit_mb, "max_rows": max_rows
+        }  # fmt: skip
+        with run_sql(self.path, query, parameters=parameters, **bounds) as result:
+            return list(result.rows())
+
+    def sql_arrow(
+        self, query: str, parameters: Sequence[object] | Mapping[str, object] = (), **bounds: Any
+    ) -> pa.Table:
+        """The same as Arrow, with the same arguments.
+
+        Example:
+            >>> queries.sql_arrow("SELECT symbol FROM symbols WHERE contract = 'settled'")["symbol"].to_pylist()
+            ['ICPUSDT_SETTLED']
+        """
+        from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
+
+        with run_sql(self.path, query, parameters=parameters, **bounds) as result:
+            return result.to_arrow()
 
     @staticmethod
     def _since(since: Day | None) -> dict[str, dt.date | None]:
