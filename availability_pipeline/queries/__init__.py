@@ -2,9 +2,9 @@
 
 Questions and their SQL live here, by subject: `availability` (files), `universe` (what could be traded), `lifecycle`
 (what became of contracts), `overview` (the data as a whole). How the file is made and opened is the business of
-`publishing`, how a day's status is found that of `analysis`, how answers are printed that of `cli`. Rows are plain dicts
-whose columns `columns` describes; methods whose names end in `_arrow` give the same rows as a `pyarrow.Table`, which
-pandas (`.to_pandas()`) and polars (`polars.from_arrow`) take up.
+`publishing`, how a day's status is found that of `analysis`, how answers are printed that of `cli`. Rows are plain
+dicts whose columns `columns` describes; methods whose names end in `_arrow` give the same rows as a `pyarrow.Table`,
+which pandas (`.to_pandas()`) and polars (`polars.from_arrow`) take up.
 """
 
 from __future__ import annotations

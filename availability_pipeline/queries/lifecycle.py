@@ -56,8 +56,8 @@ class LifecycleQueries(Reader):
         """The same as Arrow.
 
         Example:
-            >>> queries.get_lifecycle_arrow("LITUSDT")["first_day"].to_pylist()
-            1
+            >>> queries.get_lifecycle_arrow("LITUSDT")["end_reason"].to_pylist()
+            ['relisted', None]
         """
         return self._arrow(_LIFECYCLE, self._of(symbol))
 
@@ -73,8 +73,8 @@ class LifecycleQueries(Reader):
             UsageError: No such contract; the message has similar names.
 
         Example:
-            >>> queries.get_holes("ICPUSDT")
-            1
+            >>> queries.get_holes("btcusdt")
+            []
         """
         return cast("list[HoleRow]", self._rows(_HOLES, self._of(symbol)))
 
@@ -125,7 +125,7 @@ class LifecycleQueries(Reader):
 
         Example:
             >>> [(row["symbol"], row["last_day"]) for row in queries.detect_delistings("2022-11-14")]
-            1
+            [('FTTUSDT', datetime.date(2026, 11, 19))]
         """
         return cast("list[DelistingRow]", self._rows(_DELISTINGS, [self._collected_day(date)]))
 

@@ -129,18 +129,18 @@ class Stretch(NamedTuple):
 
 def stretches(life: Life, days: DayRange, rules: Rules) -> Iterator[Stretch]:
     """The days of a range on which the contract is in the universe."""
-    cuts = sorted({days.start, *(cut for cut in _cuts(life, days, rules) if cut in days)})
+    # A change leaves a window only after as many days, and changes the count of its live days until then.
+    window = rules.days_in_window[1] if rules.days_in_window else 0
+    changes = {cut + late * _DAY for cut in _cuts(life, rules) for late in range(window + 1)}
+    cuts = sorted({days.start, *(cut for cut in changes if cut in days)})
     for first, following in pairwise([*cuts, days.end + _DAY]):
         found = member(life, first, rules)
         if found and found.reason is None:
             yield Stretch(found, first, following - _DAY)
 
 
-def _cuts(life: Life, days: DayRange, rules: Rules) -> Iterator[dt.date]:
-    """Every day on which the verdict can be another one than on the day before."""
-    if rules.days_in_window is not None:
-        yield from days
-        return
+def _cuts(life: Life, rules: Rules) -> Iterator[dt.date]:
+    """Every day on which the status or the age begins to be another one."""
     for span in (*life.spans, *(life.successor.spans if life.successor else ())):
         yield span.first_day
         yield span.last_day + _DAY

@@ -159,15 +159,19 @@ class OverviewQueries(Reader):
             UsageError: The query is wrong, does something else than reading, or needs more than it may.
 
         Example:
-            >>> queries.sql("SELECT count(*) AS files FROM daily_availability WHERE available AND date = ?", ["2024-01-15"])
-            [{'files': 10}]
+            >>> queries.sql("SELECT sum(file_count) AS files FROM published_days WHERE date < ?", ["2021-01-01"])
+            [{'files': 843}]
         """
         from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
 
-        bounds = {
-            "timeout_seconds": timeout_seconds, "memory_limit_mb": memory_limit_mb, "max_rows": max_rows
-        }  # fmt: skip
-        with run_sql(self.path, query, parameters=parameters, **bounds) as result:
+        with run_sql(
+            self.path,
+            query,
+            parameters=parameters,
+            timeout_seconds=timeout_seconds,
+            memory_limit_mb=memory_limit_mb,
+            max_rows=max_rows,
+        ) as result:
             return list(result.rows())
 
     def sql_arrow(

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 from availability_pipeline.days import DayRange
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
 from availability_pipeline.queries.columns import UniverseRow
-from availability_pipeline.queries.lives import Life, Member, Rules, Stretch, lives_of, member, stretches
+from availability_pipeline.queries.lives import (
+    DEFAULT_TYPE,
+    Life,
+    Member,
+    Rules,
+    Stretch,
+    lives_of,
+    member,
+    stretches,
+)
 from availability_pipeline.queries.reader import Day, Reader
 
 if TYPE_CHECKING:
@@ -74,10 +83,10 @@ class UniverseQueries(Reader):
 
         Example:
             >>> [row["symbol"] for row in queries.get_universe("2022-11-25", min_age_days=365)]
-            2
+            ['BTCUSDT', 'ETHUSDT', 'LITUSDT', 'SOLUSDT']
         """
         day = self._collected_day(date)
-        rules = _rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
+        rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
         found = [one for life in self._lives if (one := member(life, day, rules))]
         self._warn_of_nothing(DayRange(day, day))
         return [_row(day, one) for one in found if explain or one.reason is None]
@@ -87,7 +96,7 @@ class UniverseQueries(Reader):
 
         Example:
             >>> queries.get_universe_arrow("2024-01-15", contract_types=["PERPETUAL"]).num_rows
-            1
+            9
         """
         import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
@@ -127,13 +136,13 @@ class UniverseQueries(Reader):
 
         Example:
             >>> table = queries.universe_history("2022-01-01", "2022-12-31", step=7, min_age_days=30)
-            >>> table.num_rows, table.column_names
-            2
+            >>> table.num_rows, table.column_names[:3]
+            (325, ['date', 'symbol', 'status'])
         """
         days = self._collected_range(start, end)
         if step < 1:
             raise UsageError(f"step is {step}, but it must be 1 day or more")
-        rules = _rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
+        rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
         self._warn_of_nothing(days)
         return _table(
             (one for life in self._lives for one in stretches(life, days, rules)), list(days)[::step]
@@ -143,6 +152,34 @@ class UniverseQueries(Reader):
     def _lives(self) -> list[Life]:
         contracts = {symbol: (kind, successor) for symbol, kind, successor in self._fetch(_CONTRACTS)}
         return lives_of(self._fetch(_SPANS), contracts)
+
+    def _rules(
+        self,
+        min_age: int,
+        days_in_window: DaysInWindow | None,
+        types: Collection[str] | None,
+        *,
+        include_flat: bool,
+    ) -> Rules:
+        if min_age < 0:
+            raise UsageError(f"min_age_days is {min_age}, but it must be 0 or more")
+        if days_in_window is not None and not 1 <= days_in_window[0] <= days_in_window[1]:
+            raise UsageError(
+                f"min_days_in_window is {days_in_window}, but it must be two numbers such as (25, 30), of which the "
+                "first is 1 or more and not above the second"
+            )
+        return Rules(min_age, days_in_window, include_flat, None if types is None else self._types(types))
+
+    def _types(self, types: Collection[str]) -> frozenset[str]:
+        if isinstance(types, str):
+            raise UsageError(f"contract_types is {types!r}, but it must be a list such as ['PERPETUAL']")
+        chosen = frozenset(name.upper() for name in types)
+        known = {life.contract_type or DEFAULT_TYPE for life in self._lives} | {DEFAULT_TYPE}
+        if unknown := sorted(chosen - known):
+            raise UsageError(
+                f"contract_types has {', '.join(unknown)}, which no contract is; there are {', '.join(sorted(known))}"
+            )
+        return chosen
 
     def _warn_of_nothing(self, days: DayRange) -> None:
         """A day whose files are not there is not a day on which nothing was traded."""
@@ -159,26 +196,6 @@ class UniverseQueries(Reader):
     def _is_awaited(self, day: dt.date) -> bool:
         spans = (life.span_on(day) for life in self._lives)
         return any(span.status in ("pending", "missing") for span in spans if span)
-
-
-def _rules(
-    min_age_days: int,
-    days_in_window: DaysInWindow | None,
-    types: Collection[str] | None,
-    *,
-    include_flat: bool,
-) -> Rules:
-    if min_age_days < 0:
-        raise UsageError(f"min_age_days is {min_age_days}, but it must be 0 or more")
-    if days_in_window is not None and not 1 <= days_in_window[0] <= days_in_window[1]:
-        raise UsageError(
-            f"min_days_in_window is {days_in_window}, but it must be two numbers such as (25, 30), of which the first "
-            "is 1 or more and not above the second"
-        )
-    if isinstance(types, str):
-        raise UsageError(f"contract_types is {types!r}, but it must be a list such as ['PERPETUAL']")
-    chosen = None if types is None else frozenset(name.upper() for name in types)
-    return Rules(min_age_days, days_in_window, include_flat, chosen)
 
 
 def _row(day: dt.date, member: Member) -> UniverseRow:

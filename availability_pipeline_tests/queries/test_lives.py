@@ -1,0 +1,168 @@
+"""A universe is as of its day, the same day by day or for a whole backtest; each rule leaves out what it names."""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from availability_pipeline import AvailabilityQueries, UsageError
+from availability_pipeline.days import DayRange
+from availability_pipeline.queries.lives import Life, Rules, lives_of, member, stretches
+from availability_pipeline_tests.demo_data import Demo
+
+FIRST = dt.date(2024, 1, 1)
+
+
+def day(offset: int) -> dt.date:
+    return FIRST + dt.timedelta(days=offset)
+
+
+def life(*spans: tuple[int, int, str, int, int | None], kind: str | None = None) -> Life:
+    """A contract from its spans, written as first and last day, status, day from which it is known, and listing day."""
+    rows = [
+        ("AUSDT", day(first), day(last), status, day(known), None if listed is None else day(listed))
+        for first, last, status, known, listed in spans
+    ]
+    return lives_of(rows, {"AUSDT": (kind, None)})[0]
+
+
+# Listed on day 10, one hole, flat from day 40 on, known to be flat on day 44.
+DELISTED = life(
+    (0, 9, "not_listed", 0, None),
+    (10, 19, "published", 10, 10),
+    (20, 22, "missing", 23, 10),
+    (23, 39, "published", 23, 10),
+    (40, 60, "flat", 44, 10),
+    (61, 70, "ended", 64, None),
+)
+
+REASONS: list[tuple[int, dict[str, Any], str | None]] = [
+    (10, {}, None),
+    (21, {}, "missing"),
+    (39, {}, None),
+    (43, {}, None),  # nobody could know
+    (44, {}, "flat"),
+    (44, {"include_flat": True}, None),
+    (61, {"include_flat": True}, "ended"),
+    (19, {"min_age_days": 10}, "young"),
+    (23, {"min_age_days": 13}, None),
+    (23, {"min_age_days": 14}, "young"),
+    (29, {"days_in_window": (7, 10)}, None),  # 20 to 29 with the hole of 3
+    (29, {"days_in_window": (8, 10)}, "few_days"),
+    (14, {"days_in_window": (5, 30)}, None),
+    (14, {"days_in_window": (6, 30)}, "few_days"),
+    (43, {"days_in_window": (21, 21)}, None),  # the small files still count as live
+    (44, {"days_in_window": (6, 10), "include_flat": True}, "few_days"),  # and now they do not
+    (44, {"days_in_window": (5, 10), "include_flat": True}, None),
+    (12, {"contract_types": frozenset({"PERPETUAL"})}, None),
+    (12, {"contract_types": frozenset({"TRADIFI_PERPETUAL"})}, "contract_type"),
+]
+
+
+@pytest.mark.parametrize(("offset", "rules", "reason"), REASONS)
+def test_each_rule_leaves_out_what_it_names(offset: int, rules: dict[str, Any], reason: str | None) -> None:
+    found = member(DELISTED, day(offset), Rules(**rules))
+    assert found is not None
+    assert found.reason == reason
+
+
+def test_before_its_listing_a_contract_is_not_there_at_all() -> None:
+    assert member(DELISTED, day(9), Rules()) is None
+    assert member(DELISTED, day(71), Rules()) is None
+
+
+def test_a_copy_of_a_contract_does_not_count_twice() -> None:
+    rows = [
+        ("AUSDT", day(0), day(9), "published", day(0), day(0)),
+        ("AUSDT_SETTLED", day(0), day(19), "published", day(0), day(0)),
+    ]
+    _, settled = lives_of(rows, {"AUSDT_SETTLED": (None, "AUSDT")})
+    assert [getattr(member(settled, day(at), Rules()), "reason", "") for at in (9, 10)] == [
+        "same_contract",
+        None,
+    ]
+    assert [
+        (one.first_day, one.last_day) for one in stretches(settled, DayRange(day(0), day(30)), Rules())
+    ] == [(day(10), day(19))]
+
+
+RULES = st.builds(
+    Rules,
+    min_age_days=st.integers(0, 12),
+    days_in_window=st.none() | st.tuples(st.integers(1, 4), st.integers(4, 12)),
+    include_flat=st.booleans(),
+)
+STATUSES = ["published", "flat", "missing", "pending", "ended"]
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    """Lives of any spans, whether or not analysis could have found them."""
+    bounds = draw(st.lists(st.integers(0, 60), min_size=2, max_size=9, unique=True).map(sorted))
+    spans, listed = [], bounds[0]
+    for first, following in pairwise(bounds):
+        status = draw(st.sampled_from(STATUSES))
+        listed = draw(st.sampled_from([listed, first]))
+        known = draw(st.integers(first, following + 3))
+        spans.append((first, following - 1, status, known, None if status == "ended" else listed))
+    return life(*spans)
+
+
+@settings(max_examples=200, deadline=None)
+@given(one=lives(), rules=RULES, start=st.integers(0, 60), length=st.integers(0, 60))
+def test_stretches_are_the_days_one_by_one(one: Life, rules: Rules, start: int, length: int) -> None:
+    days = DayRange(day(start), day(start + length))
+    expected = {
+        each: (found.status, found.listed_on)
+        for each in days
+        if (found := member(one, each, rules)) and found.reason is None
+    }
+    got = {
+        each: (stretch.member.status, stretch.member.listed_on)
+        for stretch in stretches(one, days, rules)
+        for each in DayRange(stretch.first_day, stretch.last_day)
+    }
+    assert got == expected
+
+
+@pytest.mark.parametrize(
+    "rules", [{}, {"min_age_days": 30, "min_days_in_window": (25, 30)}, {"include_flat": True}]
+)
+def test_a_history_is_its_universes_one_by_one(demo: Demo, rules: dict[str, Any]) -> None:
+    with AvailabilityQueries(demo.path) as queries:
+        table = queries.universe_history("2022-04-01", "2023-01-10", 9, **rules)
+        days = [dt.date(2022, 4, 1) + dt.timedelta(days=9 * at) for at in range(32)]
+        expected = [row for each in days for row in queries.get_universe(each, **rules)]
+        assert queries.get_universe_arrow(days[0], **rules).to_pylist() == queries.get_universe(
+            days[0], **rules
+        )
+    for row in expected:
+        assert row.pop("reason") is None  # type: ignore[misc]
+    assert table.to_pylist() == expected
+    assert len({row["date"] for row in expected}) == len(days)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"min_age_days": -1}, "min_age_days is -1, but it must be 0 or more"),
+        ({"min_days_in_window": (31, 30)}, r"min_days_in_window is \(31, 30\), but it must be two numbers"),
+        ({"min_days_in_window": (0, 30)}, r"min_days_in_window is \(0, 30\)"),
+        ({"contract_types": "PERPETUAL"}, "contract_types is 'PERPETUAL', but it must be a list"),
+        (
+            {"contract_types": ["spot"]},
+            "contract_types has SPOT, which no contract is; there are PERPETUAL, TRADIFI_PER",
+        ),
+    ],
+)
+def test_rules_that_make_no_sense_are_named(demo: Demo, rules: dict[str, Any], message: str) -> None:
+    with AvailabilityQueries(demo.path) as queries:
+        with pytest.raises(UsageError, match=message):
+            queries.get_universe("2024-01-15", **rules)
+        with pytest.raises(UsageError, match="step is 0, but it must be 1 day or more"):
+            queries.universe_history("2024-01-15", "2024-01-16", 0)
