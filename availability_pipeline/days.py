@@ -60,6 +60,28 @@ def parse_day(value: str | dt.date, name: str = "date") -> dt.date:
         raise UsageError(f"{name} is {value!r}, which is not a day; write it as 2024-01-15") from None
 
 
+def parse_moment(value: str | dt.datetime, name: str) -> dt.datetime:
+    """Read a moment in ISO 8601, such as `2024-01-15T08:00`; without an offset it is UTC.
+
+    Args:
+        value: The moment.
+        name: What the value is called in the message of an error, such as `--as-of`.
+
+    Returns:
+        The moment in UTC, without a zone, as the database stores it.
+
+    Raises:
+        UsageError: It is not a moment.
+    """
+    try:
+        moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise UsageError(
+            f"{name} is {value!r}, which is not a moment; write it as 2024-01-15T08:00"
+        ) from None
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
 @dataclass(frozen=True)
 class DayRange:
     """The days from `start` to `end`, both included."""

@@ -13,7 +13,7 @@ from availability_pipeline.cli import lifecycle, universe
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
 from availability_pipeline.cli.sql import sql
-from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.days import DayRange, parse_day, parse_moment
 from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
 
 
@@ -28,8 +28,9 @@ def query() -> None:
 
 @query.command(epilog=example("query snapshot 2024-01-15", "query snapshot yesterday --format csv"))
 @click.argument("date")
+@click.option("--as-of", metavar="MOMENT", help="What was known then, such as 2024-01-16T12:00 (UTC).")
 @output_options
-def snapshot(date: str, output: Output) -> None:
+def snapshot(date: str, as_of: str | None, output: Output) -> None:
     """The contracts that have a file on a day.
 
     DATE is a UTC day, such as 2024-01-15 or yesterday. A table leaves out the columns that are the same for all, and
@@ -37,10 +38,11 @@ def snapshot(date: str, output: Output) -> None:
     """
     with AvailabilityQueries() as queries:
         day = parse_day(date, "DATE")
-        rows = queries.get_available_symbols_on_date(day)
+        moment = None if as_of is None else parse_moment(as_of, "--as-of")
+        rows = queries.get_available_symbols_on_date(day, as_of=moment)
         answer = Answer(
             rows=lambda: rows,
-            arrow=lambda: queries.get_available_symbols_on_date_arrow(day),
+            arrow=lambda: queries.get_available_symbols_on_date_arrow(day, as_of=moment),
             columns=COLUMNS,
             summary=lambda: only(rows, ("symbol", "file_size_bytes", "last_modified")),
             title=lambda: f"{len(rows):,} contracts with a file on {day}",

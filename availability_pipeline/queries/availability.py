@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from availability_pipeline.days import DayRange
+from availability_pipeline.days import FIRST_DAY, DayRange, parse_moment
+from availability_pipeline.errors import UsageError
 from availability_pipeline.publishing.opening import reading
-from availability_pipeline.queries.columns import AvailabilityRow
+from availability_pipeline.queries.columns import AvailabilityRow, Row
 from availability_pipeline.queries.reader import Day, Reader, Values
 
 if TYPE_CHECKING:
@@ -45,6 +46,31 @@ LEFT JOIN published.availability_by_symbol USING (symbol, date) ORDER BY symbol,
 """
 
 
+# What was known at a moment: the rows of contracts that had been seen, with every later change taken back. The ledger
+# has what was there before each change.
+_AS_OF = """
+WITH taken_back AS (
+    SELECT
+        symbol, arg_min_null(old_file_size_bytes, observed_at) AS size,
+        arg_min_null(old_last_modified, observed_at) AS modified
+    FROM published.availability_changes WHERE date = $date AND observed_at > $as_of GROUP BY symbol
+)
+SELECT
+    held.symbol,
+    if(taken_back.symbol IS NULL, file_size_bytes, size) AS size_then,
+    if(taken_back.symbol IS NULL, last_modified, modified) AS modified_then
+FROM published.availability_by_date AS held
+JOIN published.symbols USING (symbol) LEFT JOIN taken_back USING (symbol)
+WHERE held.date = $date AND first_seen <= $as_of ORDER BY held.symbol
+"""
+
+# When the day was asked about: the first time, and the last one by a moment.
+_COLLECTED = """
+SELECT min(finished_at), max(finished_at) FILTER (finished_at <= $as_of)
+FROM published.collection_runs WHERE $date BETWEEN window_start AND window_end
+"""
+
+
 def _row(
     date: dt.date, symbol: str, size: int | None, modified: dt.datetime | None, url: str, probed: dt.datetime
 ) -> AvailabilityRow:
@@ -63,11 +89,21 @@ def _row(
 class FileQueries(Reader):
     """What files there are."""
 
-    def get_available_symbols_on_date(self, date: Day) -> list[AvailabilityRow]:
+    def get_available_symbols_on_date(
+        self, date: Day, *, as_of: str | dt.datetime | None = None
+    ) -> list[AvailabilityRow]:
         """The contracts that have a file on a day, by symbol.
 
+        Args:
+            date: The UTC day.
+            as_of: A moment, in UTC unless it says otherwise: answer with what the database knew then, which leaves out
+                files that appeared later and has the sizes of files that were replaced later. `probe_timestamp` is
+                then when the day was last collected before that moment. A contract counts as collected with the day's
+                first collection, also where that was restricted to other contracts (`backfill --symbols`).
+
         Raises:
-            UsageError: The day is none, or there is no data of it.
+            UsageError: The day is none, there is no data of it, or it was first collected after `as_of`, so that what
+                was known then cannot be told.
 
         Warns:
             IncompleteDayWarning: The day was collected for some contracts only.
@@ -78,14 +114,32 @@ class FileQueries(Reader):
             (10, '1000BONKUSDT', 59511)
         """
         day = self._collected_day(date)
+        found = (
+            self._fetch(_SNAPSHOT, [day])
+            if as_of is None
+            else self._known_at(day, parse_moment(as_of, "as_of"))
+        )
         bases, ending = self._url_bases, self._url_endings[day]
         return [
             _row(day, symbol, size, modified, bases[symbol] + ending, probed)
-            for symbol, size, modified, probed in self._fetch(_SNAPSHOT, [day])
+            for symbol, size, modified, probed in found
             if size is not None
         ]
 
-    def get_available_symbols_on_date_arrow(self, date: Day) -> pa.Table:
+    def _known_at(self, day: dt.date, moment: dt.datetime) -> list[tuple[Any, ...]]:
+        """The rows of a snapshot as they were at a moment."""
+        values = {"date": day, "as_of": moment}
+        [(first, last)] = self._fetch(_COLLECTED, values)
+        if last is None:
+            raise UsageError(
+                f"what was known of {day} at {moment} UTC cannot be told, because it was first collected at {first}; "
+                "ask for that moment or a later one"
+            )
+        return [(*row, last) for row in self._fetch(_AS_OF, values)]
+
+    def get_available_symbols_on_date_arrow(
+        self, date: Day, *, as_of: str | dt.datetime | None = None
+    ) -> pa.Table:
         """The same as Arrow.
 
         Example:
@@ -93,8 +147,15 @@ class FileQueries(Reader):
             >>> table.num_rows, table.column_names[:2]
             (10, ['date', 'symbol'])
         """
-        day = self._collected_day(date)
-        return self._arrow(_RANGE_ARROW, [day, day])
+        if as_of is None:
+            day = self._collected_day(date)
+            return self._arrow(_RANGE_ARROW, [day, day])
+        import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+        rows = cast("list[Row]", self.get_available_symbols_on_date(date, as_of=as_of))
+        return pa.Table.from_pylist(
+            rows, self._arrow(f"{_RANGE_ARROW} LIMIT 0", [FIRST_DAY, FIRST_DAY]).schema
+        )
 
     def get_symbol_availability_timeline(self, symbol: str) -> list[AvailabilityRow]:
         """Every day of a contract from its first file to the last collected day, available or not, by date.
