@@ -38,6 +38,7 @@ BELOW = {
     "store/": ("publishing", "queries", "cli", "collection", "simulator", "validation"),
     "analysis/": ("archive", "publishing", "queries", "cli", "collection", "simulator", "validation"),
     "publishing/": ("queries", "cli", "collection", "simulator"),
+    "export.py": ("queries", "cli", "collection", "simulator", "store"),
     "download_list.py": ("cli", "collection", "simulator", "store", "publishing"),
     "sandbox/": ("queries", "cli", "collection", "simulator", "store"),
     "validation.py": ("queries", "cli", "collection", "simulator"),
