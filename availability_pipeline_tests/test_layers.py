@@ -38,6 +38,8 @@ BELOW = {
     "store/": ("publishing", "queries", "cli", "collection", "simulator", "validation"),
     "analysis/": ("archive", "publishing", "queries", "cli", "collection", "simulator", "validation"),
     "publishing/": ("queries", "cli", "collection", "simulator"),
+    "export.py": ("queries", "cli", "collection", "simulator", "store"),
+    "download_list.py": ("cli", "collection", "simulator", "store", "publishing"),
     "sandbox/": ("queries", "cli", "collection", "simulator", "store"),
     "validation.py": ("queries", "cli", "collection", "simulator"),
     "queries/": ("cli", "collection", "simulator"),

@@ -37,6 +37,8 @@ COMMANDS = {
     ),
     "status": ("status:status", "Show how far the published data goes and what happened last."),
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
+    "urls": ("urls:urls", "List the URLs of the files that exist, for a download."),
+    "export": ("export:export", "Write the published data into Parquet or CSV files."),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
 }
 """By name of the command: where it is found below this package, and its line in the list of commands."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from availability_pipeline.cli.arguments import symbol_names
 from availability_pipeline.cli.help import example
 from availability_pipeline.days import FIRST_DAY, DayRange, collectable_range, last_complete_day, parse_day
 from availability_pipeline.errors import UsageError
@@ -31,7 +32,7 @@ def backfill(start: str | None, end: str | None, symbols: str | None, *, missing
     if missing and (start, end, symbols) != (None, None, None):
         raise UsageError("--missing finds out the days itself; leave out --start, --end and --symbols")
     days = _missing(settings) if missing else _range(start, end)
-    collect(settings, days, _names(symbols))
+    collect(settings, days, symbol_names(symbols))
 
 
 @click.command(epilog=example("update", "update 2024-01-15"))
@@ -70,15 +71,6 @@ def _range(start: str | None, end: str | None) -> DayRange:
         parse_day(start, "--start") if start is not None else FIRST_DAY,
         parse_day(end, "--end") if end is not None else last_complete_day(),
     )
-
-
-def _names(symbols: str | None) -> list[str]:
-    if symbols is None:
-        return []
-    names = [name.strip() for name in symbols.split(",") if name.strip()]
-    if not names:
-        raise UsageError("--symbols names no contract; write it as --symbols BTCUSDT,ETHUSDT")
-    return names
 
 
 def _summary(outcome: Outcome, days: DayRange) -> str:

@@ -70,8 +70,7 @@ class Output:
         chosen = chosen or ("table" if path is None and sys.stdout.isatty() else "json")
         if chosen == "parquet" and path is None:
             raise UsageError("parquet is binary and goes to a file only; name one with --output FILE")
-        if path and path.exists() and not force:
-            raise UsageError(f"{path} exists already; pass --force to replace it")
+        check_new(path, force=force)
         return cls(chosen, path)
 
     def write(self, answer: Answer) -> None:
@@ -81,17 +80,12 @@ class Output:
             UsageError: The file cannot be made.
             AvailabilityError: It cannot be written to its end; a file that is one is left as it was then.
         """
-        if self.path is None:
-            _WRITERS[self.format](answer, sys.stdout)
-            # Here and not at exit, where a reader that is gone would end in a traceback.
-            sys.stdout.flush()
-            return
-        with _open(self.path) as file:
-            if self.format == "parquet":
+        if self.format == "parquet" and self.path:
+            with _open(self.path) as file:
                 _write_parquet(answer, file)
-            else:
-                with io.TextIOWrapper(file, "utf-8", newline="", write_through=True) as text:
-                    _WRITERS[self.format](answer, text)
+        else:
+            with text_output(self.path) as text:
+                _WRITERS[self.format](answer, text)
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -114,6 +108,33 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*args, output=Output.choose(chosen, path, force=force), **kwargs)
 
     return with_output
+
+
+def check_new(path: Path | None, *, force: bool) -> None:
+    """Pass if the file is not there yet or may be replaced.
+
+    Raises:
+        UsageError: It is there.
+    """
+    if path and path.exists() and not force:
+        raise UsageError(f"{path} exists already; pass --force to replace it")
+
+
+@contextmanager
+def text_output(path: Path | None) -> Iterator[IO[str]]:
+    """A file that is there in whole or not at all, or standard output.
+
+    Raises:
+        UsageError: The file cannot be made.
+        AvailabilityError: It cannot be written to its end.
+    """
+    if path is None:
+        yield sys.stdout
+        # Here and not at exit, where a reader that is gone would end in a traceback.
+        sys.stdout.flush()
+    else:
+        with _open(path) as file, io.TextIOWrapper(file, "utf-8", newline="", write_through=True) as text:
+            yield text
 
 
 def _open(path: Path) -> AbstractContextManager[IO[bytes]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=example(
         "query sql 'SELECT count(*) FROM symbols'",
-        "query sql --output 2024.csv - < 2024.sql",
+        "query sql 'FROM symbols' --output symbols.csv",
         "query sql 'SHOW TABLES'",
     )
 )

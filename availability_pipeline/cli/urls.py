@@ -1,0 +1,56 @@
+"""`urls`: which files to download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from availability_pipeline.cli.arguments import symbol_names
+from availability_pipeline.cli.help import example
+from availability_pipeline.cli.output import check_new, text_output
+from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.download_list import Totals, existing_files, lines
+from availability_pipeline.queries import AvailabilityQueries
+
+
+@click.command(
+    epilog=example(
+        "urls --symbols btcusdt,ethusdt --start 2024-01-01",
+        "urls --checksums --aria2 --output all.txt",
+    )
+    + "\n\n\b\nThen:\n  aria2c --input-file=all.txt --continue"
+)
+@click.option("--symbols", metavar="A,B", help="Only these contracts.  [default: all]")
+@click.option("--start", metavar="DATE", help="First day, UTC.  [default: the first collected day]")
+@click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
+@click.option("--checksums", is_flag=True, help="After each file, the file with its checksum.")
+@click.option("--aria2", is_flag=True, help="An input file for aria2, which keeps the archive's folders.")
+@click.option("--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
+def urls(  # noqa: PLR0913 - one for each option
+    *,
+    symbols: str | None,
+    start: str | None,
+    end: str | None,
+    checksums: bool,
+    aria2: bool,
+    path: Path | None,
+    force: bool,
+) -> None:
+    """List the URLs of the files that exist, one per line.
+
+    The number of files and their size are told on standard error. Checksum files are not counted in the size.
+    """
+    check_new(path, force=force)
+    names = symbol_names(symbols)
+    with AvailabilityQueries() as queries:
+        first, last = queries.publication.first_day, queries.publication.data_through
+        days = DayRange(
+            first if start is None else parse_day(start, "--start"),
+            last if end is None else parse_day(end, "--end"),
+        )
+        rows, totals = existing_files(queries, names, days), Totals()
+        with text_output(path) as file:
+            file.writelines(lines(rows, totals, checksums=checksums, aria2=aria2))
+    click.echo(str(totals), err=True)

@@ -1,0 +1,86 @@
+"""Download lists: the URLs of files that exist, for programs that fetch them.
+
+Rows come in as `queries` gives them and go out as lines of text. Nothing is asked of the archive or fetched from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from availability_pipeline.archive.keys import day_mark
+from availability_pipeline.days import DayRange
+from availability_pipeline.queries import AvailabilityQueries
+
+CHECKSUM = ".CHECKSUM"
+"""What the archive appends to the name of a file for the name of its checksum."""
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Totals:
+    """How much a list is about, counted while it is made."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.files:,} file{'' if self.files == 1 else 's'}, {_size(self.bytes)}"
+
+
+def existing_files(queries: AvailabilityQueries, symbols: Sequence[str], days: DayRange) -> Iterator[Row]:
+    """The rows of all files of some days, one after the other.
+
+    Args:
+        queries: A published database.
+        symbols: Contracts as people type them, whose files then come contract by contract; all contracts, day by day,
+            if there are none.
+        days: Days that are collected.
+
+    Raises:
+        UsageError: A contract is not known, or there is no data of a day; at once, not with the first row.
+    """
+    all_rows = queries.iter_availability_range(days.start, days.end)
+    if not symbols:
+        return all_rows
+    names = dict.fromkeys(symbol.strip().upper() for symbol in symbols)
+    for name in names:
+        queries.get_symbol_availability_timeline(
+            name
+        )  # refuses a name that is not known before the first line
+    timelines = map(queries.get_symbol_availability_timeline, names)
+    return (row for row in chain.from_iterable(timelines) if row["available"] and row["date"] in days)
+
+
+def lines(
+    rows: Iterable[Row], totals: Totals, *, checksums: bool = False, aria2: bool = False
+) -> Iterator[str]:
+    """The lines of a list, with their ends.
+
+    Args:
+        rows: Files that exist.
+        totals: Counts the files of the rows; their checksums, of about a hundred bytes each, are not counted.
+        checksums: Whether the URL of each file's checksum follows it.
+        aria2: Whether the list is an input file for aria2, which then saves each file under its path in the archive.
+    """
+    for row in rows:
+        totals.files += 1
+        totals.bytes += row["file_size_bytes"]
+        for ending in ("", CHECKSUM) if checksums else ("",):
+            yield f"{row['url']}{ending}\n"
+            if aria2:
+                yield f"  out={day_mark(row['symbol'], row['date'])}.zip{ending}\n"
+
+
+def _size(count: int) -> str:
+    """Bytes as people say them, in powers of a thousand."""
+    if count < 1000:
+        return f"{count} B"
+    size, units = float(count), iter(("kB", "MB", "GB", "TB"))
+    unit = "B"
+    while size >= 999.95 and (larger := next(units, None)):
+        size, unit = size / 1000, larger
+    return f"{size:,.1f} {unit}"
