@@ -11,6 +11,8 @@ from availability_pipeline.analysis.lifecycle import (
     DeriveReport,
     derive,
     derive_if_stale,
+    derived_at,
+    fits_rows,
     is_derived,
 )
 from availability_pipeline.analysis.rules import Rules
@@ -21,6 +23,8 @@ __all__ = [
     "Rules",
     "derive",
     "derive_if_stale",
+    "derived_at",
     "find_absences",
+    "fits_rows",
     "is_derived",
 ]

@@ -6,6 +6,7 @@ file are is decided in `absence`.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from dataclasses import dataclass
 
@@ -14,23 +15,25 @@ import duckdb
 from availability_pipeline.analysis.absence import find_absences
 from availability_pipeline.analysis.rules import Rules
 from availability_pipeline.analysis.script import run_script
+from availability_pipeline.days import utc_now
 from availability_pipeline.store.connection import read_info, transaction, write_info
 
 DERIVED_TABLES = ("status_spans", "symbol_lifecycle")
 
-_MARK = "derived_tables"
+_SOURCES_KEY, _CONTENT_KEY, _MOMENT_KEY = "derived_from", "derived_tables", "derived_at"
 
 _INTERMEDIATE = (
     "file_days", "gap_days", "gaps", "small_runs", "absent_days", "episodes", "file_spans", "absent_spans",
 )  # fmt: skip
 
-# Of what the tables follow from and of what they are, so that a change of either is seen.
+# What the tables follow from.
 _SOURCES = """
 SELECT
     (SELECT [count(*), sum(hash(date, symbol, file_size_bytes))] FROM daily_availability),
     (SELECT [count(*), sum(hash(symbol, contract, contract_type, status, onboard_date, seen_at))] FROM symbols)
 """
 
+# What they are, so that a change from outside is seen.
 _CONTENT = """
 SELECT (SELECT sum(hash(spans)) FROM status_spans AS spans), (SELECT sum(hash(lives)) FROM symbol_lifecycle AS lives)
 """
@@ -49,6 +52,7 @@ FROM symbol_lifecycle
 class DeriveReport:
     """What the derived tables say in all."""
 
+    seconds: float
     spans: int
     episodes: int
     symbols: int
@@ -63,7 +67,6 @@ class DeriveReport:
     flat_days: int
     holes: int
     """Stretches of days without a file that lie between files of an episode."""
-    seconds: float
 
 
 def derive(connection: duckdb.DuckDBPyConnection, rules: Rules) -> DeriveReport:
@@ -82,9 +85,11 @@ def derive(connection: duckdb.DuckDBPyConnection, rules: Rules) -> DeriveReport:
         run_script(connection, "lifecycle", rules.values())
         for table in _INTERMEDIATE:
             connection.execute(f"DROP TABLE temp.{table}")
-        write_info(connection, _MARK, _mark(connection, rules))
+        write_info(connection, _SOURCES_KEY, _sources(connection))
+        write_info(connection, _CONTENT_KEY, _content(connection, rules))
+        write_info(connection, _MOMENT_KEY, utc_now().isoformat())
     [totals] = connection.execute(_REPORT).fetchall()
-    return DeriveReport(*totals, time.perf_counter() - began)
+    return DeriveReport(time.perf_counter() - began, *totals)
 
 
 def derive_if_stale(connection: duckdb.DuckDBPyConnection, rules: Rules) -> None:
@@ -94,7 +99,7 @@ def derive_if_stale(connection: duckdb.DuckDBPyConnection, rules: Rules) -> None
         connection: The working database, with no transaction open.
         rules: What it is judged by.
     """
-    if not is_derived(connection) or read_info(connection, _MARK) != _mark(connection, rules):
+    if not fits_rows(connection) or read_info(connection, _CONTENT_KEY) != _content(connection, rules):
         derive(connection, rules)
 
 
@@ -104,7 +109,19 @@ def is_derived(connection: duckdb.DuckDBPyConnection) -> bool:
     return {name for (name,) in tables} >= set(DERIVED_TABLES)
 
 
-def _mark(connection: duckdb.DuckDBPyConnection, rules: Rules) -> str:
-    sources = connection.execute(_SOURCES).fetchall()
-    content = connection.execute(_CONTENT).fetchall()
-    return repr((rules.episode_gap_days, str(rules.today), sources, content))
+def fits_rows(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the derived tables were made from the rows that there are now, on whatever day."""
+    return is_derived(connection) and read_info(connection, _SOURCES_KEY) == _sources(connection)
+
+
+def derived_at(connection: duckdb.DuckDBPyConnection) -> dt.datetime:
+    """When the derived tables were made, naive in UTC; the beginning of time if they never were."""
+    return dt.datetime.fromisoformat(read_info(connection, _MOMENT_KEY) or str(dt.date.min))
+
+
+def _sources(connection: duckdb.DuckDBPyConnection) -> str:
+    return repr(connection.execute(_SOURCES).fetchall())
+
+
+def _content(connection: duckdb.DuckDBPyConnection, rules: Rules) -> str:
+    return repr((rules.episode_gap_days, str(rules.today), connection.execute(_CONTENT).fetchall()))

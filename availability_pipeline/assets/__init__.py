@@ -9,6 +9,7 @@ warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", categor
 
 from availability_pipeline.assets.daily_availability import daily_availability  # noqa: E402 - after the filter
 from availability_pipeline.assets.published_database import published_database  # noqa: E402
+from availability_pipeline.assets.symbol_lifecycle import symbol_lifecycle  # noqa: E402
 from availability_pipeline.assets.symbols import symbols  # noqa: E402
 
-ASSETS = (symbols, daily_availability, published_database)
+ASSETS = (symbols, daily_availability, symbol_lifecycle, published_database)

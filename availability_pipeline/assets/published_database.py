@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from availability_pipeline.assets.daily_availability import daily_availability
+from availability_pipeline.assets.symbol_lifecycle import symbol_lifecycle
 from availability_pipeline.failures import failures_reported
 from availability_pipeline.liveness import WRITERS_POOL
 from availability_pipeline.progress import Progress
@@ -21,7 +21,7 @@ class Publication(dg.Config):
 
 
 @dg.asset(
-    deps=[daily_availability],
+    deps=[symbol_lifecycle],
     group_name="availability",
     kinds={"duckdb"},
     owners=["team:market-data"],

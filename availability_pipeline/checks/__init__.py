@@ -3,5 +3,6 @@
 from availability_pipeline.checks.daily_availability import daily_availability_checks
 from availability_pipeline.checks.published_database import published_database_checks
 from availability_pipeline.checks.service_levels import service_levels
+from availability_pipeline.checks.symbol_lifecycle import symbol_lifecycle_checks
 
-CHECKS = (daily_availability_checks, published_database_checks, service_levels)
+CHECKS = (daily_availability_checks, symbol_lifecycle_checks, published_database_checks, service_levels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
+from availability_pipeline.analysis import derived_at
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.publishing.audit import differences
 from availability_pipeline.publishing.opening import open_published, reading
@@ -21,7 +22,8 @@ SELECT
 def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
     """The published generation has the same rows as the working database, by count and by a hash of each column.
 
-    Where another run has written since, that is a warning: its own publication follows, or is blocked and says so.
+    The same goes for the derived tables. Where another run has written or derived since, that is a warning: its own
+    publication follows, or is blocked and says so.
     """
     path = scope.settings.db_path
     [(working_rows,)] = connection.execute(_ROWS).fetchall()
@@ -47,6 +49,7 @@ def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
         f"{of_run} ({publication.published_at:%Y-%m-%d %H:%M} UTC) is not what the working one has now: "
         f"{'; '.join(found)}; run `publish`, which says why if it may not be published"
     )
-    severity = Severity.WARN if written_since else Severity.ERROR
+    derived_since = derived_at(connection) > publication.published_at
+    severity = Severity.WARN if written_since or derived_since else Severity.ERROR
     return Finding("equals_working", passed=False, severity=severity, summary=summary, numbers=numbers,
                    offenders=[{"difference": difference} for difference in found])  # fmt: skip

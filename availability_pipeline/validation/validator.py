@@ -16,6 +16,11 @@ from availability_pipeline.validation.exchange import exchange_info
 from availability_pipeline.validation.files import completeness, holes
 from availability_pipeline.validation.finding import Finding, Scope
 from availability_pipeline.validation.grid import continuity, history_continuity, row_invariants
+from availability_pipeline.validation.lifecycle import (
+    episodes_do_not_overlap,
+    every_file_has_an_episode,
+    known_delistings,
+)
 from availability_pipeline.validation.publication import equals_working
 from availability_pipeline.validation.regression import no_regression
 
@@ -36,6 +41,13 @@ REPORTING: dict[str, Check] = {
     "changed_files": changed_files,
 }
 """The checks that say what readers should know, and block nothing."""
+
+OF_THE_LIFECYCLE: dict[str, Check] = {
+    "episodes_do_not_overlap": episodes_do_not_overlap,
+    "every_file_has_an_episode": every_file_has_an_episode,
+    "known_delistings": known_delistings,
+}
+"""The checks of the derived tables."""
 
 OF_THE_PUBLICATION: dict[str, Check] = {"equals_working": equals_working}
 """The checks of what is published."""
@@ -76,7 +88,7 @@ class AvailabilityValidator:
 
 def findings_of(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Finding]:
     """What all checks find, in the order in which they are to be read."""
-    checks = {**BLOCKING, **REPORTING, **OF_THE_PUBLICATION}
+    checks = {**BLOCKING, **REPORTING, **OF_THE_LIFECYCLE, **OF_THE_PUBLICATION}
     return [evaluate(name, check, connection, scope) for name, check in checks.items()]
 
 
