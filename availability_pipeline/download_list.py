@@ -5,19 +5,14 @@ Rows come in as `queries` gives them and go out as lines of text. Nothing is ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
 
 from availability_pipeline.archive.keys import day_mark
-from availability_pipeline.days import DayRange
-from availability_pipeline.queries import AvailabilityQueries
+from availability_pipeline.queries.columns import AvailabilityRow
 
 CHECKSUM = ".CHECKSUM"
 """What the archive appends to the name of a file for the name of its checksum."""
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -31,32 +26,8 @@ class Totals:
         return f"{self.files:,} file{'' if self.files == 1 else 's'}, {_size(self.bytes)}"
 
 
-def existing_files(queries: AvailabilityQueries, symbols: Sequence[str], days: DayRange) -> Iterator[Row]:
-    """The rows of all files of some days, one after the other.
-
-    Args:
-        queries: A published database.
-        symbols: Contracts as people type them, whose files then come contract by contract; all contracts, day by day,
-            if there are none.
-        days: Days that are collected.
-
-    Raises:
-        UsageError: A contract is not known, or there is no data of a day; at once, not with the first row.
-    """
-    all_rows = queries.iter_availability_range(days.start, days.end)
-    if not symbols:
-        return all_rows
-    names = dict.fromkeys(symbol.strip().upper() for symbol in symbols)
-    for name in names:
-        queries.get_symbol_availability_timeline(
-            name
-        )  # refuses a name that is not known before the first line
-    timelines = map(queries.get_symbol_availability_timeline, names)
-    return (row for row in chain.from_iterable(timelines) if row["available"] and row["date"] in days)
-
-
 def lines(
-    rows: Iterable[Row], totals: Totals, *, checksums: bool = False, aria2: bool = False
+    rows: Iterable[AvailabilityRow], totals: Totals, *, checksums: bool = False, aria2: bool = False
 ) -> Iterator[str]:
     """The lines of a list, with their ends.
 
@@ -68,7 +39,7 @@ def lines(
     """
     for row in rows:
         totals.files += 1
-        totals.bytes += row["file_size_bytes"]
+        totals.bytes += row["file_size_bytes"] or 0
         for ending in ("", CHECKSUM) if checksums else ("",):
             yield f"{row['url']}{ending}\n"
             if aria2:

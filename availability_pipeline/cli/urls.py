@@ -10,7 +10,7 @@ from availability_pipeline.cli.arguments import symbol_names
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import check_new, text_output
 from availability_pipeline.days import DayRange, parse_day
-from availability_pipeline.download_list import Totals, existing_files, lines
+from availability_pipeline.download_list import Totals, lines
 from availability_pipeline.queries import AvailabilityQueries
 
 
@@ -50,7 +50,7 @@ def urls(  # noqa: PLR0913 - one for each option
             first if start is None else parse_day(start, "--start"),
             last if end is None else parse_day(end, "--end"),
         )
-        rows, totals = existing_files(queries, names, days), Totals()
+        rows, totals = queries.iter_availability_range(days.start, days.end, names), Totals()
         with text_output(path) as file:
             file.writelines(lines(rows, totals, checksums=checksums, aria2=aria2))
     click.echo(str(totals), err=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from availability_pipeline.days import FIRST_DAY, DayRange, parse_moment
@@ -31,6 +32,10 @@ WHERE symbol = ? AND date >= ?
 _RANGE = """
 SELECT date, symbol, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_date
 WHERE date BETWEEN ? AND ? AND available
+"""
+_RANGE_OF_CONTRACT = """
+SELECT date, symbol, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_symbol
+WHERE date BETWEEN ? AND ? AND available AND symbol = ?
 """
 
 _RANGE_ARROW = "FROM published.daily_availability WHERE date BETWEEN ? AND ? AND available"
@@ -204,17 +209,32 @@ class FileQueries(Reader):
             70
         """
         days = self._collected_range(start, end)
-        return list(self._stream([days.start, days.end]))
+        return list(self._stream(_RANGE, [days.start, days.end]))
 
-    def iter_availability_range(self, start: Day, end: Day) -> Iterator[AvailabilityRow]:
+    def iter_availability_range(
+        self, start: Day, end: Day, symbols: Collection[str] = ()
+    ) -> Iterator[AvailabilityRow]:
         """The same, row after row.
+
+        Args:
+            start: The first UTC day.
+            end: The last UTC day, included.
+            symbols: Only these contracts, as people type them; the files then come contract by contract.
+
+        Raises:
+            UsageError: As above; also an unknown contract. At once, not with the first row.
 
         Example:
             >>> sum(row["file_size_bytes"] for row in queries.iter_availability_range("2024-01-15", "2024-01-21"))
             3420432
         """
         days = self._collected_range(start, end)
-        return self._stream([days.start, days.end])
+        names = dict.fromkeys(self._known_symbol(symbol) for symbol in symbols)
+        if not names:
+            return self._stream(_RANGE, [days.start, days.end])
+        return chain.from_iterable(
+            self._stream(_RANGE_OF_CONTRACT, [days.start, days.end, name]) for name in names
+        )
 
     def get_availability_range_arrow(self, start: Day, end: Day) -> pa.Table:
         """The same as Arrow.
@@ -264,11 +284,11 @@ class FileQueries(Reader):
             table = self._arrow(_MATRIX_WITH_GAPS, {"days": list(days)})
         return table["available"].combine_chunks()
 
-    def _stream(self, values: Values) -> Iterator[AvailabilityRow]:
+    def _stream(self, query: str, values: Values) -> Iterator[AvailabilityRow]:
         bases, endings = self._url_bases, self._url_endings
         # A cursor of its own: another question on the same connection would cut the answer off.
         with reading(self.path), self._connection.cursor() as cursor:
-            cursor.execute(_RANGE, values)
+            cursor.execute(query, values)
             while found := cursor.fetchmany(_ROWS_AT_ONCE):
                 for date, symbol, size, modified, probed in found:
                     yield _row(date, symbol, size, modified, bases[symbol] + endings[date], probed)
