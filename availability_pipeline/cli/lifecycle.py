@@ -19,6 +19,7 @@ from availability_pipeline.queries import (
     SUMMARY_COLUMNS,
     AvailabilityQueries,
 )
+from availability_pipeline.validation.finding import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,8 +36,12 @@ def lifecycle(symbol: str | None, output: Output) -> None:
     """
     with AvailabilityQueries() as queries:
         rows = queries.get_lifecycle(symbol)
-        answer = _all(
-            rows, lambda: queries.get_lifecycle_arrow(symbol), LIFECYCLE_COLUMNS, f"{len(rows):,} episodes"
+        answer = Answer(
+            rows=lambda: rows,
+            arrow=lambda: queries.get_lifecycle_arrow(symbol),
+            columns=LIFECYCLE_COLUMNS,
+            summary=lambda: map(_episode, rows),
+            title=lambda: counted(len(rows), "episode"),
         )
         output.write(answer)
 
@@ -51,7 +56,7 @@ def holes(symbol: str | None, output: Output) -> None:
     """
     with AvailabilityQueries() as queries:
         rows = queries.get_holes(symbol)
-        answer = _all(rows, lambda: queries.get_holes_arrow(symbol), HOLE_COLUMNS, f"{len(rows):,} holes")
+        answer = _all(rows, lambda: queries.get_holes_arrow(symbol), HOLE_COLUMNS, counted(len(rows), "hole"))
         output.write(answer)
 
 
@@ -68,7 +73,7 @@ def new_listings(date: str, output: Output) -> None:
     with AvailabilityQueries() as queries:
         day = parse_day(date, "DATE")
         rows = queries.detect_new_listings(day)
-        title = f"{len(rows):,} contracts were listed on {day}"
+        title = f"{counted(len(rows), 'contract')} listed on {day}"
         output.write(_all(rows, lambda: queries.detect_new_listings_arrow(day), LISTING_COLUMNS, title))
 
 
@@ -83,7 +88,7 @@ def delistings(date: str, output: Output) -> None:
     with AvailabilityQueries() as queries:
         day = parse_day(date, "DATE")
         rows = queries.detect_delistings(day)
-        title = f"{len(rows):,} contracts were traded for the last time on {day}"
+        title = f"{counted(len(rows), 'contract')} traded for the last time on {day}"
         output.write(_all(rows, lambda: queries.detect_delistings_arrow(day), DELISTING_COLUMNS, title))
 
 
@@ -102,9 +107,22 @@ def summary(output: Output, *, every_day: bool) -> None:
             arrow=queries.get_availability_summary_arrow,
             columns=SUMMARY_COLUMNS,
             summary=lambda: rows if every_day else _by_month(rows),
-            title=lambda: f"{len(rows):,} days, {rows[0]['date']} to {rows[-1]['date']}",
+            title=lambda: f"{counted(len(rows), 'day')}, {rows[0]['date']} to {rows[-1]['date']}",
         )
         output.write(answer)
+
+
+def _episode(row: Row) -> Row:
+    """As much of an episode as 80 columns hold; json has the rest."""
+    return {
+        "symbol": row["symbol"],
+        "first_day": row["first_day"],
+        "last_trade": row["last_trading_day"],
+        "last_file": row["last_day"],
+        "end": row["end_reason"] or "open",
+        "flat": row["flat_days"],
+        "holes": row["holes"],
+    }
 
 
 def _all(rows: Sequence[Row], arrow: Callable[[], pa.Table], columns: Sequence[str], title: str) -> Answer:

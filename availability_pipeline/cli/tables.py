@@ -23,10 +23,13 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str, file: IO[str]) ->
     output.print(Text(title, style="bold"))
     if not rows:
         return
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in rows[0]:
         numeric = any(_is_number(row[name]) for row in rows)
-        table.add_column(heading(name), justify="right" if numeric else "left", overflow="fold")
+        whole = name == "symbol" or all(_is_whole(row[name]) for row in rows)
+        table.add_column(
+            heading(name), justify="right" if numeric else "left", overflow="fold", no_wrap=whole
+        )
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row.values()))
     output.print(table)
@@ -48,6 +51,11 @@ def cell(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return str(value)
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is hard to read in two lines."""
+    return value is None or isinstance(value, int | dt.date)
 
 
 def _is_number(value: object) -> bool:

@@ -14,6 +14,7 @@ from availability_pipeline.cli.output import Answer, Output, Row, only, output_o
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.queries import UNIVERSE_COLUMNS, AvailabilityQueries
+from availability_pipeline.validation.finding import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,7 +121,8 @@ def universe_history(start: str, end: str, step: int, rules: dict[str, Any], out
 
 def _title(rows: Sequence[Row], day: str) -> str:
     out = sum(row["reason"] is not None for row in rows)
-    return f"{len(rows) - out:,} contracts in the universe of {day}" + (f", {out:,} left out" if out else "")
+    found = counted(len(rows) - out, "contract")
+    return f"{found} in the universe of {day}" + (f", {out:,} left out" if out else "")
 
 
 def _streamed(table: pa.Table) -> Iterator[Row]:

@@ -137,8 +137,8 @@ class FileQueries(Reader):
         [(first, last)] = self._fetch(_COLLECTED, values)
         if last is None:
             raise UsageError(
-                f"what was known of {day} at {moment} UTC cannot be told, because it was first collected at {first}; "
-                "ask for that moment or a later one"
+                f"what was known of {day} at {moment} UTC cannot be told, because it was first collected after that, "
+                f"until {first.replace(microsecond=0) + dt.timedelta(seconds=1)}; ask for that moment or a later one"
             )
         return [(*row, last) for row in self._fetch(_AS_OF, values)]
 

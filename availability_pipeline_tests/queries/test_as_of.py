@@ -78,7 +78,7 @@ def test_what_was_before_the_first_collection_cannot_be_told(
 ) -> None:
     queries, _ = history
     with pytest.raises(
-        UsageError, match=r"at 2024-02-28 07:49:59 UTC cannot be told, .* collected at 2024-02-28 07:50"
+        UsageError, match=r"at 2024-02-28 07:49:59 UTC cannot be told, .* until 2024-02-28 07:50:01"
     ):
         queries.get_available_symbols_on_date(DAY, as_of="2024-02-28T07:49:59")
     with pytest.raises(
