@@ -1,0 +1,114 @@
+"""Nothing is said of a day that depends on later ones than it claims: tables cut at a day say what whole ones say."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import duckdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from availability_pipeline.analysis import Rules, derive
+from availability_pipeline_tests.analysis.lives import collect, database, day
+
+GAP = 4
+LENGTH = 40
+
+SEGMENT = st.tuples(st.sampled_from("LLLwqsssb..?"), st.integers(1, 9))
+LIFE = st.lists(SEGMENT, min_size=1, max_size=9).map(
+    lambda segments: "".join(letter * length for letter, length in segments)[:LENGTH]
+)
+LIVES = st.fixed_dictionaries(dict.fromkeys(("AUSDT", "BUSDT", "CUSDT", "DUSDT", "EUSDT"), LIFE))
+LISTINGS = st.dictionaries(
+    st.sampled_from(["AUSDT", "BUSDT"]),
+    st.tuples(st.integers(0, LENGTH + 9), st.none() | st.integers(0, LENGTH)),
+)
+
+# The days of the whole table up to the cut whose verdict it claims to have been known then, and that of the cut table.
+_VERDICTS = """
+SELECT
+    held.symbol, held.date, (whole.status, whole.evidence, whole.episode),
+    (cut.status, cut.evidence, cut.episode), greatest(cut.known_from, held.date) <= $cut
+FROM daily_availability AS held
+JOIN whole_spans AS whole ON whole.symbol = held.symbol AND held.date BETWEEN whole.first_day AND whole.last_day
+JOIN status_spans AS cut ON cut.symbol = held.symbol AND held.date BETWEEN cut.first_day AND cut.last_day
+WHERE greatest(whole.known_from, held.date) <= $cut AND whole.status <> 'pending'
+"""
+
+_ENDS = """
+SELECT
+    symbol, episode, (whole.first_day, whole.last_trading_day, whole.is_open, whole.known_from),
+    (cut.first_day, cut.last_trading_day, cut.is_open, cut.known_from)
+FROM whole_lives AS whole LEFT JOIN symbol_lifecycle AS cut USING (symbol, episode) WHERE whole.known_from <= $cut
+"""
+
+_REASONS = """
+SELECT if(whole.next_day <= $cut OR whole.end_reason <> 'relisted', whole.end_reason, NULL), cut.end_reason
+FROM (
+    SELECT *, lead(first_day) OVER (PARTITION BY symbol ORDER BY episode) AS next_day FROM whole_lives
+) AS whole
+JOIN symbol_lifecycle AS cut USING (symbol, episode) WHERE whole.known_from <= $cut
+"""
+
+
+def whole_table(lives: dict[str, str], listings: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    connection = database()
+    collect(connection, lives)
+    for symbol, (seen, onboard) in listings.items():
+        connection.execute(
+            "UPDATE symbols SET status = 'TRADING', seen_at = ?, onboard_date = ? WHERE symbol = ?",
+            [day(seen), None if onboard is None else day(onboard), symbol],
+        )
+    derive(connection, Rules(GAP, day(LENGTH + 9)))
+    connection.execute("""
+        CREATE TABLE whole_spans AS FROM status_spans;
+        CREATE TABLE whole_lives AS FROM symbol_lifecycle;
+    """)
+    return connection
+
+
+def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
+    """Derive what could be derived in the evening of a day."""
+    connection.execute("DELETE FROM daily_availability WHERE date > ?", [cut])
+    derive(connection, Rules(GAP, cut + dt.timedelta(days=1)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lives=LIVES, listings=st.just({}) | LISTINGS, cuts=st.sets(st.integers(3, LENGTH), min_size=3, max_size=3)
+)
+def test_a_cut_table_says_what_the_whole_one_claims_to_have_been_known(
+    lives: dict[str, str], listings: dict[str, Any], cuts: set[int]
+) -> None:
+    connection = whole_table(lives, listings)
+    for number in sorted(cuts, reverse=True):
+        values = {"cut": day(number)}
+        cut_at(connection, day(number))
+        for symbol, date, whole, cut, known in connection.execute(_VERDICTS, values).fetchall():
+            assert (symbol, date, cut) == (symbol, date, whole)
+            assert known, (symbol, date)
+        for symbol, episode, whole, cut in connection.execute(_ENDS, values).fetchall():
+            assert (symbol, episode, cut) == (symbol, episode, whole)
+        for whole, cut in connection.execute(_REASONS, values).fetchall():
+            assert cut == whole or (whole is None and cut in ("settled", "purged"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(lives=LIVES)
+def test_every_row_has_one_status_and_every_file_one_episode(lives: dict[str, str]) -> None:
+    connection = whole_table(lives, {})
+    found = connection.execute("""
+        SELECT held.symbol, held.date, available, list(status), list(lives.episode)
+        FROM daily_availability AS held
+        LEFT JOIN status_spans AS spans
+            ON spans.symbol = held.symbol AND held.date BETWEEN spans.first_day AND spans.last_day
+        LEFT JOIN symbol_lifecycle AS lives
+            ON lives.symbol = held.symbol AND held.date BETWEEN lives.first_day AND lives.last_day
+        GROUP BY ALL
+    """).fetchall()
+    assert len(found) == sum(len(life) - life.count("?") for life in lives.values())
+    for _, _, available, statuses, episodes in found:
+        assert len(statuses) == 1
+        assert (statuses[0] in ("published", "flat")) == available
+        assert not available or (len(episodes) == 1 and episodes[0] is not None)
