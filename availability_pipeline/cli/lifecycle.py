@@ -121,7 +121,6 @@ def _episode(row: Row) -> Row:
         "last_file": row["last_day"],
         "end": row["end_reason"] or "open",
         "flat": row["flat_days"],
-        "holes": row["holes"],
     }
 
 

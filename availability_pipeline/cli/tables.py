@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+WHOLE = 24
+"""Columns that are not wider, which the names of all contracts are not, are never folded into several lines."""
 
 
 def console(file: IO[str]) -> Console:
@@ -26,7 +30,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str, file: IO[str]) ->
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in rows[0]:
         numeric = any(_is_number(row[name]) for row in rows)
-        whole = name == "symbol" or all(_is_whole(row[name]) for row in rows)
+        whole = max(cell_len(cell(row[name])) for row in rows) <= WHOLE
         table.add_column(
             heading(name), justify="right" if numeric else "left", overflow="fold", no_wrap=whole
         )
@@ -51,11 +55,6 @@ def cell(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return str(value)
-
-
-def _is_whole(value: object) -> bool:
-    """Whether a value is hard to read in two lines."""
-    return value is None or isinstance(value, int | dt.date)
 
 
 def _is_number(value: object) -> bool:
