@@ -8,6 +8,7 @@ from itertools import groupby
 
 import click
 
+from availability_pipeline.cli.completion import complete_symbol
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, output_options
 from availability_pipeline.cli.sql import sql
@@ -47,7 +48,7 @@ def snapshot(date: str, output: Output) -> None:
 
 
 @query.command(epilog=example("query timeline BTCUSDT", "query timeline ethusdt --output eth.parquet"))
-@click.argument("symbol")
+@click.argument("symbol", shell_complete=complete_symbol)
 @click.option("--all", "every_day", is_flag=True, help="Show every day in a table instead of months.")
 @output_options
 def timeline(symbol: str, every_day: bool, output: Output) -> None:
