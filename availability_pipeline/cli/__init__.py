@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import IO, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from availability_pipeline import logs
 from availability_pipeline.cli.help import PROGRAM, example
@@ -39,6 +40,10 @@ COMMANDS = {
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
     "urls": ("urls:urls", "List the URLs of the files that exist, for a download."),
     "export": ("export:export", "Write the published data into Parquet or CSV files."),
+    "completion": (
+        "completion:completion",
+        "Print a script that lets a shell complete commands and contracts.",
+    ),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
 }
 """By name of the command: where it is found below this package, and its line in the list of commands."""
@@ -112,6 +117,13 @@ class LazyGroup(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of the commands without importing them, and the options."""
+        commands = [CompletionItem(name, help=summary) for name, (_, summary) in COMMANDS.items()]
+        return [
+            item for item in commands if item.value.startswith(incomplete)
+        ] + click.Command.shell_complete(self, ctx, incomplete)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments before any command; wrong ones are told in the format of the logs."""

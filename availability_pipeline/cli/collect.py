@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from availability_pipeline.cli.arguments import symbol_names
+from availability_pipeline.cli.completion import complete_symbols
 from availability_pipeline.cli.help import example
 from availability_pipeline.days import FIRST_DAY, DayRange, collectable_range, last_complete_day, parse_day
 from availability_pipeline.errors import UsageError
@@ -22,7 +23,12 @@ from availability_pipeline.worker_process import Outcome, run_in_worker
 )
 @click.option("--start", metavar="DATE", help=f"First day, UTC.  [default: {FIRST_DAY}]")
 @click.option("--end", metavar="DATE", help="Last day, UTC.  [default: yesterday]")
-@click.option("--symbols", metavar="A,B", help="Only these contracts.  [default: all that are tracked]")
+@click.option(
+    "--symbols",
+    metavar="A,B",
+    shell_complete=complete_symbols,
+    help="Only these contracts.  [default: all that are tracked]",
+)
 @click.option(
     "--missing", is_flag=True, help="Begin with the first day that is missing, or the look-back window."
 )

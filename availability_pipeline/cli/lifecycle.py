@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from availability_pipeline.cli.completion import complete_symbol
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, output_options
 from availability_pipeline.days import parse_day
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=example("query lifecycle LITUSDT", "query lifecycle --output lives.csv"))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=complete_symbol)
 @output_options
 def lifecycle(symbol: str | None, output: Output) -> None:
     """The trading episodes of a contract, or of all.
@@ -47,7 +48,7 @@ def lifecycle(symbol: str | None, output: Output) -> None:
 
 
 @click.command(epilog=example("query holes", "query holes ICPUSDT"))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=complete_symbol)
 @output_options
 def holes(symbol: str | None, output: Output) -> None:
     """Days without a file inside the life of a contract, or of all.

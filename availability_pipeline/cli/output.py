@@ -234,9 +234,13 @@ def _write_parquet(answer: Answer, file: IO[bytes]) -> None:
 
 
 def _write_table(answer: Answer, file: IO[str]) -> None:
-    from availability_pipeline.cli.tables import print_table  # noqa: PLC0415 - rich is slow to import
+    from availability_pipeline.cli.tables import print_table, show_table  # noqa: PLC0415 - rich is slow to import
 
-    print_table(list(answer.summary()), answer.title(), file)
+    rows = list(answer.summary())
+    if file is sys.stdout:
+        show_table(rows, answer.title())
+    else:
+        print_table(rows, answer.title(), file)
 
 
 _WRITERS: dict[str, Callable[[Answer, IO[str]], None]] = {

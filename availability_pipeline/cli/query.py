@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from availability_pipeline.cli import lifecycle, universe
+from availability_pipeline.cli.completion import complete_symbol
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
 from availability_pipeline.cli.sql import sql
@@ -51,7 +52,7 @@ def snapshot(date: str, as_of: str | None, output: Output) -> None:
 
 
 @query.command(epilog=example("query timeline BTCUSDT", "query timeline ethusdt --output eth.parquet"))
-@click.argument("symbol")
+@click.argument("symbol", shell_complete=complete_symbol)
 @click.option("--all", "every_day", is_flag=True, help="Show every day in a table instead of months.")
 @output_options
 def timeline(symbol: str, every_day: bool, output: Output) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+import click
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
@@ -21,9 +24,25 @@ def console(file: IO[str]) -> Console:
     return Console(file=file, markup=False, highlight=False, emoji=False)
 
 
+def show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print rows to standard output; on a terminal that they are too long for, through the pager."""
+    terminal = console(sys.stdout)
+    with terminal.capture() as capture:
+        _print(terminal, rows, title)
+    text = capture.get()
+    if terminal.is_terminal and text.count("\n") >= terminal.height:
+        os.environ.setdefault("LESS", "FRX")  # as git has it: colours, and what was shown stays on the screen
+        click.echo_via_pager(text.removesuffix("\n"))
+    else:
+        sys.stdout.write(text)
+
+
 def print_table(rows: Sequence[Mapping[str, Any]], title: str, file: IO[str]) -> None:
     """Print rows under a title; the columns are the keys of the first row, numbers to the right."""
-    output = console(file)
+    _print(console(file), rows, title)
+
+
+def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     output.print(Text(title, style="bold"))
     if not rows:
         return

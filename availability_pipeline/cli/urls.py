@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from availability_pipeline.cli.arguments import symbol_names
+from availability_pipeline.cli.completion import complete_symbols
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import check_new, text_output
 from availability_pipeline.days import DayRange, parse_day
@@ -21,7 +22,9 @@ from availability_pipeline.queries import AvailabilityQueries
     )
     + "\n\n\b\nThen:\n  aria2c --input-file=all.txt --continue"
 )
-@click.option("--symbols", metavar="A,B", help="Only these contracts.  [default: all]")
+@click.option(
+    "--symbols", metavar="A,B", shell_complete=complete_symbols, help="Only these contracts.  [default: all]"
+)
 @click.option("--start", metavar="DATE", help="First day, UTC.  [default: the first collected day]")
 @click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
 @click.option("--checksums", is_flag=True, help="After each file, the file with its checksum.")

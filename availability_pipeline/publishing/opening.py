@@ -33,6 +33,8 @@ SELECT
 FROM published.publication
 """
 
+_SYMBOLS = "SELECT symbol FROM published.published_symbols ORDER BY symbol"
+
 
 @dataclass(frozen=True)
 class Publication:
@@ -74,6 +76,17 @@ def open_published(path: Path) -> tuple[duckdb.DuckDBPyConnection, Publication]:
     except BaseException:
         connection.close()
         raise
+
+
+def read_symbols(path: Path) -> list[str]:
+    """The names of the contracts that a published database has rows of, sorted.
+
+    Raises:
+        PublishedDatabaseError: As `open_published`.
+    """
+    connection, _ = open_published(path)
+    with connection, reading(path):
+        return [name for (name,) in connection.execute(_SYMBOLS).fetchall()]
 
 
 def _demo(path: Path) -> str:

@@ -232,11 +232,12 @@ def test_a_message_with_names_that_are_not_ascii_survives_any_terminal(shell: Sh
     assert "币安人生USDT" in done.stderr.decode("utf-8")
 
 
-def test_a_terminal_gets_a_table(environment: dict[str, str]) -> None:
+def on_a_terminal(environment: dict[str, str], *arguments: str, **variables: str) -> bytes:
+    """What a command says to a terminal of 80 columns."""
     main, side = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "availability_pipeline", *SNAPSHOT], stdout=side,
-        env={**os.environ, **environment, "TERM": "dumb", "COLUMNS": "80"},
+        [sys.executable, "-m", "availability_pipeline", *arguments], stdin=side, stdout=side,
+        env={**os.environ, **environment, "TERM": "dumb", "COLUMNS": "80", **variables},
     ) as child:  # fmt: skip
         os.close(side)
         said = b""
@@ -247,7 +248,32 @@ def test_a_terminal_gets_a_table(environment: dict[str, str]) -> None:
             pass
     os.close(main)
     assert child.returncode == 0
+    return said
+
+
+def test_a_terminal_gets_a_table(environment: dict[str, str]) -> None:
+    said = on_a_terminal(environment, *SNAPSHOT)
     assert said.startswith(b"3 contracts with a file on 2024-02-29")
+
+
+@pytest.mark.parametrize(("lines", "paged"), [("80", False), ("30", True)])
+def test_what_is_longer_than_the_terminal_goes_through_the_pager(
+    environment: dict[str, str], tmp_path: Path, lines: str, paged: bool
+) -> None:
+    # 70 days less 20, and 6 lines around them.
+    pager = {"PAGER": f"tee {tmp_path / 'paged'}", "LINES": lines}
+    said = on_a_terminal(environment, *TIMELINE, "--all", **pager).replace(b"\r\n", b"\n")
+    assert said.startswith(b"ETHUSDT: 49 files on 50 days")
+    assert said.count(b"2024-") >= 50
+    assert (tmp_path / "paged").exists() == paged
+    if paged:
+        assert (tmp_path / "paged").read_bytes() == said
+
+
+def test_a_pager_that_is_left_early_is_no_failure(environment: dict[str, str]) -> None:
+    assert on_a_terminal(environment, *TIMELINE, "--all", PAGER="head -n 1", LINES="30").startswith(
+        b"ETHUSDT: 49"
+    )
 
 
 def test_status_is_one_object_and_opens_the_published_file_only(shell: Shell, published_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -101,6 +103,18 @@ def test_a_file_is_replaced_only_by_force(run: Run, tmp_path: Path) -> None:
 )
 def test_sizes_are_in_powers_of_a_thousand(files: int, count: int, text: str) -> None:
     assert str(Totals(files, count)) == text
+
+
+def test_a_reader_that_leaves_early_causes_no_traceback(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "availability_pipeline", "urls"], env={**os.environ, **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 1
 
 
 @pytest.mark.skipif(shutil.which("aria2c") is None, reason="aria2 is not installed")

@@ -1,0 +1,116 @@
+"""`completion`: a real bash completes commands and contracts with what it prints, quickly and without a word more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from availability_pipeline.cli import cli
+from availability_pipeline.cli.help import PROGRAM
+from availability_pipeline_tests.cli.conftest import Run, Shell
+from availability_pipeline_tests.conftest import ROOT, run_python
+
+VARIABLE = "_BINANCE_FUTURES_AVAILABILITY_COMPLETE"
+
+
+def completed(run: Run, *words: str, **variables: str) -> list[str]:
+    """What click answers to bash, in this process."""
+    line = {
+        "COMP_WORDS": " ".join(("program", *words)),
+        "COMP_CWORD": str(len(words)),
+        VARIABLE: "bash_complete",
+    }
+    done = run(**line, **variables)
+    assert done.stderr == ""
+    return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """Run a command by the program's own name, from which click takes the name of the variable."""
+
+    def invoke(*arguments: str, **variables: str) -> Result:
+        runner = CliRunner(env={**environment, **variables})
+        return runner.invoke(cli, list(arguments), prog_name=PROGRAM)
+
+    return invoke
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("qu",), ["query"]),
+        (("query", "time"), ["timeline"]),
+        (("query", "timeline", "eth"), ["ETHUSDT"]),
+        (("query", "timeline", "币"), ["币安人生USDT"]),
+        (("query", "timeline", "nosuch"), []),
+        (("urls", "--symbols", "btcusdt,L"), ["btcusdt,LUNAUSDT"]),
+        (("backfill", "--symbols", "lu"), ["LUNAUSDT"]),
+        (("urls", "--che"), ["--checksums"]),
+        (("query", "snapshot", "2024"), []),
+        (("completion", ""), ["bash", "zsh", "fish"]),
+    ],
+)
+def test_what_is_completed(run: Run, words: tuple[str, ...], expected: list[str]) -> None:
+    assert completed(run, *words) == expected
+
+
+def test_without_a_database_there_is_silence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken").write_text("no database", encoding="utf-8")
+    for path in ("missing", "broken"):
+        place = {"AVAILABILITY_DB_PATH": str(tmp_path / path)}
+        assert completed(run, "query", "timeline", "BTC", **place) == []
+
+
+def test_completing_loads_neither_dagster_nor_the_archive(environment: dict[str, str]) -> None:
+    line = {"COMP_WORDS": "program query timeline BT", "COMP_CWORD": "3", VARIABLE: "bash_complete"}
+    code = """
+        import sys
+        from availability_pipeline.cli import cli
+        try:
+            cli.main(prog_name="binance-futures-availability")
+        except SystemExit:
+            print([name for name in ("dagster", "boto3", "rich", "requests", "pyarrow") if name in sys.modules])
+    """
+    assert run_python(code, **environment, **line).splitlines() == ["plain,BTCUSDT", "[]"]
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell_is_about_this_program(run: Run, shell_name: str) -> None:
+    script = run("completion", shell_name).stdout
+    assert f"{VARIABLE}={shell_name}_complete" in script
+    assert run("completion", SHELL=f"/usr/local/bin/{shell_name}").stdout == script
+
+
+def test_an_unknown_shell_is_wrong_usage(run: Run) -> None:
+    done = run("completion", SHELL="/bin/tcsh")
+    assert done.exit_code == 2
+    assert "name a shell: bash, zsh, fish" in done.stderr
+
+
+def test_bash_completes_with_it(shell: Shell, environment: dict[str, str], tmp_path: Path) -> None:
+    program = tmp_path / PROGRAM
+    program.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.argv[0] = \'{program.name}\'; '
+        'from availability_pipeline.cli import main; main()" "$@"\n',
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    (tmp_path / "script").write_bytes(shell("completion", "bash").stdout)
+    code = """
+        source "$1/script"
+        COMP_WORDS=(binance-futures-availability query timeline btc); COMP_CWORD=3
+        $(complete -p binance-futures-availability | sed 's/.*-F \\([^ ]*\\) .*/\\1/') binance-futures-availability
+        echo "${COMPREPLY[@]}"
+    """
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", code, "bash", str(tmp_path)], env={**os.environ, **environment, **path},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("BTCUSDT\n", "")
