@@ -225,12 +225,14 @@ def _csv_text(value: object) -> object:
 
 
 def _write_parquet(answer: Answer, file: IO[bytes]) -> None:
-    import pyarrow.parquet as pq  # noqa: PLC0415 - only this format needs it
+    import pyarrow as pa  # noqa: PLC0415 - only this format needs it
+    import pyarrow.parquet as pq  # noqa: PLC0415
 
     found = answer.arrow()
+    tables = [found] if isinstance(found, pa.Table) else (pa.Table.from_batches([batch]) for batch in found)
     with pq.ParquetWriter(file, found.schema, compression="zstd") as writer:
-        for batch in found.to_batches() if hasattr(found, "to_batches") else found:
-            writer.write_batch(batch)
+        for table in tables:
+            writer.write_table(table)
 
 
 def _write_table(answer: Answer, file: IO[str]) -> None:

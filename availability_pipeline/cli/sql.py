@@ -12,7 +12,7 @@ from availability_pipeline.cli.output import Answer, Output, Row, output_options
 from availability_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from availability_pipeline.sandbox.running import SqlResult
+    from availability_pipeline.sandbox.result import SqlResult
 
 
 @click.command(

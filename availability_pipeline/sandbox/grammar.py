@@ -42,12 +42,13 @@ class Refused(Exception):
     """The query is none that is run; the message is a sentence."""
 
 
-def check(parsed: str, relations: Collection[str]) -> None:
+def check(parsed: str, relations: Collection[str], duckdbs: Collection[str]) -> None:
     """Pass if the query only reads the relations.
 
     Args:
         parsed: What `json_serialize_sql` gives for the query.
         relations: The names of the published database's relations, in lower case.
+        duckdbs: The names of DuckDB's own views, likewise.
 
     Raises:
         Refused: It does something else, or is no query.
@@ -63,7 +64,11 @@ def check(parsed: str, relations: Collection[str]) -> None:
             f"one SELECT is run at a time, and this is {f'{count} statements' if count else 'none'}"
         )
     nodes = list(_nodes(tree["statements"]))
-    known = {*relations, *_names_of_ctes(nodes)}
+    named = set(_names_of_ctes(nodes))
+    if taken := named.intersection(duckdbs):
+        # Within its own definition it would still be DuckDB's.
+        raise Refused(f"{min(taken)} is a view of DuckDB's own; use another name in WITH")
+    known = {*relations, *named}
     for node in nodes:
         _check_node(node, known)
 

@@ -31,6 +31,8 @@ _RELATIONS = """
 SELECT lower(table_name) FROM information_schema.tables WHERE table_catalog = 'published'
 """
 
+_DUCKDBS = "SELECT lower(view_name) FROM duckdb_views() WHERE database_name <> 'published'"
+
 _KINDS = {
     "Out of Memory Error": "memory",
     "IO Error": "file",
@@ -64,14 +66,18 @@ def _answer(requests: IO[bytes], answers: IO[bytes]) -> None:
     request = json.loads(requests.readline())
     values = pa.ipc.open_stream(requests).read_all().drop_columns([""]).to_pylist()
     connection = _open(request)
-    relations = [name for (name,) in connection.execute(_RELATIONS).fetchall()]
+    relations, duckdbs = _names(connection, _RELATIONS), _names(connection, _DUCKDBS)
     _lock(connection)
     _give_up_rights(request)
     query = request["query"]
     [(parsed,)] = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
-    check(parsed, relations)
+    check(parsed, relations, duckdbs)
     answer = connection.sql(query, params=_parameters(values, positional=request["positional"]))
     _send(answer.to_arrow_reader(_ROWS_AT_ONCE), request["max_rows"], answers)
+
+
+def _names(connection: Connection, query: str) -> list[str]:
+    return [name for (name,) in connection.execute(query).fetchall()]
 
 
 def _parameters(rows: list[dict[str, Any]], *, positional: bool) -> Any:

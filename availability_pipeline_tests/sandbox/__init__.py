@@ -1,1 +1,1 @@
-"""One SELECT of a stranger's making: what it may do, and all that it must not."""
+"""One SELECT of the user's own: what it may do, and all that it must not."""

@@ -137,6 +137,14 @@ FROM information_schema.tables
 FROM pg_catalog.pg_settings
 FROM memory.main.t
 FROM other.symbols
+WITH duckdb_databases AS (FROM duckdb_databases) FROM duckdb_databases
+WITH pg_settings AS (FROM main.pg_settings) FROM pg_settings
+FROM "READ_TEXT"('secret.csv')
+SELECT 'http_proxy_password'.current_setting()
+SHOW memory_limit
+SHOW ALL
+DESCRIBE secret_directory
+WITH memory_limit AS (SELECT 1) FROM (SHOW memory_limit)
 SHOW DATABASES
 SHOW ALL TABLES
 FROM (SHOW ALL TABLES)
