@@ -13,7 +13,7 @@ from availability_pipeline.definitions import build_defs
 from availability_pipeline.partitions import DAILY
 from availability_pipeline_tests.dagster_side import root
 
-KEYS = {"symbols", "daily_availability", "published_database"}
+KEYS = {"symbols", "daily_availability", "symbol_lifecycle", "published_database"}
 
 
 def specs() -> dict[str, dg.AssetSpec]:
@@ -37,7 +37,8 @@ def test_each_asset_depends_on_the_one_before() -> None:
     assert upstream == {
         "symbols": set(),
         "daily_availability": {"symbols"},
-        "published_database": {"daily_availability"},
+        "symbol_lifecycle": {"daily_availability"},
+        "published_database": {"symbol_lifecycle"},
     }
 
 
@@ -62,6 +63,7 @@ def test_all_writers_share_one_pool() -> None:
     assert {pool for node in job.nodes for pool in node.definition.pools} == {"working_database"}
     assert {node.name for node in job.nodes} == KEYS | {
         "daily_availability_checks",
+        "symbol_lifecycle_checks",
         "published_database_checks",
         "published_database_service_levels",
     }

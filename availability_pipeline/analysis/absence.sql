@@ -5,7 +5,7 @@
 --   stopped   no file comes after. The day is too young to be judged, and the contract's last file is hardly older, or
 --             of the last day before this one that has files; or the exchange has listed it as trading since, not as
 --             listed later; or more than one contract and more than 5 % of the market stopped on the same day, which
---             delistings do not do.
+--             delistings do not do, and the gap is not too long yet.
 -- An expected file is pending while the day is young, then missing. Without one the contract has ended.
 --
 -- known_from is the day from which on the table, cut after it, says the same: for a hole the day of the next file, for an
@@ -15,7 +15,8 @@ WITH market AS (
     SELECT date, count(*) AS file_count, lead(date) OVER (ORDER BY date) AS next_market_day
     FROM file_days GROUP BY date
 ),
--- outage_over: the day on which few enough of the contracts that stopped together are left; infinity if too many are.
+-- outage_over: the day on which few enough of the contracts that stopped together are left; infinity if too many are,
+-- NULL if there never were.
 stops AS (
     SELECT
         last_file_day, next_market_day,
@@ -26,8 +27,12 @@ stops AS (
 ),
 judged_gaps AS (
     SELECT
-        gaps.symbol, gaps.last_file_day, next_market_day, gaps.last_day,
-        coalesce(outage_over, '-infinity') AS outage_over,
+        gaps.symbol, gaps.last_file_day, next_market_day,
+        coalesce(outage_over = 'infinity', false) AND too_long_from IS NULL AS outage,
+        least(gaps.next_day, greatest(
+            gaps.first_day, if(outage_over IS NULL, NULL, least(outage_over, too_long_from)),
+            least(next_market_day, gaps.last_day) + $publication_days
+        )) AS end_known_from,
         CASE
             WHEN gaps.next_day IS NULL THEN 'stopped'
             WHEN long THEN 'long'
@@ -42,10 +47,7 @@ known AS (
     SELECT
         days.date, days.symbol, days.last_file_day, days.next_day, gap,
         days.date >= $oldest_young_day AS young,
-        outage_over = 'infinity' AS outage,
-        least(
-            days.next_day, greatest(outage_over, least(next_market_day, judged_gaps.last_day) + $publication_days)
-        ) AS end_known_from,
+        outage, end_known_from,
         days.last_file_day >= $oldest_young_day::DATE - 1
             OR next_market_day IS NULL OR next_market_day >= days.date AS hardly_older,
         status = 'TRADING' AND seen_at::DATE BETWEEN days.date + 1 AND $today

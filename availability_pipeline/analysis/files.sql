@@ -13,11 +13,13 @@ FROM file_days AS files JOIN daily_availability AS held USING (symbol)
 WHERE (next_day IS NULL OR next_day > files.date + 1)
   AND held.date > files.date AND (next_day IS NULL OR held.date < next_day);
 
--- gaps: stretches of them. After a long one the files are another episode's.
+-- gaps: stretches of them. too_long_from is the day on which one has become so long that files after it are another
+-- episode's.
 CREATE OR REPLACE TEMP TABLE gaps AS
 SELECT
-    symbol, last_file_day, next_day, max(date) AS last_day,
-    next_day IS NOT NULL AND count(*) > $episode_gap_days AS long
+    symbol, last_file_day, next_day, min(date) AS first_day, max(date) AS last_day,
+    list(date ORDER BY date)[$episode_gap_days + 1] AS too_long_from,
+    next_day IS NOT NULL AND too_long_from IS NOT NULL AS long
 FROM gap_days GROUP BY symbol, last_file_day, next_day;
 
 -- small_runs: consecutive small files of an episode, whatever days lie between them. What a run is follows from its first
@@ -57,7 +59,7 @@ levels AS (
 ),
 judged AS (
     SELECT
-        runs.symbol, first_day, runs.last_day, runs.next_day, flat_on,
+        runs.symbol, runs.first_day, runs.last_day, runs.next_day, flat_on,
         CASE
             WHEN files < needed_files THEN
                 if(runs.next_day IS NULL OR coalesce(gaps.long, false), 'undecided', 'short')

@@ -42,10 +42,16 @@ def database() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def collect(connection: duckdb.DuckDBPyConnection, lives: Mapping[str, Life]) -> None:
+def collect(
+    connection: duckdb.DuckDBPyConnection, lives: Mapping[str, Life], first_day: dt.date = FIRST_DAY
+) -> None:
     """Put the lives into the tables."""
     rows = [
-        {"date": day(number), "symbol": symbol, "size": SIZES.get(each) if isinstance(each, str) else each}
+        {
+            "date": first_day + dt.timedelta(days=number),
+            "symbol": symbol,
+            "size": SIZES.get(each) if isinstance(each, str) else each,
+        }
         for symbol, life in lives.items()
         for number, each in enumerate(life)
         if each != NO_ROW

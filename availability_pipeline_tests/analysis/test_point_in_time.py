@@ -74,7 +74,7 @@ def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
     derive(connection, Rules(GAP, cut + dt.timedelta(days=1)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     lives=LIVES, listings=st.just({}) | LISTINGS, cuts=st.sets(st.integers(3, LENGTH), min_size=3, max_size=3)
 )
@@ -94,7 +94,7 @@ def test_a_cut_table_says_what_the_whole_one_claims_to_have_been_known(
             assert cut == whole or (whole is None and cut in ("settled", "purged"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(lives=LIVES)
 def test_every_row_has_one_status_and_every_file_one_episode(lives: dict[str, str]) -> None:
     connection = whole_table(lives, {})

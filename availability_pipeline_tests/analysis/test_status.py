@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from availability_pipeline.analysis import Rules, derive
-from availability_pipeline_tests.analysis.lives import SIZES, day, derived, status_of, statuses
+from availability_pipeline_tests.analysis.lives import NO_FILE, SIZES, day, derived, status_of, statuses
+
+GAP = 6
 
 FLAT = {
     # what it is: the life, its statuses; L live, s without a trade, b small, q and w quiet, . no file
@@ -90,6 +94,12 @@ def test_the_whole_market_is_late_and_then_misses_its_files(age: int, expected: 
     assert statuses(connection, "BUSDT") == expected
 
 
+def test_an_outage_that_is_longer_than_a_hole_may_be_is_an_end() -> None:
+    names = ["AUSDT", "BUSDT", "CUSDT"]
+    assert statuses(derived(dict.fromkeys(names, "LL..."), gap=3), "BUSDT") == "ppmmm"
+    assert statuses(derived(dict.fromkeys(names, "LL...."), gap=3), "BUSDT") == "ppeeee"
+
+
 def test_a_young_hole_is_pending() -> None:
     assert status_of("LLLL.L", age=1) == "ppppwp"
     assert status_of("LLLL.L", age=3) == "ppppmp"
@@ -105,6 +115,51 @@ def test_files_that_come_late_or_are_replaced_change_what_follows_from_them() ->
     connection.execute(change, [SIZES["L"], day(7)])
     derive(connection, Rules(today=day(20)))
     assert statuses(connection, "AUSDT") == "ppppppppuuu"
+
+
+live, flat, hole, purge = (
+    st.integers(least, most) for least, most in ((1, 12), (5, 12), (1, GAP), (GAP + 1, GAP + 9))
+)
+pause = st.integers(1, 4)
+
+
+@st.composite
+def lives_with_truth(draw: st.DrawFn) -> tuple[list[int | None], str]:
+    """A life as bytes per day, and what each day of it is because it was made to be so."""
+    parts = [(NO_FILE, "-", draw(st.integers(0, 5)))]
+    for number in range(draw(st.integers(1, 3))):
+        if number:  # after the end of an episode
+            flat_end = parts[-1][1] == "f"
+            parts.append((NO_FILE, "e", draw(st.integers(0, GAP) if flat_end else purge)))
+        for _ in range(draw(st.integers(0, 2))):  # each time trading goes on afterwards
+            parts += [("L", "p", draw(live)), *draw(interruptions())]
+        parts.append(("L", "p", draw(live)))
+        if draw(st.booleans()):
+            parts.append(("s", "f", draw(flat)))
+    if draw(st.booleans()):
+        parts.append((NO_FILE, "e", draw(purge)))
+    sizes = {"L": st.integers(25_000, 68_000), "s": st.integers(7_400, 8_900), NO_FILE: st.none()}
+    life = [draw(sizes[letter]) for letter, _, length in parts for _ in range(length)]
+    return life, "".join(truth * length for _, truth, length in parts)
+
+
+def interruptions() -> st.SearchStrategy[list[tuple[str, str, int]]]:
+    """What is not an end: a delay that became a hole, some small days, or both."""
+    late = st.tuples(st.just(NO_FILE), st.just("m"), hole)
+    small = st.tuples(st.just("s"), st.just("p"), pause)
+    return st.lists(late, max_size=1).flatmap(
+        lambda first: st.lists(small, max_size=1).map(lambda then: first + then)
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(lives=st.lists(lives_with_truth(), min_size=1, max_size=8))
+def test_lives_are_recognised_for_what_they_were_made_to_be(
+    lives: list[tuple[list[int | None], str]],
+) -> None:
+    connection = derived({f"A{number}": life for number, (life, _) in enumerate(lives)}, gap=GAP)
+    for number, (_, truth) in enumerate(lives):
+        assert statuses(connection, f"A{number}") == truth
 
 
 LISTED = "UPDATE symbols SET status = 'TRADING', seen_at = ?, onboard_date = ? WHERE symbol = 'AUSDT'"

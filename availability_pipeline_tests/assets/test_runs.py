@@ -55,6 +55,19 @@ def test_the_run_reports_numbers_of_its_own(site: Site) -> None:
     assert collected["requests"] == collected["pages"] >= len(site.archive.symbols())
 
 
+def test_the_lifecycle_is_derived_from_all_rows_and_published(site: Site) -> None:
+    site.run("2024-01-01", "2024-01-31")
+    site.archive.remove_file("BTCUSDT", dt.date(2024, 1, 15))
+    lifecycle = site.run("2024-01-15").metadata["symbol_lifecycle"]
+    assert lifecycle["dagster/row_count"] == lifecycle["symbols"] == len(site.archive.symbols())
+    assert (lifecycle["holes"], lifecycle["flat_days"], lifecycle["relisted"]) == (1, 0, 0)
+    with AvailabilityQueries(site.settings.db_path) as queries:
+        found = queries._fetch(
+            "SELECT date, symbol FROM published.availability_status WHERE status = 'missing'"
+        )
+    assert found == [(dt.date(2024, 1, 15), "BTCUSDT")]
+
+
 def test_every_partition_of_the_range_is_materialized(site: Site) -> None:
     site.run("2024-01-01", "2024-01-05")
     done = site.instance.get_materialized_partitions(dg.AssetKey("daily_availability"))

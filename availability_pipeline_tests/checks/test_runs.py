@@ -13,6 +13,7 @@ from availability_pipeline.definitions import build_defs
 from availability_pipeline.errors import RunError
 from availability_pipeline.queries import AvailabilityQueries
 from availability_pipeline.simulator import Fault
+from availability_pipeline.validation.validator import OF_THE_LIFECYCLE
 from availability_pipeline_tests.dagster_side import NOW, Site
 
 JANUARY = ("2024-01-01", "2024-01-31")
@@ -62,6 +63,7 @@ def test_a_sound_run_evaluates_every_check_and_publishes(site: Site) -> None:
     # Nobody has collected the years before, and exchangeInfo speaks of today.
     assert failed == {"history_continuity"}
     assert found.keys() >= {"completeness", "holes", "exchange_info", "changed_files", "equals_working"}
+    assert found.keys() >= OF_THE_LIFECYCLE.keys()
     assert published(site)[0] == report.run_id
 
 

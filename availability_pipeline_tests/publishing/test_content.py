@@ -98,6 +98,67 @@ def test_the_other_tables_are_copied(tmp_path: Path, table: str) -> None:
         assert published.execute(f"FROM {table} ORDER BY ALL").fetchall() == expected != []
 
 
+def test_every_row_has_a_status(published: duckdb.DuckDBPyConnection) -> None:
+    files = sample.sample_files()
+    found = published.execute("SELECT date, symbol, status FROM availability_status").fetchall()
+    statuses = {(day, symbol): status for day, symbol, status in found}
+    assert len(found) == len(statuses) == len(sample.DAYS) * len(sample.SPANS)
+    for (day, symbol), status in statuses.items():
+        first, end = sample.SPANS[symbol]
+        offset = (day - sample.FIRST_DAY).days
+        if (day, symbol) in files:
+            expected = "published"
+        elif offset < first or first == end:
+            expected = "not_listed"
+        else:
+            # Two contracts lack the last day, more than 5 % of the market, and the day is old.
+            expected = "missing" if (symbol, offset) in sample.HOLES else "ended"
+        assert (day, symbol, status) == (day, symbol, expected)
+
+
+def test_days_count_their_statuses_and_bytes(published: duckdb.DuckDBPyConnection) -> None:
+    files = sample.sample_files()
+    result = published.execute("FROM published_days ORDER BY date")
+    names = [column[0] for column in result.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    assert names == [
+        "date", "row_count", "file_count", "bytes", "published", "flat", "pending", "missing", "not_listed", "ended",
+    ]  # fmt: skip
+    for row in rows:
+        assert row["bytes"] == sum(size for (day, _), (size, _) in files.items() if day == row["date"])
+    counts = {name: [row[name] for row in rows] for name in names}
+    # On the 45th day: three contracts live, one not listed for ever, two ended.
+    assert [counts[name][44] for name in ("published", "not_listed", "ended")] == [3, 1, 2]
+    assert (counts["missing"][30], counts["missing"][69], sum(counts["missing"])) == (1, 2, 3)
+    assert sum(counts["flat"] + counts["pending"]) == 0
+    assert {sum(values) for values in zip(*(counts[name] for name in names[4:]), strict=True)} == {
+        len(sample.SPANS)
+    }
+
+
+def test_derived_tables_are_those_of_the_working_database(tmp_path: Path) -> None:
+    path = sample.publish_sample(tmp_path).path
+    with sample.working_database(tmp_path) as working, duckdb.connect(path, read_only=True) as published:
+        for table in ("status_spans", "symbol_lifecycle"):
+            rows = published.execute(f"FROM {table}").fetchall()
+            assert rows == working.execute(f"FROM {table}").fetchall() != []
+
+
+def test_a_publication_derives_what_is_missing_or_out_of_date(tmp_path: Path) -> None:
+    before = sample.publish_sample(tmp_path)
+    with sample.working_database(tmp_path) as working:
+        working.execute("DROP TABLE status_spans; DROP TABLE symbol_lifecycle")
+        assert publish(working, tmp_path / "availability.duckdb", "run-2").rows == before.rows
+        working.execute(
+            "UPDATE daily_availability SET available = true, status_code = 200, file_size_bytes = 9, "
+            "last_modified = '2024-02-10' WHERE symbol = 'ETHUSDT' AND date = '2024-02-09'"
+        )
+        publish(working, tmp_path / "availability.duckdb", "run-3")
+    with duckdb.connect(tmp_path / "availability.duckdb", read_only=True) as published:
+        holes = published.execute("SELECT holes FROM symbol_lifecycle WHERE symbol = 'ETHUSDT'").fetchall()
+    assert holes == [(0,)]
+
+
 def test_the_file_says_what_it_is(published: duckdb.DuckDBPyConnection) -> None:
     result = published.execute("FROM publication")
     names = [column[0] for column in result.description or ()]

@@ -55,6 +55,26 @@ def test_the_latest_file_holds_the_last_day_that_has_files(tmp_path: Path) -> No
     assert found == [sample.expected_row(sample.LAST_DAY, "ETHUSDT", files)]
 
 
+@pytest.mark.parametrize("table", ["status_spans", "symbol_lifecycle"])
+def test_derived_tables_are_files_too(tmp_path: Path, table: str) -> None:
+    report = sample.publish_sample(tmp_path)
+    with sample.working_database(tmp_path) as working:
+        rows = working.sql(f"FROM {table}").to_arrow_table().to_pylist()
+    assert rows_of(report.folder / f"{table}.parquet") == rows
+    assert f"generations/{report.generation}/{table}.parquet" in {
+        entry.path for entry in manifest_of(tmp_path).files
+    }
+
+
+def test_a_derived_file_that_does_not_read_back_is_thrown_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = parquet._DERIVED["symbol_lifecycle"]
+    monkeypatch.setattr(parquet, "_DERIVED", {"symbol_lifecycle": f"SELECT random(), * FROM ({query})"})
+    with pytest.raises(PublicationError, match=r"symbol_lifecycle.parquet failed its audit"):
+        sample.publish_sample(tmp_path)
+
+
 def test_the_latest_file_of_days_without_files_is_empty(tmp_path: Path) -> None:
     report = sample.publish_sample(tmp_path, {}, sample.DAYS[:2])
     assert pq.read_table(report.folder / "latest.parquet").num_rows == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from availability_pipeline.analysis import Rules, derive
 from availability_pipeline.errors import PublicationError, StoreError
 from availability_pipeline.publishing import publish
 from availability_pipeline.simulator import SimulatedArchive, serve
@@ -18,7 +19,7 @@ from availability_pipeline.validation.finding import SAMPLE, Finding, Severity
 from availability_pipeline.validation.gate import publish_checked
 from availability_pipeline.validation.publication import equals_working
 from availability_pipeline.validation.regression import no_regression
-from availability_pipeline.validation.validator import BLOCKING, AvailabilityValidator
+from availability_pipeline.validation.validator import BLOCKING, OF_THE_LIFECYCLE, AvailabilityValidator
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.validation.table import day, scope_of, settings_of, span, table, write
 
@@ -158,6 +159,9 @@ def test_what_was_published_equals_what_was_audited(published: Path) -> None:
         ("DELETE FROM daily_availability WHERE symbol = 'A03USDT' AND date = '2024-02-03'", "799"),
         ("UPDATE daily_availability SET file_size_bytes = 1 WHERE symbol = 'A03USDT'", "file_size_bytes"),
         ("UPDATE symbols SET status = 'SETTLING'", "symbols"),
+        ("UPDATE status_spans SET episode = 2 WHERE symbol = 'A03USDT'", "status_spans"),
+        ("UPDATE symbol_lifecycle SET days = 2 WHERE symbol = 'A03USDT'", "symbol_lifecycle"),
+        ("DROP TABLE symbol_lifecycle", "the working database has no status_spans and symbol_lifecycle yet"),
     ],
 )
 def test_each_difference_is_named(published: Path, change: str, difference: str) -> None:
@@ -167,6 +171,14 @@ def test_each_difference_is_named(published: Path, change: str, difference: str)
     assert finding.is_error
     assert difference in finding.summary
     assert "run `publish`" in finding.summary
+
+
+def test_what_was_derived_since_is_a_warning(published: Path) -> None:
+    with connect(settings_of(published).working_path) as connection:
+        connection.execute("UPDATE symbols SET contract = 'settled'")
+        derive(connection, Rules())
+        finding = equals_working(connection, scope_of(published))
+    assert (finding.passed, finding.severity) == (False, Severity.WARN)
 
 
 def test_readers_without_a_file_are_an_error(tmp_path: Path) -> None:
@@ -207,7 +219,8 @@ def test_the_validator_reports_everything(settings_for: SettingsFactory) -> None
         report = AvailabilityValidator(settings).run_all_validations()
     checks = {check["name"]: check for check in report["checks"]}
     assert checks.keys() == {
-        *BLOCKING, "history_continuity", "completeness", "holes", "exchange_info", "changed_files", "equals_working",
+        *BLOCKING, *OF_THE_LIFECYCLE, "history_continuity", "completeness", "holes", "exchange_info", "changed_files",
+        "equals_working",
     }  # fmt: skip
     assert checks["equals_working"]["passed"]
     assert report["validation_passed"] is False
