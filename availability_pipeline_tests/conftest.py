@@ -38,6 +38,11 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that at the end nobody waits for one test."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 FOREIGN = ("AVAILABILITY_", "AWS_", "DAGSTER_")
 """How variables begin that would make a test depend on the machine it runs on."""
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dagster as dg
+import pytest
 
 from availability_pipeline_tests.scenarios.world import MARKET, World, day
+
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
 
 KEY = dg.AssetKey("daily_availability")
 
