@@ -1,4 +1,4 @@
-"""Every command and every piece of Python that README and docs show is run, and what is shown of its output is compared.
+"""Every command and all Python that README and docs show is run, and what is shown of its output is compared.
 
 Questions are put to the demo data, as on a terminal of 80 columns. What writes is run in the order of the document, by
 real processes on a simulated archive of its own.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -74,3 +76,28 @@ def test_the_table_of_checks_is_complete() -> None:
 def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def documented_columns() -> str:
+    """The tables of columns, from the types of the rows and what is written under their fields."""
+    tree = ast.parse((root() / "availability_pipeline" / "queries" / "columns.py").read_text("utf-8"))
+    tables = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            sentence = (ast.get_docstring(node) or "").split("\n")[0]
+            lines = [f"### {sentence.rstrip('.')}", "", "| column | type | |", "|---|---|---|"]
+            for field, text in pairwise(node.body):
+                if isinstance(field, ast.AnnAssign):
+                    assert isinstance(text, ast.Expr)
+                    assert isinstance(text.value, ast.Constant), f"{ast.unparse(field)} is not documented"
+                    kind = ast.unparse(field.annotation).replace("dt.", "").replace(" | ", " or ")
+                    meaning = " ".join(str(text.value.value).split()).replace("|", "\\|")
+                    lines.append(f"| `{ast.unparse(field.target)}` | {kind} | {meaning} |")
+            tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def test_the_columns_are_documented_as_they_are() -> None:
+    text = (root() / "docs" / "guides" / "queries.md").read_text("utf-8")
+    found = text.partition("<!-- columns: begin -->\n")[2].partition("\n<!-- columns: end -->")[0]
+    assert found == documented_columns()

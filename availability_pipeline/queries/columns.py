@@ -40,6 +40,7 @@ class ChangeRow(TypedDict):
     date: dt.date
     """The UTC day that the file is about."""
     symbol: str
+    """The contract: the name of its folder in the archive."""
     kind: str
     """published (it appeared), republished (its size or last_modified is another one) or withdrawn (it is gone)."""
     old_file_size_bytes: int | None
@@ -87,6 +88,7 @@ class UniverseRow(TypedDict):
     date: dt.date
     """The UTC day."""
     symbol: str
+    """The contract: the name of its folder in the archive."""
     status: str
     """What was known of the contract on that day; published or flat in the universe."""
     first_day: dt.date | None
@@ -103,6 +105,7 @@ class LifecycleRow(TypedDict):
     """One trading episode of a contract, a row of `symbol_lifecycle`."""
 
     symbol: str
+    """The contract: the name of its folder in the archive."""
     episode: int
     """1 for the first listing under this name."""
     first_day: dt.date
@@ -118,9 +121,9 @@ class LifecycleRow(TypedDict):
     known_from: dt.date | None
     """The UTC day from which on its end could be known; None while open."""
     days: int
-    """Files."""
+    """Days with a file, flat ones included."""
     flat_days: int
-    """Files without a trade."""
+    """Days with a file without a trade."""
     holes: int
     """Stretches of days without a file inside it."""
     successor: str | None
@@ -131,18 +134,22 @@ class HoleRow(TypedDict):
     """A stretch of days without a file inside the life of a contract."""
 
     symbol: str
+    """The contract: the name of its folder in the archive."""
     episode: int
+    """The episode of `symbol_lifecycle` that it is in."""
     first_day: dt.date
     """The first UTC day without a file."""
     last_day: dt.date
     """The last one."""
     days: int
+    """From the first to the last, both included."""
 
 
 class ListingRow(TypedDict):
     """A contract that was listed on a day."""
 
     symbol: str
+    """The contract: the name of its folder in the archive."""
     episode: int
     """1 if it is the first listing under this name."""
     first_day: dt.date
@@ -155,7 +162,9 @@ class DelistingRow(TypedDict):
     """A contract that was last traded on a day."""
 
     symbol: str
+    """The contract: the name of its folder in the archive."""
     episode: int
+    """1 for the first listing under this name."""
     last_trading_day: dt.date
     """The last UTC day with a file that is not flat."""
     last_day: dt.date
