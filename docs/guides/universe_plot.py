@@ -19,7 +19,9 @@ def main() -> None:
     """Count contracts on the first day of each month in three ways, and draw the counts."""
     with AvailabilityQueries() as queries:
         last = queries.publication.last_file_day or queries.publication.data_through
-        months = [dt.date(year, month, 1) for year in range(START.year, last.year + 1) for month in range(1, 13)]
+        months = [
+            dt.date(year, month, 1) for year in range(START.year, last.year + 1) for month in range(1, 13)
+        ]
         months = [month for month in months if START <= month <= last]
         survivors = {row["symbol"] for row in queries.get_universe(last)}
         with_file = [len(queries.get_available_symbols_on_date(month)) for month in months]
