@@ -10,7 +10,7 @@ import click
 
 from availability_pipeline.cli.completion import complete_symbol
 from availability_pipeline.cli.help import example
-from availability_pipeline.cli.output import Answer, Output, Row, output_options
+from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
 from availability_pipeline.days import parse_day
 from availability_pipeline.queries import (
     DELISTING_COLUMNS,
@@ -20,22 +20,36 @@ from availability_pipeline.queries import (
     SUMMARY_COLUMNS,
     AvailabilityQueries,
 )
+from availability_pipeline.settings import Settings
 from availability_pipeline.validation.finding import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@click.command(epilog=example("query lifecycle LITUSDT", "query lifecycle --output lives.csv"))
+@click.command(
+    epilog=example(
+        "query lifecycle LITUSDT", "query lifecycle --output lives.csv", "query lifecycle FTTUSDT --confirm"
+    )
+)
 @click.argument("symbol", required=False, shell_complete=complete_symbol)
+@click.option(
+    "--confirm", "confirmed", is_flag=True, help="Download the files around each flat run; see its volume."
+)
 @output_options
-def lifecycle(symbol: str | None, output: Output) -> None:
+def lifecycle(symbol: str | None, output: Output, *, confirmed: bool) -> None:
     """The trading episodes of a contract, or of all.
 
     last_day is the last day with a file, last_trading_day the last one on which there was a trade. end_reason is
     settled (flat files followed), purged (the files stopped) or relisted (another episode of the name followed).
+
+    With --confirm, the runs of small files instead, with the minutes that have a trade in the last live file before
+    each, in its first and in its last. This asks the archive for those files, at most three for each run.
     """
     with AvailabilityQueries() as queries:
+        if confirmed:
+            output.write(_confirmation(queries, symbol))
+            return
         rows = queries.get_lifecycle(symbol)
         answer = Answer(
             rows=lambda: rows,
@@ -111,6 +125,28 @@ def summary(output: Output, *, every_day: bool) -> None:
             title=lambda: f"{counted(len(rows), 'day')}, {rows[0]['date']} to {rows[-1]['date']}",
         )
         output.write(answer)
+
+
+def _confirmation(queries: AvailabilityQueries, symbol: str | None) -> Answer:
+    from availability_pipeline.confirmation import CONFIRMED_COLUMNS, confirm  # noqa: PLC0415 - needs the network
+
+    rows = confirm(queries, Settings.load(), symbol)
+    return Answer(
+        rows=lambda: rows,
+        arrow=lambda: _frame(rows),
+        columns=CONFIRMED_COLUMNS,
+        summary=lambda: only(rows, ("symbol", "first_day", "last_day", *_MINUTES, "verdict")),
+        title=lambda: f"{counted(len(rows), 'run')} of small files, and the minutes with a trade at its ends",
+    )
+
+
+_MINUTES = ("live_minutes", "first_minutes", "last_minutes")
+
+
+def _frame(rows: Sequence[Row]) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+    return pa.Table.from_pylist(list(rows))
 
 
 def _episode(row: Row) -> Row:

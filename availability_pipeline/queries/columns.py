@@ -145,6 +145,23 @@ class HoleRow(TypedDict):
     """From the first to the last, both included."""
 
 
+class SmallRunRow(TypedDict):
+    """A run of files that are so small that there may be no trade in them."""
+
+    symbol: str
+    """The contract: the name of its folder in the archive."""
+    episode: int
+    """The episode of `symbol_lifecycle` that it is in."""
+    evidence: str
+    """size: the run counts as flat; undecided: its sizes do not tell."""
+    last_live_day: dt.date | None
+    """The last UTC day before it with a file that is not small; None if there is none in the episode."""
+    first_day: dt.date
+    """The first UTC day of the run."""
+    last_day: dt.date
+    """The last one."""
+
+
 class ListingRow(TypedDict):
     """A contract that was listed on a day."""
 

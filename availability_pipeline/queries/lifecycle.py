@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from availability_pipeline.queries.columns import DelistingRow, HoleRow, LifecycleRow, ListingRow
+from availability_pipeline.queries.columns import DelistingRow, HoleRow, LifecycleRow, ListingRow, SmallRunRow
 from availability_pipeline.queries.reader import Day, Reader
 
 if TYPE_CHECKING:
@@ -18,6 +18,17 @@ _HOLES = """
 SELECT symbol, episode, first_day, last_day, last_day - first_day + 1 AS days
 FROM published.status_spans WHERE status = 'missing' AND ($symbol IS NULL OR symbol = $symbol)
 ORDER BY symbol, first_day
+"""
+
+_SMALL_RUNS = """
+SELECT
+    run.symbol, run.episode, run.evidence, max(live.last_day) AS last_live_day, run.first_day, run.last_day
+FROM published.status_spans AS run
+LEFT JOIN published.status_spans AS live
+    ON live.symbol = run.symbol AND live.episode = run.episode AND live.last_day < run.first_day
+    AND live.status = 'published' AND live.evidence IS NULL
+WHERE run.evidence IS NOT NULL AND ($symbol IS NULL OR run.symbol = $symbol)
+GROUP BY ALL ORDER BY run.symbol, run.first_day
 """
 
 _LISTINGS = """
@@ -86,6 +97,31 @@ class LifecycleQueries(Reader):
             ['symbol', 'episode', 'first_day', 'last_day', 'days']
         """
         return self._arrow(_HOLES, self._of(symbol))
+
+    def get_small_runs(self, symbol: str | None = None) -> list[SmallRunRow]:
+        """Runs of files that may have no trade in them, of a contract or of all, by symbol and day.
+
+        Args:
+            symbol: The contract, as people type it; all by default.
+
+        Raises:
+            UsageError: No such contract; the message has similar names.
+
+        Example:
+            >>> [run] = queries.get_small_runs("litusdt")
+            >>> run["evidence"], run["last_live_day"], run["first_day"], run["last_day"]
+            ('size', datetime.date(2025, 1, 31), datetime.date(2025, 2, 1), datetime.date(2025, 11, 30))
+        """
+        return cast("list[SmallRunRow]", self._rows(_SMALL_RUNS, self._of(symbol)))
+
+    def get_small_runs_arrow(self, symbol: str | None = None) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_small_runs_arrow()["symbol"].to_pylist()
+            ['FTTUSDT', 'ICPUSDT', 'LITUSDT']
+        """
+        return self._arrow(_SMALL_RUNS, self._of(symbol))
 
     def detect_new_listings(self, date: Day) -> list[ListingRow]:
         """The contracts whose first file is of a day, by symbol; also those that were listed again.
