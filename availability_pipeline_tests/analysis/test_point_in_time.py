@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline.analysis import Rules, derive
+from availability_pipeline.queries.lives import Rules as UniverseRules
+from availability_pipeline.queries.lives import lives_of, member
+from availability_pipeline.queries.universe import _CONTRACTS, _SPANS
 from availability_pipeline_tests.analysis.lives import collect, database, day
 
 GAP = 4
@@ -112,3 +115,44 @@ def test_every_row_has_one_status_and_every_file_one_episode(lives: dict[str, st
         assert len(statuses) == 1
         assert (statuses[0] in ("published", "flat")) == available
         assert not available or (len(episodes) == 1 and episodes[0] is not None)
+
+
+Universe = list[tuple[str, str, dt.date | None]]
+
+
+def universe_of(connection: duckdb.DuckDBPyConnection, date: dt.date, rules: UniverseRules) -> Universe:
+    """Who is in the universe of a day, by the tables as they are."""
+    spans, contracts = (
+        connection.execute(query.replace("published.", "")).fetchall() for query in (_SPANS, _CONTRACTS)
+    )
+    lives = lives_of(spans, {symbol: (kind, successor) for symbol, kind, successor in contracts})
+    found = [one for life in lives if (one := member(life, date, rules))]
+    return [(one.life.symbol, one.status, one.listed_on) for one in found if one.reason is None]
+
+
+UNIVERSE_RULES = st.builds(
+    UniverseRules,
+    min_age_days=st.integers(0, 6),
+    days_in_window=st.none() | st.just((3, 6)),
+    include_flat=st.booleans(),
+)
+
+
+COLLECTED = LIVES.map(lambda lives: {symbol: life.replace("?", ".") for symbol, life in lives.items()})
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    lives=COLLECTED,
+    listings=st.just({}) | LISTINGS,
+    cuts=st.sets(st.integers(3, LENGTH - 1), min_size=3, max_size=3),
+    rules=UNIVERSE_RULES,
+)
+def test_the_universe_of_a_day_is_that_of_a_table_which_ends_with_it(
+    lives: dict[str, str], listings: dict[str, Any], cuts: set[int], rules: UniverseRules
+) -> None:
+    connection = whole_table(lives, listings)
+    whole = {number: universe_of(connection, day(number), rules) for number in cuts}
+    for number in sorted(cuts, reverse=True):
+        cut_at(connection, day(number))
+        assert universe_of(connection, day(number), rules) == whole[number]
