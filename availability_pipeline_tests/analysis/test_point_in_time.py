@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import duckdb
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline.analysis import Rules, derive
