@@ -35,7 +35,7 @@ BELOW = {
         "analysis",
         "validation",
     ),
-    "store/": ("publishing", "queries", "cli", "collection", "simulator", "validation"),
+    "store/": ("publishing", "queries", "cli", "collection", "simulator", "analysis", "validation"),
     "analysis/": ("archive", "publishing", "queries", "cli", "collection", "simulator", "validation"),
     "publishing/": ("queries", "cli", "collection", "simulator"),
     "export.py": ("queries", "cli", "collection", "simulator", "store"),

@@ -65,7 +65,7 @@ SELECT
     CASE
         WHEN status = 'pending' THEN $today::DATE - 1
         WHEN gap = 'hole' THEN greatest(next_day, date + $publication_days)
-        WHEN gap = 'relisted' THEN next_day
+        WHEN gap = 'relisted' OR gap = 'long' AND listed AND listed_on < next_day THEN next_day
         WHEN status = 'ended' THEN end_known_from
         ELSE greatest(date + $publication_days, if(outage, NULL, listed_on))
     END AS known_from

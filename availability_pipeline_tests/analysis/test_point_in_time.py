@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import duckdb
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline.analysis import Rules, derive
@@ -78,6 +78,16 @@ def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
 
 
 @settings(max_examples=15, deadline=None)
+@example(
+    # The exchange lists a contract within an absence that becomes too long.
+    lives={"AUSDT": "L.....L", "BUSDT": "LLLLLLLL"},
+    listings={"AUSDT": (2, None)},
+    cuts={3, 4, 6},
+)
+@example(
+    # The first day after the last file that was collected comes late.
+    lives={"AUSDT": "LLLL????.", "BUSDT": "LLLLL"}, listings={}, cuts={7, 8},
+)  # fmt: skip
 @given(
     lives=LIVES, listings=st.just({}) | LISTINGS, cuts=st.sets(st.integers(3, LENGTH), min_size=3, max_size=3)
 )
