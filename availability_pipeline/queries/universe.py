@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,14 +14,13 @@ from availability_pipeline.queries.columns import UniverseRow
 from availability_pipeline.queries.lives import (
     DEFAULT_TYPE,
     Life,
-    Member,
     Rules,
-    Stretch,
     lives_of,
     member,
     stretches,
 )
 from availability_pipeline.queries.reader import Day, Reader
+from availability_pipeline.queries.universe_rows import row_of, schema, table_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +33,8 @@ SELECT spans.symbol, spans.first_day, spans.last_day, status, spans.known_from, 
 FROM published.status_spans AS spans LEFT JOIN published.symbol_lifecycle AS episodes USING (symbol, episode)
 ORDER BY spans.symbol, spans.first_day
 """
+
+_HELD = "SELECT symbol FROM published.availability_by_date WHERE date = ?"
 
 _CONTRACTS = """
 SELECT symbol, any_value(nullif(contract_type, '')), any_value(successor)
@@ -87,9 +87,16 @@ class UniverseQueries(Reader):
         """
         day = self._collected_day(date)
         rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
-        found = [one for life in self._lives if (one := member(life, day, rules))]
+        found = [one for life in self._lives_on(day) if (one := member(life, day, rules))]
         self._warn_of_nothing(DayRange(day, day))
-        return [_row(day, one) for one in found if explain or one.reason is None]
+        return [row_of(day, one) for one in found if explain or one.reason is None]
+
+    def _lives_on(self, day: dt.date) -> list[Life]:
+        """The contracts that the day was collected for; nothing is known of the others."""
+        if day not in self._incomplete:
+            return self._lives
+        held = {symbol for (symbol,) in self._fetch(_HELD, [day])}
+        return [life for life in self._lives if life.symbol in held]
 
     def get_universe_arrow(self, date: Day, **rules: Any) -> pa.Table:
         """The same as Arrow, with the same arguments.
@@ -100,7 +107,7 @@ class UniverseQueries(Reader):
         """
         import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
-        return pa.Table.from_pylist(cast("list[dict[str, Any]]", self.get_universe(date, **rules)), _schema())
+        return pa.Table.from_pylist(cast("list[dict[str, Any]]", self.get_universe(date, **rules)), schema())
 
     def universe_history(  # noqa: PLR0913 - as above
         self,
@@ -144,9 +151,19 @@ class UniverseQueries(Reader):
             raise UsageError(f"step is {step}, but it must be 1 day or more")
         rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
         self._warn_of_nothing(days)
-        return _table(
-            (one for life in self._lives for one in stretches(life, days, rules)), list(days)[::step]
-        )
+        chosen = list(days)[::step]
+        table = table_of((one for life in self._lives for one in stretches(life, days, rules)), chosen)
+        return self._without_uncollected(table, [day for day in chosen if day in self._incomplete])
+
+    def _without_uncollected(self, table: pa.Table, incomplete: list[dt.date]) -> pa.Table:
+        """The rows of contracts that their day was collected for."""
+        import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+        if not incomplete:
+            return table
+        held = {(day, life.symbol) for day in incomplete for life in self._lives_on(day)}
+        keys = zip(table["date"].to_pylist(), table["symbol"].to_pylist(), strict=True)
+        return table.filter(pa.array([key[0] not in self._incomplete or key in held for key in keys]))
 
     @cached_property
     def _lives(self) -> list[Life]:
@@ -196,56 +213,3 @@ class UniverseQueries(Reader):
     def _is_awaited(self, day: dt.date) -> bool:
         spans = (life.span_on(day) for life in self._lives)
         return any(span.status in ("pending", "missing") for span in spans if span)
-
-
-def _row(day: dt.date, member: Member) -> UniverseRow:
-    life, status, listed_on, reason = member
-    return {
-        "date": day,
-        "symbol": life.symbol,
-        "status": status,
-        "first_day": listed_on,
-        "age_days": (day - listed_on).days if listed_on else None,
-        "contract_type": life.contract_type,
-        "reason": reason,
-    }
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa  # noqa: PLC0415 - only frames need it
-
-    return pa.schema(
-        {
-            "date": pa.date32(),
-            "symbol": pa.string(),
-            "status": pa.string(),
-            "first_day": pa.date32(),
-            "age_days": pa.int32(),
-            "contract_type": pa.string(),
-            "reason": pa.string(),
-        }
-    )
-
-
-def _table(found: Iterable[Stretch], days: list[dt.date]) -> pa.Table:
-    """One row for each chosen day of each stretch, by date and symbol."""
-    import pyarrow as pa  # noqa: PLC0415 - only frames need it
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    dates: list[dt.date] = []
-    members: list[Member] = []
-    for one in found:
-        chosen = days[bisect_left(days, one.first_day) : bisect_right(days, one.last_day)]
-        dates += chosen
-        members += [one.member] * len(chosen)
-    date = pa.array(dates, pa.date32())
-    first_day = pa.array([one.listed_on for one in members], pa.date32())
-    columns = {
-        "date": date,
-        "symbol": pa.array([one.life.symbol for one in members], pa.string()),
-        "status": pa.array([one.status for one in members], pa.string()),
-        "first_day": first_day,
-        "age_days": pc.subtract(date.cast(pa.int32()), first_day.cast(pa.int32())),
-        "contract_type": pa.array([one.life.contract_type for one in members], pa.string()),
-    }
-    return pa.table(columns).sort_by([("date", "ascending"), ("symbol", "ascending")])

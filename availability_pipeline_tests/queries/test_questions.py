@@ -205,6 +205,16 @@ def test_a_matrix_has_nothing_where_nobody_asked(incomplete: AvailabilityQueries
     assert "NEWUSDT" not in matrix
 
 
+def test_a_universe_has_no_contract_that_nobody_asked_for(incomplete: AvailabilityQueries) -> None:
+    with pytest.warns(IncompleteDayWarning):
+        table = incomplete.universe_history(sample.DAYS[-3], sample.DAYS[-1])
+    with pytest.warns(IncompleteDayWarning):
+        one_by_one = [incomplete.get_universe(day) for day in sample.DAYS[-3:]]
+    members = [[row["symbol"] for row in rows] for rows in one_by_one]
+    assert members == [["BTCUSDT", "ETHUSDT"], ["BTCUSDT", "ETHUSDT", "币安人生USDT"], []]
+    assert table["symbol"].to_pylist() == [symbol for day in members for symbol in day]
+
+
 def test_complete_days_are_answered_without_a_warning(incomplete: AvailabilityQueries) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
