@@ -102,6 +102,7 @@ The simulated archive is published: {published["symbols"]:,} contracts, {(last -
 Next:
   {command} query snapshot 2024-01-15
   {command} query timeline BTCUSDT
+  {command} query universe 2024-01-15 --explain
   {command} status"""
 
 
