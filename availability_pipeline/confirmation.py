@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import TypedDict
 
 from availability_pipeline.archive.klines import traded_minutes
 from availability_pipeline.queries import AvailabilityQueries
@@ -15,18 +14,9 @@ from availability_pipeline.queries.columns import SmallRunRow
 from availability_pipeline.settings import Settings
 
 
-class ConfirmedRow(TypedDict):
+class ConfirmedRow(SmallRunRow):
     """A run of small files, and the minutes with a trade in the files at its ends."""
 
-    symbol: str
-    episode: int
-    evidence: str
-    """size: the run counts as flat; undecided: its sizes do not tell."""
-    last_live_day: dt.date | None
-    """The last UTC day before it with a file that is not small; None if there is none."""
-    first_day: dt.date
-    """The first UTC day of the run."""
-    last_day: dt.date
     live_minutes: int | None
     """Minutes with a trade on `last_live_day`."""
     first_minutes: int

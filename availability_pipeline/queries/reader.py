@@ -49,17 +49,7 @@ class _UrlBases(dict[str, str]):
 
 
 class Reader:
-    """A published database, open for reading; use it in a `with` statement or call `close`.
-
-    It goes on reading the file that it opened, also after a new one was published; `reload` takes up the new one.
-    It never keeps anybody from publishing. One object is for one thread at a time.
-
-    Args:
-        path: The published database; by default the one of the settings (`AVAILABILITY_DB_PATH`).
-
-    Raises:
-        PublishedDatabaseError: It is missing, damaged, or of a newer version.
-    """
+    """What `AvailabilityQueries` stands on: it opens the file, and its methods have no question of their own."""
 
     def __init__(self, path: Path | str | None = None) -> None:
         self.path = Settings.load().db_path if path is None else Path(path).expanduser()
