@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,10 @@ def _rules_options(command: Callable[..., None]) -> Callable[..., None]:
         "--min-age-days", metavar="N", type=click.IntRange(0), default=0, help="Days since the listing."
     )
     @click.option(
-        "--min-days-in-window", "window", metavar="N/M", help="N live days at least among the last M."
+        "--min-days-in-window",
+        "window",
+        metavar="N[/M]",
+        help="N live days at least among the last M, or 30.",
     )
     @click.option("--include-flat", is_flag=True, help="Also contracts that are listed and no longer traded.")
     @click.option("--contract-types", "types", metavar="A,B", help="Only these types, such as PERPETUAL.")
@@ -53,13 +57,13 @@ def _rules_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_rules
 
 
-def _window(text: str) -> tuple[int, int]:
-    days, _, window = text.partition("/")
-    if not (days.isascii() and days.isdecimal() and window.isascii() and window.isdecimal()):
+def _window(text: str) -> int | tuple[int, int]:
+    if not re.fullmatch("[0-9]{1,6}(/[0-9]{1,6})?", text):
         raise UsageError(
             f"--min-days-in-window is {text!r}; write it as 25/30, 25 live days among the last 30"
         )
-    return int(days), int(window)
+    days, slash, window = text.partition("/")
+    return (int(days), int(window)) if slash else int(days)
 
 
 @click.command(

@@ -25,8 +25,11 @@ from availability_pipeline.queries.universe_rows import row_of, schema, table_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DaysInWindow = tuple[int, int]
-"""At least so many days with a live file, among so many last ones: `(25, 30)`."""
+WINDOW_DAYS = 30
+"""The last days that are looked at where nothing else is said."""
+
+DaysInWindow = int | tuple[int, int]
+"""At least so many days with a live file, among the last 30 or among so many last ones: `25`, `(50, 60)`."""
 
 _SPANS = """
 SELECT spans.symbol, spans.first_day, spans.last_day, status, spans.known_from, episodes.first_day
@@ -50,9 +53,9 @@ class UniverseQueries(Reader):
         date: Day,
         min_age_days: int = 0,
         min_days_in_window: DaysInWindow | None = None,
-        *,
         include_flat: bool = False,
         contract_types: Collection[str] | None = None,
+        *,
         explain: bool = False,
     ) -> list[UniverseRow]:
         """The contracts that one could have traded on a day, by symbol, as of that day.
@@ -63,8 +66,8 @@ class UniverseQueries(Reader):
         Args:
             date: The UTC day.
             min_age_days: Days since the first file of the listing; 0 takes contracts on their first day.
-            min_days_in_window: At least so many days with a live file among so many last ones, this day included, such
-                as `(25, 30)`.
+            min_days_in_window: At least so many days with a live file among the last 30, this day included, such as
+                `25`; or among so many last ones, such as `(50, 60)`.
             include_flat: Whether contracts that are listed and no longer traded count.
             contract_types: Only these types of exchangeInfo, such as `PERPETUAL` and `TRADIFI_PERPETUAL`; contracts
                 that it never spoke of count as `PERPETUAL`.
@@ -109,14 +112,13 @@ class UniverseQueries(Reader):
 
         return pa.Table.from_pylist(cast("list[dict[str, Any]]", self.get_universe(date, **rules)), schema())
 
-    def universe_history(  # noqa: PLR0913 - as above
+    def universe_history(  # noqa: PLR0913, PLR0917 - as above
         self,
         start: Day,
         end: Day,
         step: int = 1,
         min_age_days: int = 0,
         min_days_in_window: DaysInWindow | None = None,
-        *,
         include_flat: bool = False,
         contract_types: Collection[str] | None = None,
     ) -> pa.Table:
@@ -180,12 +182,14 @@ class UniverseQueries(Reader):
     ) -> Rules:
         if min_age < 0:
             raise UsageError(f"min_age_days is {min_age}, but it must be 0 or more")
-        if days_in_window is not None and not 1 <= days_in_window[0] <= days_in_window[1]:
+        window = (days_in_window, WINDOW_DAYS) if isinstance(days_in_window, int) else days_in_window
+        if window is not None and not 1 <= window[0] <= window[1]:
             raise UsageError(
-                f"min_days_in_window is {days_in_window}, but it must be two numbers such as (25, 30), of which the "
+                f"min_days_in_window is {days_in_window}, but it must be a number of the last {WINDOW_DAYS} days such "
+                "as 25, or two numbers such as (50, 60), of which the "
                 "first is 1 or more and not above the second"
             )
-        return Rules(min_age, days_in_window, include_flat, None if types is None else self._types(types))
+        return Rules(min_age, window, include_flat, None if types is None else self._types(types))
 
     def _types(self, types: Collection[str]) -> frozenset[str]:
         if isinstance(types, str):

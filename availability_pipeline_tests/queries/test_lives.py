@@ -147,11 +147,28 @@ def test_a_history_is_its_universes_one_by_one(demo: Demo, rules: dict[str, Any]
     assert len({row["date"] for row in expected}) == len(days)
 
 
+def test_a_window_is_thirty_days_unless_it_is_said(demo: Demo) -> None:
+    with AvailabilityQueries(demo.path) as queries:
+        by_place = queries.get_universe("2022-11-25", 30, 15, True, ["PERPETUAL"])
+        by_name = queries.get_universe(
+            "2022-11-25",
+            min_age_days=30,
+            min_days_in_window=(15, 30),
+            include_flat=True,
+            contract_types=["PERPETUAL"],
+        )
+        assert by_place == by_name != queries.get_universe("2022-11-25")
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
         ({"min_age_days": -1}, "min_age_days is -1, but it must be 0 or more"),
-        ({"min_days_in_window": (31, 30)}, r"min_days_in_window is \(31, 30\), but it must be two numbers"),
+        (
+            {"min_days_in_window": (31, 30)},
+            r"min_days_in_window is \(31, 30\), but it must be a number of the last 30",
+        ),
+        ({"min_days_in_window": 31}, "min_days_in_window is 31, but"),
         ({"min_days_in_window": (0, 30)}, r"min_days_in_window is \(0, 30\)"),
         ({"contract_types": "PERPETUAL"}, "contract_types is 'PERPETUAL', but it must be a list"),
         (
