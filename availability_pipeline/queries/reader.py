@@ -22,6 +22,7 @@ from availability_pipeline.settings import Settings
 from availability_pipeline.symbol_names import known, suggestion
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 Day = str | dt.date
@@ -67,7 +68,8 @@ class Reader:
 
     def _open(self) -> None:
         connection, publication = open_published(self.path)
-        self._connection, self.publication = connection, publication
+        self._opened: duckdb.DuckDBPyConnection | None = connection
+        self.publication = publication
         self._url_bases = _UrlBases(publication.archive_url)
         days = self._fetch("SELECT date, file_count, row_count FROM published.published_days ORDER BY date")
         self._file_counts: dict[dt.date, int] = {day: files for day, files, _ in days}
@@ -78,13 +80,21 @@ class Reader:
         self._first_days: dict[str, dt.date | None] = dict(symbols)
 
     def close(self) -> None:
-        """Close the file; further questions fail.
+        """Close the file; further questions fail, and closing it again does nothing.
 
         Example:
             >>> opened = AvailabilityQueries()
             >>> opened.close()
         """
-        self._connection.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._opened is None:
+            raise UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
+        return self._opened
 
     def reload(self) -> bool:
         """Take up what was published since the file was opened.
@@ -94,13 +104,15 @@ class Reader:
 
         Raises:
             PublishedDatabaseError: What is there now cannot be read; this object goes on with what it had.
+            UsageError: This object is closed.
 
         Example:
             >>> queries.reload()
             False
         """
+        before = self._connection
         fresh = type(self)(self.path)
-        self._connection.close()
+        before.close()
         changed = fresh.publication != self.publication
         vars(self).clear()
         vars(self).update(vars(fresh))
@@ -139,11 +151,14 @@ class Reader:
         self._check_collected(days)
         return days
 
-    def _check_collected(self, days: DayRange) -> None:
+    def _check_held(self, days: DayRange) -> None:
         first, last = self.publication.first_day, self.publication.data_through
         for day in (days.start, days.end):
             if not first <= day <= last:
                 raise UsageError(f"there is no data of {day}; the published database has {first} to {last}")
+
+    def _check_collected(self, days: DayRange) -> None:
+        self._check_held(days)
         for day in days:
             if day not in self._file_counts:
                 raise UsageError(
@@ -165,6 +180,8 @@ class Reader:
         )
 
     def _known_symbol(self, symbol: str) -> str:
+        if not isinstance(symbol, str):
+            raise UsageError(f"the contract is {symbol!r}, but it must be a string such as 'BTCUSDT'")
         if (name := known(symbol, self._first_days)) is not None:
             return name
         others = [name for (name,) in self._fetch("SELECT symbol FROM published.symbols")]

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 DaysInWindow = tuple[int, int]
 """At least so many days with a live file, among so many last ones: `(25, 30)`."""
 
+LONGEST_DAYS = 36_500
+"""The most days that a rule may ask for: a hundred years."""
+
 _SPANS = """
 SELECT spans.symbol, spans.first_day, spans.last_day, status, spans.known_from, episodes.first_day
 FROM published.status_spans AS spans LEFT JOIN published.symbol_lifecycle AS episodes USING (symbol, episode)
@@ -161,23 +164,24 @@ class UniverseQueries(Reader):
         *,
         include_flat: bool,
     ) -> Rules:
-        if min_age < 0:
-            raise UsageError(f"min_age_days is {min_age}, but it must be 0 or more")
-        if days_in_window is not None and not 1 <= days_in_window[0] <= days_in_window[1]:
+        if not 0 <= min_age <= LONGEST_DAYS:
+            raise UsageError(f"min_age_days is {min_age}, but it must be 0 to {LONGEST_DAYS:,}")
+        if days_in_window is not None and not 1 <= days_in_window[0] <= days_in_window[1] <= LONGEST_DAYS:
             raise UsageError(
                 f"min_days_in_window is {days_in_window}, but it must be two numbers such as (25, 30), of which the "
-                "first is 1 or more and not above the second"
+                f"first is 1 or more and not above the second, which is {LONGEST_DAYS:,} at most"
             )
         return Rules(min_age, days_in_window, include_flat, None if types is None else self._types(types))
 
     def _types(self, types: Collection[str]) -> frozenset[str]:
         if isinstance(types, str):
             raise UsageError(f"contract_types is {types!r}, but it must be a list such as ['PERPETUAL']")
-        chosen = frozenset(name.upper() for name in types)
+        chosen = frozenset(name.strip().upper() for name in types)
         known = {life.contract_type or DEFAULT_TYPE for life in self._lives} | {DEFAULT_TYPE}
         if unknown := sorted(chosen - known):
             raise UsageError(
-                f"contract_types has {', '.join(unknown)}, which no contract is; there are {', '.join(sorted(known))}"
+                f"contract_types has {', '.join(map(repr, unknown))}, which no contract is; there are "
+                f"{', '.join(sorted(known))}"
             )
         return chosen
 
