@@ -135,6 +135,8 @@ def _why(path: Path, text: str) -> str:
         return f"{path} is not a DuckDB database; {_RESTORE}"
     if "Could not set lock" in text:
         return f"the published database {path} is open for writing elsewhere; close it there"
+    if "No open result set" in text or "closed" in text:
+        return f"the published database {path} was closed while an answer was read; close it afterwards"
     reason = text.splitlines()[0] if text else "no reason given"
     return f"the published database {path} cannot be read ({reason}); {_RESTORE}"
 

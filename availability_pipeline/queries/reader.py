@@ -7,6 +7,7 @@ which days are collected, which contract is meant.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,8 @@ class Reader:
 
     def _open(self) -> None:
         connection, publication = open_published(self.path)
+        # A question of another thread on the same connection would take the answer away, and leave an empty one.
+        self._alone = threading.Lock()
         self._opened: duckdb.DuckDBPyConnection | None = connection
         self.publication = publication
         self._url_bases = _UrlBases(publication.archive_url)
@@ -93,11 +96,16 @@ class Reader:
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._opened is None:
-            raise UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
+            raise self._closed()
         return self._opened
+
+    def _closed(self) -> UsageError:
+        return UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
 
     def reload(self) -> bool:
         """Take up what was published since the file was opened.
+
+        Iterators that are under way go on with what was before.
 
         Returns:
             Whether there was something new.
@@ -110,10 +118,11 @@ class Reader:
             >>> queries.reload()
             False
         """
-        before = self._connection
+        if self._opened is None:
+            raise self._closed()
         fresh = type(self)(self.path)
-        before.close()
         changed = fresh.publication != self.publication
+        # The connection before is not closed, but let go: an iterator may still read from it.
         vars(self).clear()
         vars(self).update(vars(fresh))
         return changed
@@ -127,18 +136,18 @@ class Reader:
         self.close()
 
     def _fetch(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        with reading(self.path):
+        with self._alone, reading(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def _rows(self, query: str, values: Values = ()) -> list[Row]:
         """Dicts whose keys are the columns of the query."""
-        with reading(self.path):
+        with self._alone, reading(self.path):
             found = self._connection.execute(query, values)
             columns = [column[0] for column in found.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
 
     def _arrow(self, query: str, values: Values = ()) -> pa.Table:
-        with reading(self.path):
+        with self._alone, reading(self.path):
             return self._connection.sql(query, params=values).to_arrow_table()
 
     def _collected_day(self, date: Day) -> dt.date:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -460,3 +461,29 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(PublishedDatabaseError, match="pipe is not a file"):
         AvailabilityQueries(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("symbols", [(), ("BTCUSDT", "ETHUSDT")])
+def test_a_reload_leaves_iterators_alone_and_closing_is_no_damage(
+    path: Path, symbols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("availability_pipeline.queries.availability._ROWS_AT_ONCE", 10)
+    opened = AvailabilityQueries(path)
+    ends = (sample.FIRST_DAY, sample.LAST_DAY)
+    expected = list(opened.iter_availability_range(*ends, symbols))
+    rows = opened.iter_availability_range(*ends, symbols)
+    first = next(rows)
+    opened.reload()
+    assert [first, *rows] == expected
+    rows = opened.iter_availability_range(*ends)
+    next(rows)
+    opened.close()
+    with pytest.raises(PublishedDatabaseError, match="was closed while an answer was read"):
+        list(rows)
+
+
+def test_questions_of_several_threads_do_not_take_each_others_answers(queries: AvailabilityQueries) -> None:
+    expected = [expected_range(day, day) for day in sample.DAYS]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(queries.get_available_symbols_on_date, sample.DAYS * 10))
+    assert found == expected * 10
