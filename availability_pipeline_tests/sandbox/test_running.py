@@ -186,3 +186,10 @@ def test_damage_that_only_the_query_meets_is_damage_of_the_file(path: Path, tmp_
 def test_a_bound_that_bounds_nothing_is_refused(path: Path, bound: str, value: float) -> None:
     with pytest.raises(UsageError, match=rf"{bound} \(--\S+\) is {value}, but it must be"):
         rows(path, "SELECT 1", **{bound: value})
+
+
+@pytest.mark.parametrize("value", ["timestamp 'infinity'", "date '20000-01-01'"])
+def test_a_moment_that_python_cannot_hold_is_wrong_usage(path: Path, value: str) -> None:
+    with pytest.raises(UsageError, match=r"a value that Python cannot hold \(.+\); cast it to VARCHAR"):
+        rows(path, f"SELECT {value} AS moment")
+    assert len(rows(path, f"SELECT ({value})::VARCHAR AS moment")) == 1
