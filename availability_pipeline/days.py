@@ -52,6 +52,10 @@ def parse_day(value: str | dt.date, name: str = "date") -> dt.date:
         raise UsageError(f"{name} is the moment {value.isoformat()}, but a day is needed; pass its date()")
     if isinstance(value, dt.date):
         return value
+    if not isinstance(value, str):
+        raise UsageError(
+            f"{name} is {value!r}, which is not a day; pass a string such as '2024-01-15', or a datetime.date"
+        )
     if value.strip().lower() == "yesterday":
         return last_complete_day()
     try:
@@ -74,12 +78,12 @@ def parse_moment(value: str | dt.datetime, name: str) -> dt.datetime:
         UsageError: It is not a moment.
     """
     try:
-        moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value.strip())
-    except ValueError:
+        moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value).strip())
+        return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{name} is {value!r}, which is not a moment; write it as 2024-01-15T08:00"
         ) from None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 @dataclass(frozen=True)

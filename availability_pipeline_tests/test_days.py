@@ -7,13 +7,21 @@ time zone would show as data that is missing for one day.
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from availability_pipeline import days
-from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange, collectable_range, parse_day
+from availability_pipeline.days import (
+    FIRST_DAY,
+    FIRST_FILE_DAY,
+    DayRange,
+    collectable_range,
+    parse_day,
+    parse_moment,
+)
 from availability_pipeline.errors import UsageError
 from availability_pipeline_tests.conftest import run_python
 
@@ -130,3 +138,15 @@ def test_the_day_is_that_of_utc_in_every_time_zone(zone: str) -> None:
     moment, day = run_python(code, TZ=zone).split()
     assert abs(dt.datetime.fromisoformat(moment) - before) < dt.timedelta(minutes=2)
     assert D.fromisoformat(day) - D.fromisoformat(moment[:10]) in (dt.timedelta(0), dt.timedelta(days=1))
+
+
+@pytest.mark.parametrize("value", [None, 20240115, b"2024-01-15", ("2024-01-15",)])
+def test_what_is_neither_text_nor_a_date_is_no_day(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"start is .*, which is not a day; pass a string"):
+        parse_day(value, "start")
+
+
+@pytest.mark.parametrize("value", ["x", "0001-01-01T00:00+05:00", None, 5])
+def test_what_is_no_moment_is_refused(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"as_of is .*, which is not a moment"):
+        parse_moment(value, "as_of")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -47,6 +48,10 @@ COMMANDS = {
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
 }
 """By name of the command: where it is found below this package, and its line in the list of commands."""
+
+
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of Ctrl-C: a RuntimeError with this text."""
 
 
 class _Failure(click.ClickException):
@@ -141,7 +146,9 @@ class LazyGroup(click.Group):
                 return super().invoke(ctx)
         except AvailabilityError as error:
             raise _Failure(str(error), error.exit_code) from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
+                raise
             _say(logging.WARNING, "Interrupted; what was not complete was not written.")
             ctx.exit(130)
 
@@ -156,10 +163,29 @@ def cli() -> None:
     """Which daily 1-minute kline files Binance's public archive holds, per perpetual future and UTC day."""
 
 
+def _open_closed_streams() -> None:
+    """Open what the shell closed, so that no file takes its number; writing to standard output then fails."""
+    for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    sys.stdin, sys.stdout = sys.stdin or open(0), sys.stdout or open(1, "w")  # noqa: SIM115 - for good
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line and exit."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Symbols are not all ASCII, whatever the terminal's locale says.
             stream.reconfigure(encoding="utf-8")
-    cli.main(prog_name=PROGRAM)
+    try:
+        cli.main(prog_name=PROGRAM)
+    except OSError as error:  # click has ended those of a pipe that nobody reads any more
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is still to be written fails again at exit
+        _Failure(f"standard output could not be written ({error.strerror})", 1).show()
+        sys.exit(1)

@@ -14,7 +14,6 @@ import json
 import math
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from availability_pipeline.drafts import draft_of
 from availability_pipeline.errors import AvailabilityError, UsageError
 
 if TYPE_CHECKING:
@@ -155,20 +155,20 @@ def _in_place(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when it is complete; no trace of it remains otherwise."""
-    new = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
-    try:
-        file = new.open("xb")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
-    try:
-        with file:
-            yield file
-        new.replace(path)
-    except OSError as error:
-        raise AvailabilityError(f"{path} could not be written ({error.strerror}); it was left out") from error
-    finally:
-        new.unlink(missing_ok=True)
+    """A file that takes its name when it is complete; what a kill leaves is removed by the next one of the name."""
+    with draft_of(path) as new:
+        try:
+            file = new.open("xb")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
+        try:
+            with file:
+                yield file
+            new.replace(path)
+        except OSError as error:
+            raise AvailabilityError(
+                f"{path} could not be written ({error.strerror}); it was left out"
+            ) from error
 
 
 def only(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:

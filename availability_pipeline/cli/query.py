@@ -73,7 +73,7 @@ def timeline(symbol: str, every_day: bool, output: Output) -> None:
         output.write(answer)
 
 
-@query.command("range", epilog=example("query range 2024-01-01 2024-01-31 --output january.parquet"))
+@query.command("range", epilog=example("query range 2024-01-01 2024-01-31 --format csv"))
 @click.argument("start")
 @click.argument("end")
 @click.option("--all", "every_file", is_flag=True, help="Show every file in a table instead of days.")

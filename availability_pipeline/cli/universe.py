@@ -69,7 +69,7 @@ def _window(text: str) -> int | tuple[int, int]:
 @click.command(
     epilog=example(
         "query universe 2024-01-15",
-        "query universe 2024-01-15 --min-age-days 30 --explain",
+        "query universe 2024-01-15 --explain",
     )
 )
 @click.argument("date")
@@ -97,7 +97,7 @@ def universe(date: str, rules: dict[str, Any], output: Output, *, explain: bool)
 
 @click.command(
     "universe-history",
-    epilog=example("query universe-history 2021-01-01 2021-12-31 --step 7 --output u.parquet"),
+    epilog=example("query universe-history 2021-01-01 2021-12-31"),
 )
 @click.argument("start")
 @click.argument("end")

@@ -17,7 +17,7 @@ from availability_pipeline.queries import AvailabilityQueries
 
 @click.command(
     epilog=example(
-        "urls --symbols btcusdt,ethusdt --start 2024-01-01",
+        "urls --symbols btcusdt --start 2024-01-01",
         "urls --checksums --aria2 --output all.txt",
     )
     + "\n\n\b\nThen:\n  aria2c --input-file=all.txt --continue"

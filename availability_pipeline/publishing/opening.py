@@ -61,7 +61,8 @@ class Publication:
 def open_published(path: Path) -> tuple[duckdb.DuckDBPyConnection, Publication]:
     """Open a published database, attached read-only as `published`.
 
-    It is attached to an empty database of its own: `duckdb.connect(path)` would give whatever file this process has
+    Its type is said because DuckDB would fetch an extension from the network for a file of SQLite's. It is attached to
+    an empty database of its own: `duckdb.connect(path)` would give whatever file this process has
     already open under that path, which after a publication is the old one.
 
     Raises:
@@ -71,7 +72,7 @@ def open_published(path: Path) -> tuple[duckdb.DuckDBPyConnection, Publication]:
     connection = duckdb.connect(config=_CONFIG)
     try:
         with reading(path):
-            connection.execute("ATTACH ? AS published (READ_ONLY)", [str(path)])
+            connection.execute("ATTACH ? AS published (READ_ONLY, TYPE duckdb)", [str(path)])
         return connection, _read_publication(connection, path)
     except BaseException:
         connection.close()
@@ -98,6 +99,11 @@ def _demo(path: Path) -> str:
 
 def _check_file(path: Path) -> None:
     try:
+        # A pipe would be waited for.
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise PublishedDatabaseError(
+                f"{path} is not a file; set AVAILABILITY_DB_PATH to a published database"
+            )
         with path.open("rb"):
             return
     except (FileNotFoundError, NotADirectoryError):
@@ -129,6 +135,8 @@ def _why(path: Path, text: str) -> str:
         return f"{path} is not a DuckDB database; {_RESTORE}"
     if "Could not set lock" in text:
         return f"the published database {path} is open for writing elsewhere; close it there"
+    if "No open result set" in text or "closed" in text:
+        return f"the published database {path} was closed while an answer was read; close it afterwards"
     reason = text.splitlines()[0] if text else "no reason given"
     return f"the published database {path} cannot be read ({reason}); {_RESTORE}"
 

@@ -86,7 +86,7 @@ def _published_version(target: Path) -> int:
     """The schema version that a published database says it has; 0 if it says nothing."""
     # Attached to a database of its own: duckdb.connect() would hand out what this process has open under the path.
     with duckdb.connect() as probe:
-        probe.execute("ATTACH ? AS existing (READ_ONLY)", [str(target)])
+        probe.execute("ATTACH ? AS existing (READ_ONLY, TYPE duckdb)", [str(target)])
         tables = {name for (name,) in probe.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         if not tables >= content.TELLING_TABLES:
             raise _foreign(target)

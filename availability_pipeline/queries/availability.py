@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +14,7 @@ from availability_pipeline.queries.columns import AvailabilityRow, Row
 from availability_pipeline.queries.reader import Day, Reader, Values
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 _ROWS_AT_ONCE = 20_000
@@ -232,8 +233,9 @@ class FileQueries(Reader):
         names = dict.fromkeys(self._known_symbol(symbol) for symbol in symbols)
         if not names:
             return self._stream(_RANGE, [days.start, days.end])
+        # All of them now: a reload in between must not change what is read.
         return chain.from_iterable(
-            self._stream(_RANGE_OF_CONTRACT, [days.start, days.end, name]) for name in names
+            [self._stream(_RANGE_OF_CONTRACT, [days.start, days.end, name]) for name in names]
         )
 
     def get_availability_range_arrow(self, start: Day, end: Day) -> pa.Table:
@@ -285,9 +287,18 @@ class FileQueries(Reader):
         return table["available"].combine_chunks()
 
     def _stream(self, query: str, values: Values) -> Iterator[AvailabilityRow]:
-        bases, endings = self._url_bases, self._url_endings
+        return self._streamed(self._connection, self._url_bases, self._url_endings, query, values)
+
+    def _streamed(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        bases: Mapping[str, str],
+        endings: Mapping[dt.date, str],
+        query: str,
+        values: Values,
+    ) -> Iterator[AvailabilityRow]:
         # A cursor of its own: another question on the same connection would cut the answer off.
-        with reading(self.path), self._connection.cursor() as cursor:
+        with reading(self.path), connection.cursor() as cursor:
             cursor.execute(query, values)
             while found := cursor.fetchmany(_ROWS_AT_ONCE):
                 for date, symbol, size, modified, probed in found:

@@ -131,12 +131,17 @@ def stretches(life: Life, days: DayRange, rules: Rules) -> Iterator[Stretch]:
     """The days of a range on which the contract is in the universe."""
     # A change leaves a window only after as many days, and changes the count of its live days until then.
     window = rules.days_in_window[1] if rules.days_in_window else 0
-    changes = {cut + late * _DAY for cut in _cuts(life, rules) for late in range(window + 1)}
-    cuts = sorted({days.start, *(cut for cut in changes if cut in days)})
+    cuts = sorted({days.start, *(day for cut in _cuts(life, rules) for day in _after(cut, window, days))})
     for first, following in pairwise([*cuts, days.end + _DAY]):
         found = member(life, first, rules)
         if found and found.reason is None:
             yield Stretch(found, first, following - _DAY)
+
+
+def _after(cut: dt.date, window: int, days: DayRange) -> Iterator[dt.date]:
+    """Those of the days that are a day or up to a window later."""
+    first, last = max((days.start - cut).days, 0), min((days.end - cut).days, window)
+    return (cut + late * _DAY for late in range(first, last + 1))
 
 
 def _cuts(life: Life, rules: Rules) -> Iterator[dt.date]:

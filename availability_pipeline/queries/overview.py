@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from availability_pipeline.days import parse_day
+from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.publishing.opening import Publication
 from availability_pipeline.queries.columns import ChangeRow, Row, SummaryRow
 from availability_pipeline.queries.reader import Day, Reader
@@ -34,7 +34,7 @@ WHERE date = ? AND available
 
 _SUMMARY = """
 FROM published.published_days
-WHERE ($start IS NULL OR date >= $start) AND ($end IS NULL OR date <= $end) ORDER BY date
+WHERE date BETWEEN $start AND $end ORDER BY date
 """
 
 _RUNS = "FROM published.collection_runs ORDER BY finished_at DESC, started_at DESC LIMIT ?"
@@ -83,7 +83,7 @@ class OverviewQueries(Reader):
             end: The last UTC day, included; the last collected one by default.
 
         Raises:
-            UsageError: One of them is not a day.
+            UsageError: The start is after the end, or there is no data of one of them.
 
         Example:
             >>> [day] = queries.get_availability_summary("2024-01-15", "2024-01-15")
@@ -101,12 +101,11 @@ class OverviewQueries(Reader):
         """
         return self._arrow(_SUMMARY, self._span(start, end))
 
-    @staticmethod
-    def _span(start: Day | None, end: Day | None) -> dict[str, dt.date | None]:
-        return {
-            name: None if day is None else parse_day(day, name)
-            for name, day in (("start", start), ("end", end))
-        }
+    def _span(self, start: Day | None, end: Day | None) -> dict[str, dt.date]:
+        first = self.publication.first_day if start is None else parse_day(start, "start")
+        last = self.publication.data_through if end is None else parse_day(end, "end")
+        self._check_held(days := DayRange(first, last))
+        return {"start": days.start, "end": days.end}
 
     def get_changes(self, since: Day | None = None) -> list[ChangeRow]:
         """What changed after a day was first collected: files that appeared late, were replaced, or were withdrawn.

@@ -7,6 +7,7 @@ which days are collected, which contract is meant.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from availability_pipeline.settings import Settings
 from availability_pipeline.symbol_names import known, suggestion
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 Day = str | dt.date
@@ -57,7 +59,10 @@ class Reader:
 
     def _open(self) -> None:
         connection, publication = open_published(self.path)
-        self._connection, self.publication = connection, publication
+        # A question of another thread on the same connection would take the answer away, and leave an empty one.
+        self._alone = threading.Lock()
+        self._opened: duckdb.DuckDBPyConnection | None = connection
+        self.publication = publication
         self._url_bases = _UrlBases(publication.archive_url)
         days = self._fetch("SELECT date, file_count, row_count FROM published.published_days ORDER BY date")
         self._file_counts: dict[dt.date, int] = {day: files for day, files, _ in days}
@@ -68,30 +73,46 @@ class Reader:
         self._first_days: dict[str, dt.date | None] = dict(symbols)
 
     def close(self) -> None:
-        """Close the file; further questions fail.
+        """Close the file; further questions fail, and closing it again does nothing.
 
         Example:
             >>> opened = AvailabilityQueries()
             >>> opened.close()
         """
-        self._connection.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._opened is None:
+            raise self._closed()
+        return self._opened
+
+    def _closed(self) -> UsageError:
+        return UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
 
     def reload(self) -> bool:
         """Take up what was published since the file was opened.
+
+        Iterators that are under way go on with what was before.
 
         Returns:
             Whether there was something new.
 
         Raises:
             PublishedDatabaseError: What is there now cannot be read; this object goes on with what it had.
+            UsageError: This object is closed.
 
         Example:
             >>> queries.reload()
             False
         """
+        if self._opened is None:
+            raise self._closed()
         fresh = type(self)(self.path)
-        self._connection.close()
         changed = fresh.publication != self.publication
+        # The connection before is not closed, but let go: an iterator may still read from it.
         vars(self).clear()
         vars(self).update(vars(fresh))
         return changed
@@ -105,18 +126,18 @@ class Reader:
         self.close()
 
     def _fetch(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        with reading(self.path):
+        with self._alone, reading(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def _rows(self, query: str, values: Values = ()) -> list[Row]:
         """Dicts whose keys are the columns of the query."""
-        with reading(self.path):
+        with self._alone, reading(self.path):
             found = self._connection.execute(query, values)
             columns = [column[0] for column in found.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
 
     def _arrow(self, query: str, values: Values = ()) -> pa.Table:
-        with reading(self.path):
+        with self._alone, reading(self.path):
             return self._connection.sql(query, params=values).to_arrow_table()
 
     def _collected_day(self, date: Day) -> dt.date:
@@ -129,11 +150,14 @@ class Reader:
         self._check_collected(days)
         return days
 
-    def _check_collected(self, days: DayRange) -> None:
+    def _check_held(self, days: DayRange) -> None:
         first, last = self.publication.first_day, self.publication.data_through
         for day in (days.start, days.end):
             if not first <= day <= last:
                 raise UsageError(f"there is no data of {day}; the published database has {first} to {last}")
+
+    def _check_collected(self, days: DayRange) -> None:
+        self._check_held(days)
         for day in days:
             if day not in self._file_counts:
                 raise UsageError(
@@ -155,6 +179,8 @@ class Reader:
         )
 
     def _known_symbol(self, symbol: str) -> str:
+        if not isinstance(symbol, str):
+            raise UsageError(f"the contract is {symbol!r}, but it must be a string such as 'BTCUSDT'")
         if (name := known(symbol, self._first_days)) is not None:
             return name
         others = [name for (name,) in self._fetch("SELECT symbol FROM published.symbols")]

@@ -31,6 +31,9 @@ WINDOW_DAYS = 30
 DaysInWindow = int | tuple[int, int]
 """At least so many days with a live file, among the last 30 or among so many last ones: `25`, `(50, 60)`."""
 
+LONGEST_DAYS = 36_500
+"""The most days that a rule may ask for: a hundred years."""
+
 _SPANS = """
 SELECT spans.symbol, spans.first_day, spans.last_day, status, spans.known_from, episodes.first_day
 FROM published.status_spans AS spans LEFT JOIN published.symbol_lifecycle AS episodes USING (symbol, episode)
@@ -180,25 +183,26 @@ class UniverseQueries(Reader):
         *,
         include_flat: bool,
     ) -> Rules:
-        if min_age < 0:
-            raise UsageError(f"min_age_days is {min_age}, but it must be 0 or more")
+        if not 0 <= min_age <= LONGEST_DAYS:
+            raise UsageError(f"min_age_days is {min_age}, but it must be 0 to {LONGEST_DAYS:,}")
         window = (days_in_window, WINDOW_DAYS) if isinstance(days_in_window, int) else days_in_window
-        if window is not None and not 1 <= window[0] <= window[1]:
+        if window is not None and not 1 <= window[0] <= window[1] <= LONGEST_DAYS:
             raise UsageError(
                 f"min_days_in_window is {days_in_window}, but it must be a number of the last {WINDOW_DAYS} days such "
-                "as 25, or two numbers such as (50, 60), of which the "
-                "first is 1 or more and not above the second"
+                "as 25, or two numbers such as (50, 60), of which the first is 1 or more and not above the second, "
+                f"which is {LONGEST_DAYS:,} at most"
             )
         return Rules(min_age, window, include_flat, None if types is None else self._types(types))
 
     def _types(self, types: Collection[str]) -> frozenset[str]:
         if isinstance(types, str):
             raise UsageError(f"contract_types is {types!r}, but it must be a list such as ['PERPETUAL']")
-        chosen = frozenset(name.upper() for name in types)
+        chosen = frozenset(name.strip().upper() for name in types)
         known = {life.contract_type or DEFAULT_TYPE for life in self._lives} | {DEFAULT_TYPE}
         if unknown := sorted(chosen - known):
             raise UsageError(
-                f"contract_types has {', '.join(unknown)}, which no contract is; there are {', '.join(sorted(known))}"
+                f"contract_types has {', '.join(map(repr, unknown))}, which no contract is; there are "
+                f"{', '.join(sorted(known))}"
             )
         return chosen
 

@@ -56,12 +56,16 @@ class SqlResult:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
 
     def rows(self) -> Iterator[Row]:
-        """The rows as dicts; see `batches`. Whole decimals, as of a sum, are ints."""
+        """The rows as dicts; see `batches`. Whole decimals, as of a sum, are ints.
+
+        Raises:
+            UsageError: Also a value that Python has no type for, such as the year 10000.
+        """
         whole = [
             field.name for field in self.schema if pa.types.is_decimal(field.type) and not field.type.scale
         ]
         for batch in self.batches():
-            for row in batch.to_pylist():
+            for row in _as_python(batch):
                 for name in whole:
                     row[name] = _int(row[name])
                 yield row
@@ -148,6 +152,16 @@ def _with_names_apart(schema: pa.Schema) -> pa.Schema:
             apart = f"{name}_{number}"
         names.append(apart)
     return pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
+
+
+def _as_python(batch: pa.RecordBatch) -> list[Row]:
+    try:
+        rows: list[Row] = batch.to_pylist()
+    except (OverflowError, ValueError) as error:
+        raise UsageError(
+            f"the answer has a value that Python cannot hold ({error}); cast it to VARCHAR"
+        ) from error
+    return rows
 
 
 def _int(value: Decimal | None) -> int | None:

@@ -19,6 +19,7 @@ from availability_pipeline.publishing.opening import open_published
 from availability_pipeline.sandbox.result import SqlResult
 
 TIMEOUT_SECONDS = 30.0
+LONGEST_TIMEOUT_SECONDS = 86_400
 MEMORY_LIMIT_MB = 1024
 MAX_ROWS = 1_000_000
 THREADS = 2
@@ -53,9 +54,11 @@ def run_sql(  # noqa: PLR0913 - each bound is a choice of its own
         threads: Threads that it may use.
 
     Raises:
-        UsageError: The query is none that is run here, is wrong, or failed; the message has DuckDB's own.
+        UsageError: The query is none that is run here, is wrong, or failed; the message has DuckDB's own. Also a bound
+            that is none.
         PublishedDatabaseError: The file is missing, damaged, or of a newer version.
     """
+    _check_bounds(query, timeout_seconds, memory_limit_mb, max_rows)
     open_published(path)[0].close()
     request = {
         "path": str(path), "query": query, "positional": not isinstance(parameters, Mapping), "threads": threads,
@@ -70,6 +73,22 @@ def run_sql(  # noqa: PLR0913 - each bound is a choice of its own
         process.communicate()
         raise
     return SqlResult(path, process, timeout_seconds)
+
+
+def _check_bounds(query: object, timeout_seconds: float, memory_limit_mb: int, max_rows: int) -> None:
+    if not isinstance(query, str):
+        raise UsageError(f"the query is {query!r}, but it must be a string")
+    if not 0 < timeout_seconds <= LONGEST_TIMEOUT_SECONDS:  # which nan is not, either
+        raise UsageError(
+            f"timeout_seconds (--timeout) is {timeout_seconds}, but it must be above 0 and at most "
+            f"{LONGEST_TIMEOUT_SECONDS}"
+        )
+    for name, value in (
+        ("memory_limit_mb (--memory-limit)", memory_limit_mb),
+        ("max_rows (--max-rows)", max_rows),
+    ):
+        if not isinstance(value, int) or value < 1:
+            raise UsageError(f"{name} is {value!r}, but it must be a whole number of 1 or more")
 
 
 def _start() -> subprocess.Popen[bytes]:

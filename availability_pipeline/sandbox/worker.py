@@ -35,6 +35,7 @@ _DUCKDBS = "SELECT lower(view_name) FROM duckdb_views() WHERE database_name <> '
 
 _KINDS = {
     "Out of Memory Error": "memory",
+    "Corrupt database file": "file",
     "IO Error": "file",
     "FATAL Error": "file",
     "Serialization Error": "file",
@@ -100,7 +101,7 @@ def _open(request: dict[str, Any]) -> Connection:
     )
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")  # DuckDB takes this process for an interactive one
-    connection.execute("ATTACH ? AS published (READ_ONLY)", [request["path"]])
+    connection.execute("ATTACH ? AS published (READ_ONLY, TYPE duckdb)", [request["path"]])
     connection.execute("USE published")
     return connection
 

@@ -94,7 +94,7 @@ WRONG = {
     "universe soon": "DATE is 'soon', which is not a day; write it as 2024-01-15",
     "universe 2024-01-15 --min-days-in-window a/30": "--min-days-in-window is 'a/30'; write it as 25/30",
     "universe 2024-01-15 --min-days-in-window 31/30": "min_days_in_window is (31, 30), but it must be a number",
-    "universe 2024-01-15 --contract-types SPOT": "contract_types has SPOT, which no contract is; there are PERPETUAL",
+    "universe 2024-01-15 --contract-types SPOT": "contract_types has 'SPOT', which no contract is; there are PERPETUAL",
     "universe-history 2024-01-15 2024-01-01": "the start 2024-01-15 is after the end 2024-01-01; swap them",
     "universe-history 2024-01-15 2024-01-16 --step 0": "Invalid value for '--step': 0 is not in the range x>=1.",
     "lifecycle lunausd": "no contract is called 'lunausd'; similar names: LUNAUSDT",

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -404,3 +405,42 @@ def test_a_device_that_is_full_is_one_sentence(run: Run) -> None:
     result = run(*SNAPSHOT, "--output", "/dev/full", "--force")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "Error: /dev/full could not be written (No space left on device)\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    ("words", "redirection"), [("query snapshot 2024-02-20", ">/dev/full"), ("query snapshot 2024-02-20", ">&-"),
+                               ("--help", ">/dev/full"), ("status", ">&-")],
+)  # fmt: skip
+def test_standard_output_that_takes_nothing_is_one_sentence(
+    environment: dict[str, str], words: str, redirection: str
+) -> None:
+    script = f"exec {sys.executable} -m availability_pipeline {words} {redirection}"
+    ended = subprocess.run(
+        ["sh", "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert re.fullmatch(r"Error: standard output could not be written \(.+\)\n", ended.stderr)
+
+
+def test_what_a_kill_left_is_removed_by_the_next_file_of_the_name(run: Run, tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = tmp_path / f".out.csv.{ended.pid}.0123abcd.new"
+    left.write_text("half")
+    run(*SNAPSHOT, "--output", str(tmp_path / "out.csv"))
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.csv"]
+
+
+def test_ctrl_c_while_duckdb_works_is_an_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*_: object, **__: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        duckdb.sql("SELECT sum(hash(range)) FROM range(1_000_000_000_000)").fetchall()
+
+    monkeypatch.setattr(AvailabilityQueries, "get_available_symbols_on_date", endless)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        ended = run(*SNAPSHOT)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert (ended.exit_code, ended.stderr) == (130, "Interrupted; what was not complete was not written.\n")

@@ -163,17 +163,19 @@ def test_a_window_is_thirty_days_unless_it_is_said(demo: Demo) -> None:
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"min_age_days": -1}, "min_age_days is -1, but it must be 0 or more"),
+        ({"min_age_days": -1}, "min_age_days is -1, but it must be 0 to 36,500"),
+        ({"min_age_days": 10**12}, "min_age_days is 1000000000000, but"),
         (
             {"min_days_in_window": (31, 30)},
             r"min_days_in_window is \(31, 30\), but it must be a number of the last 30",
         ),
         ({"min_days_in_window": 31}, "min_days_in_window is 31, but"),
         ({"min_days_in_window": (0, 30)}, r"min_days_in_window is \(0, 30\)"),
+        ({"min_days_in_window": (1, 10**12)}, r"not above the second, which is 36,500 at most"),
         ({"contract_types": "PERPETUAL"}, "contract_types is 'PERPETUAL', but it must be a list"),
         (
             {"contract_types": ["spot"]},
-            "contract_types has SPOT, which no contract is; there are PERPETUAL, TRADIFI_PER",
+            "contract_types has 'SPOT', which no contract is; there are PERPETUAL, TRADIFI_PER",
         ),
     ],
 )

@@ -9,10 +9,13 @@ import datetime as dt
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -427,3 +430,70 @@ def test_the_package_exports_what_it_names() -> None:
     assert dir(availability_pipeline) == sorted(availability_pipeline.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         availability_pipeline.nothing  # noqa: B018 - the access is the test
+
+
+def test_after_closing_there_are_no_answers_and_no_blame_on_the_file(path: Path) -> None:
+    opened = AvailabilityQueries(path)
+    opened.close()
+    opened.close()
+    for question in (opened.get_status, opened.reload, opened.get_holes_arrow):
+        with pytest.raises(UsageError, match=r"is closed; open another one"):
+            question()
+
+
+@pytest.mark.parametrize("value", [None, 5, b"BTCUSDT"])
+def test_what_is_no_string_is_no_contract(queries: AvailabilityQueries, value: Any) -> None:
+    with pytest.raises(UsageError, match=r"the contract is .*, but it must be a string"):
+        queries.get_symbol_availability_timeline(value)
+
+
+def test_a_summary_has_the_bounds_of_the_data(queries: AvailabilityQueries) -> None:
+    first, last = sample.FIRST_DAY, sample.LAST_DAY
+    assert len(queries.get_availability_summary(first, last)) == len(queries.get_availability_summary())
+    with pytest.raises(UsageError, match="is after the end"):
+        queries.get_availability_summary(last, first)
+    with pytest.raises(
+        UsageError, match=f"there is no data of 2030-01-01; the published database has {first}"
+    ):
+        queries.get_availability_summary(end="2030-01-01")
+
+
+def test_a_database_of_sqlite_is_told_without_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "availability.duckdb"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE publication (schema_version INTEGER)")
+        other.commit()
+    with pytest.raises(PublishedDatabaseError, match="is not a DuckDB database"):
+        AvailabilityQueries(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PublishedDatabaseError, match="pipe is not a file"):
+        AvailabilityQueries(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("symbols", [(), ("BTCUSDT", "ETHUSDT")])
+def test_a_reload_leaves_iterators_alone_and_closing_is_no_damage(
+    path: Path, symbols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("availability_pipeline.queries.availability._ROWS_AT_ONCE", 10)
+    opened = AvailabilityQueries(path)
+    ends = (sample.FIRST_DAY, sample.LAST_DAY)
+    expected = list(opened.iter_availability_range(*ends, symbols))
+    rows = opened.iter_availability_range(*ends, symbols)
+    first = next(rows)
+    opened.reload()
+    assert [first, *rows] == expected
+    rows = opened.iter_availability_range(*ends)
+    next(rows)
+    opened.close()
+    with pytest.raises(PublishedDatabaseError, match="was closed while an answer was read"):
+        list(rows)
+
+
+def test_questions_of_several_threads_do_not_take_each_others_answers(queries: AvailabilityQueries) -> None:
+    expected = [expected_range(day, day) for day in sample.DAYS]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(queries.get_available_symbols_on_date, sample.DAYS * 10))
+    assert found == expected * 10

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
@@ -162,3 +163,33 @@ def test_the_environment_stays_outside(path: Path, monkeypatch: pytest.MonkeyPat
         environ = Path(f"/proc/{result._process.pid}/environ").read_bytes()
     assert b"PATH=" in environ
     assert b"WEBHOOK" not in environ
+
+
+def test_damage_that_only_the_query_meets_is_damage_of_the_file(path: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.duckdb"
+    content = bytearray(path.read_bytes())
+    with duckdb.connect(str(path), read_only=True) as connection:
+        [(block,)] = connection.execute(
+            "SELECT min(block_id) FROM pragma_storage_info('availability_by_date') WHERE persistent AND block_id >= 0"
+        ).fetchall()
+    content[3 * 4096 + block * 256 * 1024 + 100] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(PublishedDatabaseError, match=r"damaged\.duckdb cannot be read .*publish --rollback"):
+        rows(damaged, "SELECT * FROM daily_availability")
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [("timeout_seconds", 0), ("timeout_seconds", float("nan")), ("timeout_seconds", float("inf")),
+     ("memory_limit_mb", -5), ("memory_limit_mb", 1.5), ("max_rows", 0)],
+)  # fmt: skip
+def test_a_bound_that_bounds_nothing_is_refused(path: Path, bound: str, value: float) -> None:
+    with pytest.raises(UsageError, match=rf"{bound} \(--\S+\) is {value}, but it must be"):
+        rows(path, "SELECT 1", **{bound: value})
+
+
+@pytest.mark.parametrize("value", ["timestamp 'infinity'", "date '20000-01-01'"])
+def test_a_moment_that_python_cannot_hold_is_wrong_usage(path: Path, value: str) -> None:
+    with pytest.raises(UsageError, match=r"a value that Python cannot hold \(.+\); cast it to VARCHAR"):
+        rows(path, f"SELECT {value} AS moment")
+    assert len(rows(path, f"SELECT ({value})::VARCHAR AS moment")) == 1
