@@ -17,8 +17,8 @@ from availability_pipeline.export import FORMATS, export
 from availability_pipeline_tests.publishing import sample
 
 RELATIONS = {
-    "availability_changes", "collection_runs", "daily_availability", "publication", "published_days",
-    "published_symbols", "symbols",
+    "availability_changes", "availability_status", "collection_runs", "daily_availability", "publication",
+    "published_days", "published_symbols", "status_spans", "symbol_lifecycle", "symbols",
 }  # fmt: skip
 
 
@@ -49,9 +49,9 @@ def test_every_relation_is_read_back_with_its_rows_and_types(
         connection.execute("ATTACH ? AS published (READ_ONLY)", [str(published)])
         for name in RELATIONS:
             paths = [str(done.folder / file.path) for file in done.files if file.relation == name]
-            order = "ORDER BY date, symbol" if name == "daily_availability" else ""
+            order = "ORDER BY date, symbol" if name in ("daily_availability", "availability_status") else ""
             expected = connection.sql(f"FROM published.{name} {order}")
-            found = connection.sql(f"FROM {READERS[form]}", params=[paths])
+            found = connection.sql(f"FROM {READERS[form]} {order}", params=[paths])
             if form == "csv":
                 expected = connection.sql(f"SELECT COLUMNS(*)::VARCHAR FROM published.{name} {order}")
             assert (found.columns, found.types) == (expected.columns, expected.types)
@@ -62,9 +62,9 @@ def test_a_relation_that_is_published_later_is_exported_as_well(published: Path,
     path = tmp_path / "newer.duckdb"
     path.write_bytes(published.read_bytes())
     with duckdb.connect(path) as connection:
-        connection.execute("CREATE TABLE symbol_lifecycle AS SELECT 'BTCUSDT' AS symbol, 1 AS episode")
+        connection.execute("CREATE TABLE rankings AS SELECT 'BTCUSDT' AS symbol, 1 AS rank")
     done = export(path, tmp_path / "out", "parquet", force=False)
-    assert duckdb.read_parquet(f"{done.folder}/symbol_lifecycle.parquet").fetchall() == [("BTCUSDT", 1)]
+    assert duckdb.read_parquet(f"{done.folder}/rankings.parquet").fetchall() == [("BTCUSDT", 1)]
 
 
 def test_daily_availability_has_a_file_per_year(tmp_path: Path) -> None:
@@ -210,6 +210,6 @@ def test_the_command_says_what_it_wrote_on_stderr(published: Path, tmp_path: Pat
     runner = CliRunner(env={"AVAILABILITY_DB_PATH": str(published)})
     done = runner.invoke(cli, ["export", str(tmp_path / "out"), "--format", "csv"], catch_exceptions=False)
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr.startswith(f"{tmp_path / 'out'}: 7 files, ")
+    assert done.stderr.startswith(f"{tmp_path / 'out'}: 10 files, ")
     again = runner.invoke(cli, ["export", str(tmp_path / "out")], catch_exceptions=False)
     assert again.exit_code == 2

@@ -150,6 +150,10 @@ def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publ
             )
         # Asked for by itself first: a newer form may lack the other columns.
         version = connection.execute("SELECT schema_version FROM published.publication").fetchone()
+        if version and not isinstance(version[0], int):
+            raise PublishedDatabaseError(
+                f"{path} states the schema version {version[0]!r}, which is none; {_RESTORE}"
+            )
         if version and version[0] > SCHEMA_VERSION:
             raise PublishedDatabaseError(
                 f"{path} has schema version {version[0]}, and this program knows only {SCHEMA_VERSION}; "

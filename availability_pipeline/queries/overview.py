@@ -164,7 +164,7 @@ class OverviewQueries(Reader):
         from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
 
         with run_sql(
-            self.path,
+            self._path_while_open(),
             query,
             parameters=parameters,
             timeout_seconds=timeout_seconds,
@@ -184,7 +184,7 @@ class OverviewQueries(Reader):
         """
         from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
 
-        with run_sql(self.path, query, parameters=parameters, **bounds) as result:
+        with run_sql(self._path_while_open(), query, parameters=parameters, **bounds) as result:
             return result.to_arrow()
 
     @staticmethod

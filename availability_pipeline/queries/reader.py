@@ -89,6 +89,12 @@ class Reader:
             raise self._closed()
         return self._opened
 
+    def _path_while_open(self) -> Path:
+        """The file, for those who look at what is cached or open it themselves."""
+        if self._opened is None:
+            raise self._closed()
+        return self.path
+
     def _closed(self) -> UsageError:
         return UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
 
@@ -151,6 +157,7 @@ class Reader:
         return days
 
     def _check_held(self, days: DayRange) -> None:
+        self._path_while_open()
         first, last = self.publication.first_day, self.publication.data_through
         for day in (days.start, days.end):
             if not first <= day <= last:

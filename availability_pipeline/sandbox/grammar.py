@@ -24,6 +24,9 @@ FORBIDDEN_FUNCTIONS = {
 }  # fmt: skip
 """They tell of the machine, change something, or take raw bytes for the inside of DuckDB."""
 
+LONGEST_MESSAGE = 300
+"""Characters of a parser's message that are repeated; it may have the whole query in it."""
+
 _NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 
 _REFERENCES = {
@@ -76,7 +79,9 @@ def check(parsed: str, relations: Collection[str], duckdbs: Collection[str]) -> 
 def _parser_error(tree: Node) -> str:
     if tree["error_type"] == "not implemented" and "Only SELECT" in tree["error_message"]:
         return "only a SELECT is run here (a PIVOT needs its values in IN); change data through the pipeline"
-    return f"the query is not understood ({' '.join(tree['error_message'].split())})"
+    message = " ".join(tree["error_message"].split())
+    shown = message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…"
+    return f"the query is not understood ({shown})"
 
 
 def _nodes(tree: object) -> Iterator[Node]:

@@ -352,6 +352,7 @@ DAMAGES = {
     "text": "is not a DuckDB database; move it away",
     "folder": "cannot be opened (Is a directory)",
     "cut": "cannot be read (",
+    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '1', which is none;",
     "UPDATE publication SET schema_version = 2":
         "has schema version 2, and this program knows only 1; upgrade binance-futures-availability",
     "DROP TABLE publication": "is a DuckDB database of something else; set AVAILABILITY_DB_PATH",
@@ -436,7 +437,17 @@ def test_after_closing_there_are_no_answers_and_no_blame_on_the_file(path: Path)
     opened = AvailabilityQueries(path)
     opened.close()
     opened.close()
-    for question in (opened.get_status, opened.reload, opened.get_holes_arrow):
+    opened_before = AvailabilityQueries(path)
+    opened_before.get_universe(sample.DAYS[3])
+    opened_before.close()
+    questions = (
+        opened.get_status,
+        opened.reload,
+        opened.get_holes_arrow,
+        lambda: opened.sql("SELECT 1"),
+        lambda: opened_before.get_universe(sample.DAYS[3]),
+    )
+    for question in questions:
         with pytest.raises(UsageError, match=r"is closed; open another one"):
             question()
 
