@@ -37,6 +37,7 @@ def main() -> None:
         _table("Writing", WRITING, _writing(archive))
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
         _table("Commands, with Dagster and publication", COMMANDS, _commands(archive))
+        _table("Deriving and publishing", DERIVING, _deriving(archive))
         _table("Queries on an open connection", QUERIES, _queries(archive))
 
 
@@ -45,6 +46,7 @@ HEADS = ("", "HEAD requests", "CPU s", "wall s", "wall ratio")
 COLLECTING = ("", "LIST", "HEAD", "rows", "wall s", "of which write s", "peak MB")
 WRITING = ("", "rows", "seconds", "rows/s")
 COMMANDS = ("", "LIST", "HEAD", "wall s")
+DERIVING = ("", "seconds")
 QUERIES = ("", "p50 ms", "p99 ms")
 ASKED = {
     "opening": "opening",
@@ -122,6 +124,13 @@ def _commands(archive: Bench) -> Iterable[Sequence[object]]:
             figures["seen"]["HEAD"],
             _s(figures["wall"]),
         )
+
+
+def _deriving(archive: Bench) -> Iterable[Sequence[object]]:
+    figures = archive.task("derive_and_publish")
+    yield f"statuses and {figures['episodes']:,} episodes from all rows", _s(figures["derive"])
+    yield "publication, all Parquet files new", _s(figures["first"])
+    yield "publication, unchanged years taken over", _s(figures["second"])
 
 
 def _queries(archive: Bench) -> Iterable[Sequence[object]]:

@@ -122,6 +122,18 @@ def collect_day(settings: Settings) -> Figures:
     return _collect(settings, DayRange(_settled_day(), _settled_day()), "day")
 
 
+def derive_and_publish(settings: Settings) -> Figures:
+    """The derived tables of the filled database anew, then a publication without and one with unchanged years."""
+    from availability_pipeline.analysis import Rules, derive  # noqa: PLC0415 - only this task needs it
+    from availability_pipeline.publishing import publish  # noqa: PLC0415
+
+    target = settings.db_path.with_name("again") / settings.db_path.name
+    with connect(settings.working_path) as connection:
+        report = derive(connection, Rules.of(settings))
+        seconds = [publish(connection, target, "bench").seconds for _ in range(2)]
+    return {"episodes": report.episodes, "derive": report.seconds, "first": seconds[0], "second": seconds[1]}
+
+
 def query(settings: Settings) -> Figures:
     """Questions about random days and contracts, and about the whole history, on an open connection."""
     from availability_pipeline.queries import AvailabilityQueries  # noqa: PLC0415 - only this task needs it

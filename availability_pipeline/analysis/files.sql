@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE TEMP TABLE file_days AS
 SELECT
-    symbol, date, file_size_bytes, file_size_bytes <= $small_bytes AS small,
+    symbol, date, file_size_bytes, file_size_bytes BETWEEN $least_bytes AND $small_bytes AS small,
     lead(date) OVER (PARTITION BY symbol ORDER BY date) AS next_day
 FROM daily_availability WHERE available;
 

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from availability_pipeline.days import utc_today
 from availability_pipeline.settings import Settings
 
+LEAST_WHOLE_DAY_BYTES = 7_000
+"""A smaller file has no whole day in it, so it says nothing of one without a trade: the smallest of those that were
+measured has 7,400."""
+
 SMALL_BYTES = 9_500
-"""Files up to this size are small. It lies between the largest file without a trade that was measured (8,900) and the
-smallest with nine tenths of its minutes without one (10,500)."""
+"""Files from there up to this size are small. It lies between the largest file without a trade that was measured
+(8,900) and the smallest with nine tenths of its minutes without one (10,500)."""
 
 NO_TRADE_BYTES = 8_900
 """The largest file without a trade; the limit where a contract has no live day to compare with."""
@@ -53,6 +57,7 @@ class Rules:
     def values(self) -> dict[str, object]:
         """The values of the parameters in the .sql files."""
         return {
+            "least_bytes": LEAST_WHOLE_DAY_BYTES,
             "small_bytes": SMALL_BYTES,
             "no_trade_bytes": NO_TRADE_BYTES,
             "flat_files": FLAT_FILES,

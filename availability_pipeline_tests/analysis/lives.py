@@ -14,8 +14,9 @@ from availability_pipeline.analysis import Rules, derive
 
 FIRST_DAY = dt.date(2024, 1, 1)
 
-SIZES = {"L": 46_000, "w": 18_000, "q": 12_000, "b": 9_200, "s": 8_000}
-"""Bytes by letter: live, weak, quiet, a small file that may have trades, one without a trade."""
+SIZES = {"L": 46_000, "w": 18_000, "q": 12_000, "b": 9_200, "s": 8_000, "t": 6_900}
+"""Bytes by letter: live, weak, quiet, a small file that may have trades, one without a trade, and one of
+a part of a day."""
 
 NO_FILE, NO_ROW = ".", "?"
 

@@ -24,6 +24,8 @@ FLAT = {
     "a gap that is too long does": ("LLsss....sss", "ppuuueeeeuuu"),
     "flat before and after a long gap": ("LLsssss....sssss", "ppfffffeeeefffff"),
     "nothing but flat files": ("ssssssss", "ffffffff"),
+    "nothing but files of parts of days": ("tttttttt", "pppppppp"),
+    "live, then parts of days": ("LLLtttttt", "ppppppppp"),
     "nothing but small files that may have trades": ("bbbbbbbb", "uuuuuuuu"),
     "no live day before, one of five too large": ("ssbssss", "uuuuuuu"),
     "live, then small files that may have trades": ("LLLbbbbbb", "pppffffff"),
