@@ -29,6 +29,10 @@ class AvailabilityDatabase:
 
         Raises:
             PublishedDatabaseError: There is no published database, or it cannot be read.
+
+        Example:
+            >>> AvailabilityDatabase().get_last_update_date()
+            datetime.date(2026, 11, 19)
         """
         with AvailabilityQueries(self._settings.db_path) as queries:
             return queries.get_status().complete_through
@@ -47,6 +51,11 @@ class AvailabilityDatabase:
         Raises:
             UsageError: It is no day, or it is not over yet.
             RunError: The run failed; what readers have is as it was.
+
+        Example:
+            >>> report = AvailabilityDatabase().update_date("2024-02-28")
+            >>> report["available_count"], report["unavailable_count"]
+            (6, 2)
         """
         day = parse_day(date)
         outcome = run_in_worker(self._settings, collectable_range(day, day), quiet=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import doctest
+import inspect
 import threading
+from typing import Any
 
 import pytest
 
@@ -18,12 +21,18 @@ def test_a_day_is_collected_and_published(
     site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(site.settings.data_dir / "dagster"))
-    answers: list[dict[str, object]] = []
+    text = inspect.getdoc(AvailabilityDatabase.update_date) or ""
+    names: dict[str, Any] = {"AvailabilityDatabase": AvailabilityDatabase}
+    example = doctest.DocTestParser().get_doctest(text, names, "update_date", None, 0)
+    said: list[str] = []
     # In a thread, as a web service would: signals are the main thread's business.
-    thread = threading.Thread(target=lambda: answers.append(update_date("2024-02-28")))
+    thread = threading.Thread(
+        target=lambda: doctest.DocTestRunner().run(example, out=said.append, clear_globs=False)
+    )
     thread.start()
     thread.join()
-    [report] = answers
+    assert "".join(said) == ""
+    report = example.globs["report"]
     files = {symbol for symbol in site.archive.symbols() if DAY in site.archive.files(symbol)}
     with open_instance(site.settings.data_dir / "dagster") as instance:
         [run] = instance.get_runs()

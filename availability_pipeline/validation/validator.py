@@ -75,6 +75,11 @@ class AvailabilityValidator:
 
         Raises:
             StoreError: There is no working database, or it cannot be read.
+
+        Example:
+            >>> report = AvailabilityValidator().run_all_validations()
+            >>> report["validation_passed"], report["errors"]
+            (True, 0)
         """
         with connect(self._settings.working_path, read_only=True) as connection:
             findings = findings_of(connection, Scope(self._settings))
