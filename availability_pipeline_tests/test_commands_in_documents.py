@@ -122,6 +122,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield {**os.environ, **settings.environment(), "PYTHONPATH": str(root())}
 
 
+@pytest.mark.slow
 def test_what_writes_does_so_in_the_order_of_the_readme(place: dict[str, str], tmp_path: Path) -> None:
     lines = dict.fromkeys(shown.program for shown in OURS if shown.words[1] in WRITING)
     assert len(lines) > 8
