@@ -89,6 +89,12 @@ def test_a_range_a_matrix_and_a_summary(
     ]
 
 
+def test_a_contract_that_goes_on_was_not_delisted(queries: AvailabilityQueries, content: Content) -> None:
+    last = {symbol for symbol, files in content.items() if max(files) == LAST_DAY}
+    assert len(last) > 10
+    assert queries.detect_delistings(LAST_DAY) == []
+
+
 def test_the_matrix_of_the_whole_history_fits_a_panel_of_prices(
     queries: AvailabilityQueries, content: Content
 ) -> None:

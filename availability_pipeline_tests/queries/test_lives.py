@@ -71,6 +71,19 @@ def test_each_rule_leaves_out_what_it_names(offset: int, rules: dict[str, Any], 
     assert found.reason == reason
 
 
+def test_days_of_an_earlier_listing_do_not_count() -> None:
+    relisted = life(
+        (0, 19, "published", 0, 0),
+        (20, 24, "flat", 24, 0),
+        (25, 29, "ended", 30, None),
+        (30, 40, "published", 30, 30),
+    )
+    for days, reason in ((5, None), (6, "few_days")):
+        found = member(relisted, day(34), Rules(days_in_window=(days, 30)))
+        assert found is not None
+        assert (found.reason, found.listed_on) == (reason, day(30))
+
+
 def test_before_its_listing_a_contract_is_not_there_at_all() -> None:
     assert member(DELISTED, day(9), Rules()) is None
     assert member(DELISTED, day(71), Rules()) is None

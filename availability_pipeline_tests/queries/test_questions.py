@@ -307,6 +307,20 @@ def test_a_reader_keeps_its_file_until_it_reloads(tmp_path: Path) -> None:
         )
 
 
+def test_a_reload_forgets_the_universe_of_before(tmp_path: Path) -> None:
+    day = sample.DAYS[25]
+    without = {key: value for key, value in FILES.items() if key[1] != "LUNAUSDT"}
+    with AvailabilityQueries(sample.publish_sample(tmp_path).path) as reader:
+        before = [row["symbol"] for row in reader.get_universe(day)]
+        sample.publish_sample(tmp_path, without)
+        assert [row["symbol"] for row in reader.get_universe(day)] == before
+        assert reader.reload()
+        assert [row["symbol"] for row in reader.get_universe(day)] == [
+            symbol for symbol in before if symbol != "LUNAUSDT"
+        ]
+        assert "LUNAUSDT" in before
+
+
 def test_the_default_is_the_database_of_the_settings(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVAILABILITY_DB_PATH", str(path))
     with AvailabilityQueries() as queries:
