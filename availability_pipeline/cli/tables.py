@@ -16,7 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 WHOLE = 24
-"""Columns that are not wider, which the names of all contracts are not, are never folded into several lines."""
+"""Columns that are not wider, which the names of all contracts are not, are not folded where there is room."""
+
+GAP = 2
+"""Blanks between two columns."""
 
 
 def console(file: IO[str]) -> Console:
@@ -46,12 +49,19 @@ def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str) -> No
     output.print(Text(title, style="bold"))
     if not rows:
         return
+    widths = {
+        name: max(cell_len(heading(name)), *(cell_len(cell(row[name])) for row in rows)) for name in rows[0]
+    }
+    # Where there is no room for all columns, folding them is better than cutting them off.
+    roomy = sum(min(width, WHOLE) + GAP for width in widths.values()) <= output.width
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in rows[0]:
+    for name, width in widths.items():
         numeric = any(_is_number(row[name]) for row in rows)
-        whole = max(cell_len(cell(row[name])) for row in rows) <= WHOLE
         table.add_column(
-            heading(name), justify="right" if numeric else "left", overflow="fold", no_wrap=whole
+            heading(name),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=roomy and width <= WHOLE,
         )
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row.values()))

@@ -106,6 +106,17 @@ def test_a_table_of_a_day_names_every_contract(run: Run) -> None:
     assert lines[-2].split() == ["币安人生USDT", f"{size:,}", *str(modified).split()]
 
 
+@pytest.mark.parametrize("columns", [24, 40, 60, 80, 200])
+def test_a_narrow_terminal_folds_and_loses_nothing(run: Run, columns: int) -> None:
+    lines = run("query", "lifecycle", "--format", "table", COLUMNS=str(columns)).stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    rows = json.loads(run("query", "lifecycle").stdout)
+    days = [row[name] for row in rows for name in ("first_day", "last_trading_day", "last_day")]
+    assert "\n".join(lines).count("-") == 2 * sum(day is not None for day in days)
+    if columns >= 80:
+        assert any("ICPUSDT_SETTLED  2024-01-10  2024-01-18" in line for line in lines)
+
+
 def test_a_table_of_a_contract_has_months_with_their_holes(run: Run) -> None:
     lines = run(*TIMELINE, "--format", "table").stdout.splitlines()
     assert lines[0] == "ETHUSDT: 49 files on 50 days, 2024-01-30 to 2024-03-19"
