@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from availability_pipeline.archive.klines import traded_minutes
 from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.queries.columns import SmallRunRow
+from availability_pipeline.queries.columns import SmallRunRow, columns_of
 from availability_pipeline.settings import Settings
 
 
@@ -27,7 +27,7 @@ class ConfirmedRow(SmallRunRow):
     """flat: no trade at both ends; traded: trades at both; changing: at one of them."""
 
 
-CONFIRMED_COLUMNS = tuple(ConfirmedRow.__annotations__)
+CONFIRMED_COLUMNS = columns_of(ConfirmedRow)
 
 
 def confirm(

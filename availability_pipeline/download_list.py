@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from availability_pipeline.archive.keys import day_mark
 from availability_pipeline.queries.columns import AvailabilityRow
+from availability_pipeline.words import counted
 
 CHECKSUM = ".CHECKSUM"
 """What the archive appends to the name of a file for the name of its checksum."""
@@ -23,7 +24,7 @@ class Totals:
     bytes: int = 0
 
     def __str__(self) -> str:
-        return f"{self.files:,} file{'' if self.files == 1 else 's'}, {_size(self.bytes)}"
+        return f"{counted(self.files, 'file')}, {_size(self.bytes)}"
 
 
 def lines(

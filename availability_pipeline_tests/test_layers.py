@@ -47,6 +47,7 @@ BELOW = {
     "database.py": ("cli", "collection", "simulator", "store", "publishing"),
     "worker_process.py": ("cli", "collection", "simulator", "queries"),
     "symbol_names.py": ("",),
+    "words.py": ("",),
     "collection.py": ("publishing", "queries", "cli", "simulator"),
     "daily_window.py": ("publishing", "queries", "cli", "simulator"),
     "publication_watch.py": ("store", "queries", "cli", "collection", "simulator"),

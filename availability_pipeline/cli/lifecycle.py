@@ -21,7 +21,7 @@ from availability_pipeline.queries import (
     AvailabilityQueries,
 )
 from availability_pipeline.settings import Settings
-from availability_pipeline.validation.finding import counted
+from availability_pipeline.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

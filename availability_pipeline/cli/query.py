@@ -16,14 +16,15 @@ from availability_pipeline.cli.output import Answer, Output, Row, only, output_o
 from availability_pipeline.cli.sql import sql
 from availability_pipeline.days import DayRange, parse_day, parse_moment
 from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
+from availability_pipeline.words import counted
 
 
 @click.group(epilog=example("query snapshot 2024-01-15"))
 def query() -> None:
     """Ask the published database.
 
-    Every answer comes as a table, json, csv or parquet; json is a list of objects whose keys are the columns date,
-    symbol, available, file_size_bytes, last_modified (UTC), url, status_code and probe_timestamp (UTC).
+    Every answer comes as a table, json, csv or parquet; json is a list of objects whose keys are the columns. Sizes are
+    bytes, moments are UTC.
     """
 
 
@@ -46,7 +47,7 @@ def snapshot(date: str, as_of: str | None, output: Output) -> None:
             arrow=lambda: queries.get_available_symbols_on_date_arrow(day, as_of=moment),
             columns=COLUMNS,
             summary=lambda: only(rows, ("symbol", "file_size_bytes", "last_modified")),
-            title=lambda: f"{len(rows):,} contracts with a file on {day}",
+            title=lambda: f"{counted(len(rows), 'contract')} with a file on {day}",
         )
         output.write(answer)
 
@@ -113,7 +114,7 @@ def changes(since: str | None, output: Output) -> None:
             arrow=lambda: queries.get_changes_arrow(day),
             columns=CHANGE_COLUMNS,
             summary=lambda: only(rows, ("observed_at", "kind", "date", "symbol", *_SIZES)),
-            title=lambda: f"{len(rows):,} changes" + (f" since {day}" if day else ""),
+            title=lambda: counted(len(rows), "change") + (f" since {day}" if day else ""),
         )
         output.write(answer)
 

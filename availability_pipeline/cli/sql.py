@@ -10,6 +10,7 @@ import click
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import Answer, Output, Row, output_options
 from availability_pipeline.settings import Settings
+from availability_pipeline.words import counted
 
 if TYPE_CHECKING:
     from availability_pipeline.sandbox.result import SqlResult
@@ -80,5 +81,5 @@ def _answer(result: SqlResult) -> Answer:
         arrow=result.reader,
         columns=result.columns,
         summary=summary,
-        title=lambda: f"{len(shown):,} row{'s' if len(shown) != 1 else ''}",
+        title=lambda: counted(len(shown), "row"),
     )

@@ -15,7 +15,7 @@ from availability_pipeline.cli.output import Answer, Output, Row, only, output_o
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.queries import UNIVERSE_COLUMNS, AvailabilityQueries
-from availability_pipeline.validation.finding import counted
+from availability_pipeline.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

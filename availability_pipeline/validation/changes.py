@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, counted, named, rows
+from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named, rows
+from availability_pipeline.words import counted
 
 _COUNTS = """
 SELECT

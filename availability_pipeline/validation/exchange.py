@@ -11,7 +11,8 @@ from availability_pipeline.archive.exchange_info import ListedContract, fetch_co
 from availability_pipeline.days import FIRST_FILE_DAY
 from availability_pipeline.errors import ArchiveError
 from availability_pipeline.store.availability import complete_days
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, counted, named
+from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named
+from availability_pipeline.words import counted
 
 TARGET_RECALL = 0.95
 """More than this share of the contracts that trade must have a file."""

@@ -10,8 +10,9 @@ import duckdb
 
 from availability_pipeline.analysis import Rules, find_absences
 from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, counted, named, rows
+from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named, rows
 from availability_pipeline.validation.known_holes import known_holes, own_list
+from availability_pipeline.words import counted
 
 _HISTORY = """
 SELECT min(date), min(date) FILTER (available), count(DISTINCT date) FILTER (date < first_file)

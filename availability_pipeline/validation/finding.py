@@ -95,8 +95,3 @@ def named(offenders: Sequence[Mapping[str, Any]], *keys: str, total: int | None 
     shown = [" ".join(str(offender[key]) for key in keys) for offender in offenders[:NAMED]]
     more = (len(offenders) if total is None else total) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: `1 file`, `2,000 files`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

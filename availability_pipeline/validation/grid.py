@@ -12,7 +12,8 @@ import pyarrow as pa
 from availability_pipeline.archive.keys import url_base
 from availability_pipeline.days import FIRST_DAY, DayRange
 from availability_pipeline.store.connection import read_info
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, counted, named, rows
+from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, named, rows
+from availability_pipeline.words import counted
 
 _EMPTY = "daily_availability has no rows; run `binance-futures-availability backfill`"
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from availability_pipeline.analysis import fits_rows
 from availability_pipeline.days import parse_day
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, counted, named, rows
+from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named, rows
+from availability_pipeline.words import counted
 
 TOLERANCE_DAYS = 1
 """Sources differ by a day about when trading ended: in the course of a day, whose file may count or not."""

@@ -12,7 +12,8 @@ import duckdb
 
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.publishing.opening import open_published, reading
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, counted, named
+from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, named
+from availability_pipeline.words import counted
 
 TOLERATED_FALL = 0.05
 """Share of a day's files by which it may shrink: files are withdrawn at times, but never many of one day."""
