@@ -61,9 +61,9 @@ class Publication:
 def open_published(path: Path) -> tuple[duckdb.DuckDBPyConnection, Publication]:
     """Open a published database, attached read-only as `published`.
 
-    Its type is said because DuckDB would fetch an extension from the network for a file of SQLite's. It is attached to
-    an empty database of its own: `duckdb.connect(path)` would give whatever file this process has
-    already open under that path, which after a publication is the old one.
+    It is attached to an empty database of its own: `duckdb.connect(path)` would give whatever file this process has
+    already open under that path, which after a publication is the old one. Its type is said because DuckDB would fetch
+    an extension from the network for a file of SQLite's.
 
     Raises:
         PublishedDatabaseError: It is missing, damaged, or of another form; the message says what to do.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from availability_pipeline.days import FIRST_DAY, DayRange, parse_moment
-from availability_pipeline.errors import UsageError
 from availability_pipeline.publishing.opening import reading
+from availability_pipeline.queries.as_of import known_at
 from availability_pipeline.queries.columns import AvailabilityRow, Row
 from availability_pipeline.queries.reader import Day, Reader, Values
 
@@ -49,31 +49,6 @@ _MATRIX_WITH_GAPS = """
 SELECT available
 FROM (SELECT symbol FROM published.published_symbols) CROSS JOIN (SELECT unnest($days) AS date)
 LEFT JOIN published.availability_by_symbol USING (symbol, date) ORDER BY symbol, date
-"""
-
-
-# What was known at a moment: the rows of contracts that had been seen, with every later change taken back. The ledger
-# has what was there before each change.
-_AS_OF = """
-WITH taken_back AS (
-    SELECT
-        symbol, arg_min_null(old_file_size_bytes, observed_at) AS size,
-        arg_min_null(old_last_modified, observed_at) AS modified
-    FROM published.availability_changes WHERE date = $date AND observed_at > $as_of GROUP BY symbol
-)
-SELECT
-    held.symbol,
-    if(taken_back.symbol IS NULL, file_size_bytes, size) AS size_then,
-    if(taken_back.symbol IS NULL, last_modified, modified) AS modified_then
-FROM published.availability_by_date AS held
-JOIN published.symbols USING (symbol) LEFT JOIN taken_back USING (symbol)
-WHERE held.date = $date AND first_seen <= $as_of ORDER BY held.symbol
-"""
-
-# When the day was asked about: the first time, and the last one by a moment.
-_COLLECTED = """
-SELECT min(finished_at), max(finished_at) FILTER (finished_at <= $as_of)
-FROM published.collection_runs WHERE $date BETWEEN window_start AND window_end
 """
 
 
@@ -123,7 +98,7 @@ class FileQueries(Reader):
         found = (
             self._fetch(_SNAPSHOT, [day])
             if as_of is None
-            else self._known_at(day, parse_moment(as_of, "as_of"))
+            else known_at(self._fetch, day, parse_moment(as_of, "as_of"))
         )
         bases, ending = self._url_bases, self._url_endings[day]
         return [
@@ -131,17 +106,6 @@ class FileQueries(Reader):
             for symbol, size, modified, probed in found
             if size is not None
         ]
-
-    def _known_at(self, day: dt.date, moment: dt.datetime) -> list[tuple[Any, ...]]:
-        """The rows of a snapshot as they were at a moment."""
-        values = {"date": day, "as_of": moment}
-        [(first, last)] = self._fetch(_COLLECTED, values)
-        if last is None:
-            raise UsageError(
-                f"what was known of {day} at {moment} UTC cannot be told, because it was first collected after that, "
-                f"until {first.replace(microsecond=0) + dt.timedelta(seconds=1)}; ask for that moment or a later one"
-            )
-        return [(*row, last) for row in self._fetch(_AS_OF, values)]
 
     def get_available_symbols_on_date_arrow(
         self, date: Day, *, as_of: str | dt.datetime | None = None

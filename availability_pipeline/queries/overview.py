@@ -163,8 +163,9 @@ class OverviewQueries(Reader):
         """
         from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
 
+        self._check_open()
         with run_sql(
-            self._path_while_open(),
+            self.path,
             query,
             parameters=parameters,
             timeout_seconds=timeout_seconds,
@@ -184,7 +185,8 @@ class OverviewQueries(Reader):
         """
         from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
 
-        with run_sql(self._path_while_open(), query, parameters=parameters, **bounds) as result:
+        self._check_open()
+        with run_sql(self.path, query, parameters=parameters, **bounds) as result:
             return result.to_arrow()
 
     @staticmethod

@@ -86,17 +86,12 @@ class Reader:
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._opened is None:
-            raise self._closed()
+            raise UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
         return self._opened
 
-    def _path_while_open(self) -> Path:
-        """The file, for those who look at what is cached or open it themselves."""
-        if self._opened is None:
-            raise self._closed()
-        return self.path
-
-    def _closed(self) -> UsageError:
-        return UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
+    def _check_open(self) -> None:
+        """For those who answer from what is cached, or open the file themselves."""
+        _ = self._connection
 
     def reload(self) -> bool:
         """Take up what was published since the file was opened.
@@ -114,8 +109,7 @@ class Reader:
             >>> queries.reload()
             False
         """
-        if self._opened is None:
-            raise self._closed()
+        self._check_open()
         fresh = type(self)(self.path)
         changed = fresh.publication != self.publication
         # The connection before is not closed, but let go: an iterator may still read from it.
@@ -157,7 +151,7 @@ class Reader:
         return days
 
     def _check_held(self, days: DayRange) -> None:
-        self._path_while_open()
+        self._check_open()
         first, last = self.publication.first_day, self.publication.data_through
         for day in (days.start, days.end):
             if not first <= day <= last:

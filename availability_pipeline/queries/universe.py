@@ -115,7 +115,7 @@ class UniverseQueries(Reader):
 
         return pa.Table.from_pylist(cast("list[dict[str, Any]]", self.get_universe(date, **rules)), schema())
 
-    def universe_history(  # noqa: PLR0913, PLR0917 - as above
+    def universe_history(  # noqa: PLR0913, PLR0917 - the rules of a universe, by place as well
         self,
         start: Day,
         end: Day,
