@@ -39,10 +39,11 @@ demo: setup ## The same on a simulated archive, offline, in a data directory of 
 test: setup-test ## Run all tests; coverage must stay at 90 % or more
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
-lint: setup-test ## Check formatting, style and types
+lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m availability_pipeline_tests.documents
 
 format: setup-test
 	$(BIN)/ruff format .
