@@ -6,7 +6,7 @@ CLI    := $(BIN)/binance-futures-availability
 PORT   ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo ui test lint format bench clean
+.PHONY: help setup setup-test run demo ui test lint audit format bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m availability_pipeline_tests.documents
+
+audit: setup-test ## Ask for known vulnerabilities of the pinned packages
+	$(BIN)/python .ci/audit.py
 
 format: setup-test
 	$(BIN)/ruff format .
