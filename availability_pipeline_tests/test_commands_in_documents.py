@@ -24,14 +24,16 @@ from availability_pipeline.cli import cli
 from availability_pipeline.days import last_complete_day
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, serve
+from availability_pipeline_tests import documents
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
-DOCUMENTS = sorted([root() / "README.md", *root().glob("docs/**/*.md")])
+DOCUMENTS = documents.documents()
 PROGRAM = "binance-futures-availability"
 WRITING = ("backfill", "update", "validate", "publish", "demo")
 ELSEWHERE = {
     "make demo": "it is `demo`, which is run below",
+    "make demo-ui 'ARGS=--symbols 20'": ".ci/newcomer.py runs it",
     "make demo-ui": ".ci/newcomer.py runs it",
     "make audit": "CI runs it; test_audit tests it",
     "make run": "it is `backfill --missing` and `make ui`",

@@ -82,6 +82,15 @@ def test_the_check_of_documents_fails_where_one_is_wrong(
     assert "deploy/compose.yaml: there is no setting AVAILABILITY_URL" in capsys.readouterr().out
 
 
+def test_every_document_is_in_the_index() -> None:
+    index = (root() / "docs" / "README.md").read_text("utf-8")
+    linked = {
+        (root() / "docs" / target.partition("#")[0]).resolve() for target in documents.LINK.findall(index)
+    }
+    expected = {path for path in root().glob("docs/**/*.md") if path.parent.name != "decisions"}
+    assert expected - linked == {root() / "docs" / "README.md"}
+
+
 def test_the_table_of_settings_is_complete() -> None:
     shown = set(re.findall(r"^\| `(AVAILABILITY_\w+)`", README, re.MULTILINE))
     assert shown == {variable for variable, _ in VARIABLES.values()}
