@@ -165,7 +165,11 @@ class _Module:
         return {text for part in parts for text in module.texts(part, seen)}
 
     def _text(self, node: ast.expr) -> _Text:
-        return self.text(node), f"{self.package.root.name}/{self.name}:{node.lineno}", ast.unparse(node)
+        return (
+            normal(self.text(node)),
+            f"{self.package.root.name}/{self.name}:{node.lineno}",
+            ast.unparse(node),
+        )
 
     def text(self, node: ast.expr) -> str:
         """An expression as one text, with `…` for what varies."""
@@ -173,9 +177,9 @@ class _Module:
             return node.value if isinstance(node.value, str) else FIELD
         if isinstance(node, ast.JoinedStr):
             parts = (part.value if isinstance(part, ast.FormattedValue) else part for part in node.values)
-            return normal("".join(map(self.text, parts)))
+            return "".join(map(self.text, parts))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return normal(self.text(node.left) + self.text(node.right))
+            return self.text(node.left) + self.text(node.right)
         if isinstance(node, ast.Name | ast.Attribute):
             return self._text_of_name(node)
         return FIELD
