@@ -216,7 +216,7 @@ class _Module:
             and name.id in map(_name, node.targets if isinstance(node, ast.Assign) else [node.target])
         ]
         blocks = set(self._blocks_of(name))
-        before = [node for node in found if self.parents[node] in blocks and node.lineno < name.lineno]
+        before = [node for node in found if self.parents[node] in blocks and _place(node) < _place(name)]
         return [node.value for node in (before[-1:] or found)]
 
     def _blocks_of(self, node: ast.AST) -> Iterator[ast.AST]:
@@ -281,3 +281,7 @@ def _name(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _place(node: ast.expr | ast.stmt) -> tuple[int, int]:
+    return node.lineno, node.col_offset

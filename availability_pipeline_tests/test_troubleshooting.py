@@ -34,8 +34,8 @@ def entries(guide: str) -> list[tuple[str, str]]:
     found = []
     kind, in_table = "", False
     for block in re.split(r"\n\s*\n", guide):
-        if heading := re.match(r"## `(\w+)`", block):
-            kind = heading[1]
+        if heading := re.match(r"## (?:`(\w+)`)?", block):
+            kind = heading[1] or ""
         if block.startswith("> "):
             found += [(kind, normal(block.replace("\n> ", " ").removeprefix("> ")))]
         in_table = block.startswith("| message |")
