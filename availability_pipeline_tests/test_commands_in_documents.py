@@ -41,6 +41,7 @@ ELSEWHERE = {
     "make test": "this is it",
     "make lint": "CI runs it",
     "make bench": "test_benchmarks runs the tasks",
+    "make ui PORT=3001": "it serves until Ctrl-C; test_dagster_dev runs `dagster dev` on a port of its own",
     "pip install .": "the installation is not tested from within",
 }
 """What is not run here, and why."""
