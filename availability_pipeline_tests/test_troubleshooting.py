@@ -32,16 +32,14 @@ ELSEWHERE = {
 
 def entries(guide: str) -> list[tuple[str, str]]:
     """Class and text of each entry: a quotation, or a line of a table of messages, below a heading with the class."""
-    found = []
-    kind, in_table = "", False
+    found, kind = [], ""
     for block in re.split(r"\n\s*\n", guide):
         if heading := re.match(r"## (?:`(\w+)`)?", block):
             kind = heading[1] or ""
-        if block.startswith("> "):
-            found += [(kind, normal(block.replace("\n> ", " ").removeprefix("> ")))]
-        in_table = block.startswith("| message |")
-        for line in block.splitlines()[2:] if in_table else ():
-            found.append((kind, normal(line.split("|")[1])))
+        elif block.startswith("> "):
+            found.append((kind, normal(block[2:].replace("\n> ", " "))))
+        elif block.startswith("| message |"):
+            found += [(kind, normal(line.split("|")[1])) for line in block.splitlines()[2:]]
     return found
 
 
