@@ -24,11 +24,11 @@ from availability_pipeline.cli import cli
 from availability_pipeline.days import last_complete_day
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, serve
-from availability_pipeline_tests import documents
+from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
-DOCUMENTS = documents.documents()
+DOCUMENTS = document_check.documents()
 PROGRAM = "binance-futures-availability"
 WRITING = ("backfill", "update", "validate", "publish", "demo")
 ELSEWHERE = {
