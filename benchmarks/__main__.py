@@ -39,6 +39,7 @@ def main() -> None:
         _table("Commands, with Dagster and publication", COMMANDS, _commands(archive))
         _table("Deriving and publishing", DERIVING, _deriving(archive))
         _table("Queries on an open connection", QUERIES, _queries(archive))
+        _table("Query patterns, on an open connection of DuckDB", PATTERNS, _patterns(archive))
 
 
 LISTING = ("", "LIST requests", "files", "CPU s", "wall s", "keys/s", "peak MB", "CPU ratio")
@@ -48,6 +49,7 @@ WRITING = ("", "rows", "seconds", "rows/s")
 COMMANDS = ("", "LIST", "HEAD", "wall s")
 DERIVING = ("", "seconds")
 QUERIES = ("", "p50 ms", "p99 ms")
+PATTERNS = ("", "rows", "p50 ms", "target ms", "p99 ms")
 ASKED = {
     "opening": "opening",
     "snapshot": "snapshot",
@@ -139,6 +141,11 @@ def _queries(archive: Bench) -> Iterable[Sequence[object]]:
         yield label, f"{figures[name]['p50']:.2f}", f"{figures[name]['p99']:.2f}"
     yield f"published database {figures['published_mb']:.0f} MB", "", ""
     yield f"working database {figures['working_mb']:.0f} MB", "", ""
+
+
+def _patterns(archive: Bench) -> Iterable[Sequence[object]]:
+    for name, found in archive.task("patterns.ask")["patterns"].items():
+        yield name, f"{found['rows']:,}", f"{found['p50']:.2f}", found["target"], f"{found['p99']:.2f}"
 
 
 def _s(seconds: float) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -31,6 +32,11 @@ def load(name: str) -> Schema:
 
 def names() -> list[str]:
     return sorted(path.name for path in FOLDER.glob("*.schema.json"))
+
+
+WORKING, PUBLISHED = "working-database.schema.json", "published-database.schema.json"
+FORMS: Schema = load(ROWS)["$defs"]
+ROW_FORMS = {name: form for name, form in FORMS.items() if "properties" in form}
 
 
 @cache
@@ -61,10 +67,16 @@ def as_json(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     return [{name: plain(value) for name, value in row.items()} for row in rows]
 
 
-def rows_of(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, object]]:
-    result = connection.execute(query)
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object] | None = None
+) -> list[dict[str, object]]:
+    result = connection.execute(query, dict(values or {}))
     columns = [column[0] for column in result.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+
+def is_sorted(keys: list[tuple[object, ...]]) -> bool:
+    return all(one < other for one, other in pairwise(keys))
 
 
 def is_nullable(column: Schema) -> bool:
