@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from availability_pipeline import AvailabilityQueries
 from availability_pipeline.publishing import publish
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.publishing import sample
@@ -22,3 +25,16 @@ def folders(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         with sample.working_database(folder, files) as connection:
             publish(connection, folder / "availability.duckdb", "run-1")
     return [demo.settings.data_dir, folder]
+
+
+@pytest.fixture(scope="module")
+def connection(demo: Demo) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published database as somebody with DuckDB and nothing else opens it."""
+    with duckdb.connect(demo.path, read_only=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def queries(demo: Demo) -> Iterator[AvailabilityQueries]:
+    with AvailabilityQueries(demo.path) as queries:
+        yield queries

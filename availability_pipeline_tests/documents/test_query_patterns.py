@@ -9,9 +9,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -19,11 +18,16 @@ import pytest
 from availability_pipeline import AvailabilityQueries
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.documents import query_page, schemas
+from availability_pipeline_tests.documents.patterns import (
+    PATTERNS,
+    QUERIES,
+    Pattern,
+    answer,
+    examples_of,
+    sql_of,
+)
 from availability_pipeline_tests.publishing import sample
 
-Pattern = dict[str, Any]
-QUERIES = schemas.load("queries.json")
-PATTERNS: dict[str, Pattern] = {pattern["name"]: pattern for pattern in QUERIES["patterns"]}
 OF_A_METHOD = [name for name, pattern in PATTERNS.items() if pattern["method"]]
 METHODS = {
     name.removesuffix("_arrow")
@@ -58,33 +62,6 @@ OTHER_VALUES: dict[str, list[dict[str, object]]] = {
     "summary": [{"start": "2019-09-25", "end": "2026-11-19"}],
 }
 """More parameters for the comparison with the Python API."""
-
-
-def sql_of(pattern: Pattern) -> str:
-    return "\n".join(pattern["sql"])
-
-
-def examples_of(pattern: Pattern) -> dict[str, object]:
-    return {each["name"]: each["example"] for each in pattern["parameters"]}
-
-
-@pytest.fixture(scope="module")
-def connection(demo: Demo) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published database as somebody with DuckDB and nothing else opens it."""
-    with duckdb.connect(demo.path, read_only=True) as connection:
-        yield connection
-
-
-@pytest.fixture(scope="module")
-def queries(demo: Demo) -> Iterator[AvailabilityQueries]:
-    with AvailabilityQueries(demo.path) as queries:
-        yield queries
-
-
-def answer(
-    connection: duckdb.DuckDBPyConnection, pattern: Pattern, values: Mapping[str, object]
-) -> list[dict[str, object]]:
-    return schemas.as_json(schemas.rows_of(connection, sql_of(pattern), values))
 
 
 def test_the_file_is_as_its_schema_says() -> None:
