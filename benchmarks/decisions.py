@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.report import table
 from benchmarks.runner import Bench, Figures, bench
 from benchmarks.storing import FORMS, KEYS
 
@@ -43,7 +44,7 @@ def main() -> None:
 def _asking(archive: Bench) -> None:
     for latency in (0.0, LATENCY_SECONDS):
         archive.set_latency(latency)
-        _table(f"LIST and HEAD, {latency * 1000:.0f} ms away", ASKING, _both(archive))
+        table(f"LIST and HEAD, {latency * 1000:.0f} ms away", ASKING, _both(archive))
     archive.set_latency(0)
 
 
@@ -60,12 +61,12 @@ def _both(archive: Bench) -> Iterable[Sequence[object]]:
 
 def _storing(archive: Bench) -> None:
     header = (*STORED, "a day again CPU ms", "wrong after INSERT OR REPLACE")
-    _table("Keys of the working table", header, _keys(archive))
+    table("Keys of the working table", header, _keys(archive))
     programs = ["storing.parquet", "storing.sqlite"]
     options = [*(("storing.publish", form) for form in FORMS), *((program,) for program in programs)]
     names = [*(form.replace("_", " ") for form in FORMS), "Parquet by year", "SQLite"]
     found = _medians(archive, options)
-    _table("Forms for readers", STORED, (_stored(name, one) for name, one in zip(names, found, strict=True)))
+    table("Forms for readers", STORED, (_stored(name, one) for name, one in zip(names, found, strict=True)))
 
 
 def _keys(archive: Bench) -> Iterable[Sequence[object]]:
@@ -93,14 +94,6 @@ def _medians(archive: Bench, options: Sequence[Sequence[str]]) -> list[Figures]:
 def _median(runs: Sequence[Figures]) -> Figures:
     numbers = {name for name, value in runs[0].items() if isinstance(value, float | int)}
     return {**runs[0], **{name: statistics.median(run[name] for run in runs) for name in numbers}}
-
-
-def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    print(f"### {title}\n")
-    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}", flush=True)
-    for row in rows:
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
-    print(flush=True)
 
 
 if __name__ == "__main__":

@@ -183,6 +183,12 @@ def test_what_the_demo_has_none_of_agrees_as_well(tmp_path: Path, monkeypatch: p
     assert found[-1] != found[-2]
 
 
+def test_parameters_are_bound_in_the_shell_as_the_page_says(connection: duckdb.DuckDBPyConnection) -> None:
+    [call] = re.findall(r"`(EXECUTE .*?)`", query_page.HEAD)
+    connection.execute(f"PREPARE ask AS {sql_of(PATTERNS['snapshot'])}")
+    assert len(connection.execute(call).fetchall()) == PATTERNS["snapshot"]["example"]["rows"]
+
+
 def test_the_page_is_made_of_the_file() -> None:
     assert query_page.PAGE.read_text("utf-8") == query_page.page(), "see query_page for how to write it anew"
 
