@@ -35,14 +35,10 @@ def test_both_kinds_of_head_find_the_same_files(archive: Bench) -> None:
     assert ours["seen"]["HEAD"] == 3
 
 
-def test_collecting_counts_what_it_writes(archive: Bench) -> None:
+def test_collecting_counts_what_it_writes_and_both_ways_to_ask_find_the_same(archive: Bench) -> None:
     everything, day = archive.task("collect_everything"), archive.task("collect_day")
     assert everything["rows"] % 3 == 0
     assert day["rows"] == 3
-
-
-def test_list_and_head_find_the_same_files_of_a_filled_database(archive: Bench) -> None:
-    archive.task("collect_everything")
     listed, probed = archive.task("asking.list_days", "2"), archive.task("asking.head_days", "2")
     assert listed["files"] == probed["files"] > 0
     assert (listed["seen"]["LIST"], probed["seen"]["HEAD"]) == (3, 6)
