@@ -12,7 +12,7 @@ from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.documents.schemas import load
-from benchmarks import patterns, storing
+from benchmarks import patterns, questions, storing
 from benchmarks.runner import Bench, bench
 
 
@@ -48,7 +48,7 @@ def test_collecting_counts_what_it_writes_and_both_ways_to_ask_find_the_same(arc
 @pytest.fixture
 def filled(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The demo's databases, with a data directory to work in."""
-    monkeypatch.setattr(storing, "ASKED", 2)
+    monkeypatch.setattr(questions, "ASKED", 2)
     monkeypatch.setattr(storing, "WRITTEN_DAYS", 1)
     monkeypatch.setattr(patterns, "REPEATS", 2)
     (tmp_path / "working").symlink_to(demo.settings.working_path.parent)

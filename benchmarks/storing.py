@@ -1,30 +1,24 @@
 """How rows can be kept: keys of the working table, forms of the published one, and programs other than DuckDB.
 
-Each option copies the rows of a working database that `tasks.collect_everything` has filled, and answers the same three
-questions: a day, a contract, the number of files of every day. `decisions` runs them side by side.
+Each option copies the rows of a working database that `tasks.collect_everything` has filled, and answers the same
+`questions`. `decisions` runs them side by side.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import duckdb
 
 from availability_pipeline.publishing.content import attach_new
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.connection import CONFIG
+from benchmarks.questions import asked, asking, cpu, filled, fresh, megabytes, questions, three
 
 Figures = dict[str, Any]
-Ask = Callable[[str, Sequence[object]], list[Any]]
-
-ASKED = 200
-"""How often a day, and a contract, is asked for."""
 
 WRITTEN_DAYS = 20
 """How many days are written again, each in a transaction of its own."""
@@ -67,9 +61,6 @@ FORMS = {
 }
 """Forms of the published rows; `whole` has the column url as well."""
 
-_SNAPSHOT = "SELECT symbol, file_size_bytes, last_modified, probe_timestamp FROM {} WHERE date = ?"
-_TIMELINE = "SELECT date, file_size_bytes, last_modified, probe_timestamp FROM {} WHERE symbol = ?"
-_PER_DAY = "SELECT date, count(file_size_bytes) FROM {} GROUP BY date"
 _PER_DAY_OF_INTERVALS = """
 SELECT date, count(*)
 FROM (SELECT unnest(generate_series(first_day, last_day, INTERVAL 1 DAY)) AS date FROM published.by_symbol)
@@ -107,18 +98,18 @@ WHERE new.file_size_bytes IS DISTINCT FROM old.file_size_bytes + 5 OR new.availa
 
 def keep(settings: Settings, keys: str) -> Figures:
     """The working table with some keys: written whole, asked, and then written again day by day."""
-    path = _fresh(settings, f"keys-{keys}.duckdb")
-    with _filled(settings, path) as connection:
+    path = fresh(settings, f"keys-{keys}.duckdb")
+    with filled(settings, path) as connection:
         connection.execute(KEYS[keys])
         insert = f"INSERT INTO held SELECT {_COLUMNS} FROM filled.daily_availability ORDER BY date, symbol"
-        figures: Figures = {"write": _cpu(lambda: connection.execute(insert))}
+        figures: Figures = {"write": cpu(lambda: connection.execute(insert))}
         connection.execute("CHECKPOINT")
-        days, symbols = _questions(settings)
+        days, symbols = questions(settings)
         figures |= {
-            "mb": _megabytes(path),
-            **_asked(_asking(connection), _three("held", "held"), days, symbols),
+            "mb": megabytes(path),
+            **asked(asking(connection), three("held", "held"), days, symbols),
         }
-        again = [_cpu(lambda day=day: _write_again(connection, day)) for day in days[:WRITTEN_DAYS]]  # type: ignore[misc]
+        again = [cpu(lambda day=day: _write_again(connection, day)) for day in days[:WRITTEN_DAYS]]  # type: ignore[misc]
         return {**figures, "day_ms": statistics.median(again) * 1000}
 
 
@@ -131,7 +122,7 @@ def _write_again(connection: duckdb.DuckDBPyConnection, day: object) -> None:
 
 def replace(settings: Settings, keys: str) -> Figures:
     """A hundred days replaced five times by INSERT OR REPLACE; how many rows are wrong then, or DuckDB's error."""
-    with _filled(settings, _fresh(settings, f"replace-{keys}.duckdb")) as connection:
+    with filled(settings, fresh(settings, f"replace-{keys}.duckdb")) as connection:
         connection.execute(KEYS[keys])
         connection.execute(f"INSERT INTO held SELECT {_COLUMNS} {_RECENT}")
         try:
@@ -144,10 +135,10 @@ def replace(settings: Settings, keys: str) -> Figures:
 
 def publish(settings: Settings, form: str) -> Figures:
     """The rows as readers could have them: written, and asked."""
-    path = _fresh(settings, f"form-{form}.duckdb")
-    with _filled(settings) as connection:
+    path = fresh(settings, f"form-{form}.duckdb")
+    with filled(settings) as connection:
         attach_new(connection, str(path))
-        figures = {"write": _cpu(lambda: connection.execute(FORMS[form]))}
+        figures = {"write": cpu(lambda: connection.execute(FORMS[form]))}
         connection.execute("DETACH published")
     with closing(duckdb.connect(config={"threads": 1})) as reader:
         reader.execute("ATTACH ? AS published (READ_ONLY)", [str(path)])
@@ -155,48 +146,48 @@ def publish(settings: Settings, form: str) -> Figures:
         by_date, by_symbol = (
             f"published.{n if n in tables else 'by_date'}" for n in ("by_date", "by_symbol")
         )
-        questions = _OF_INTERVALS if form == "intervals" else _three(by_date, by_symbol)
+        three_of_it = _OF_INTERVALS if form == "intervals" else three(by_date, by_symbol)
         return {
             **figures,
-            "mb": _megabytes(path),
-            **_asked(_asking(reader), questions, *_questions(settings)),
+            "mb": megabytes(path),
+            **asked(asking(reader), three_of_it, *questions(settings)),
         }
 
 
 def parquet(settings: Settings) -> Figures:
     """The same without a database: one Parquet file per year, sorted by date."""
-    folder = _fresh(settings, "parquet")
+    folder = fresh(settings, "parquet")
     folder.mkdir()
-    with _filled(settings) as connection:
+    with filled(settings) as connection:
         write = (
             "COPY (SELECT *, year(date) AS year FROM filled.daily_availability ORDER BY date, symbol) "
             f"TO '{folder}' (FORMAT parquet, COMPRESSION zstd, PARTITION_BY year)"
         )
         figures = {
-            "write": _cpu(lambda: connection.execute(write)),
-            "mb": _megabytes(*folder.rglob("*.parquet")),
+            "write": cpu(lambda: connection.execute(write)),
+            "mb": megabytes(*folder.rglob("*.parquet")),
         }
     with closing(duckdb.connect(config={"threads": 1})) as reader:
         files = f"read_parquet('{folder}/*/*.parquet')"
-        return {**figures, **_asked(_asking(reader), _three(files, files), *_questions(settings))}
+        return {**figures, **asked(asking(reader), three(files, files), *questions(settings))}
 
 
 def sqlite(settings: Settings) -> Figures:
     """The same in SQLite: a table in the order of its key, and an index for the other order; no column url."""
-    path = _fresh(settings, "rows.sqlite")
-    with _filled(settings) as connection:
+    path = fresh(settings, "rows.sqlite")
+    with filled(settings) as connection:
         rows = connection.execute(
             "SELECT date::VARCHAR, symbol, available, file_size_bytes, last_modified::VARCHAR, status_code, "
             "probe_timestamp::VARCHAR FROM filled.daily_availability ORDER BY date, symbol"
         ).fetchall()
     with closing(sqlite3.connect(path)) as database:
-        figures: Figures = {"write": _cpu(lambda: _fill(database, rows)), "mb": _megabytes(path)}
-        days, symbols = _questions(settings)
+        figures: Figures = {"write": cpu(lambda: _fill(database, rows)), "mb": megabytes(path)}
+        days, symbols = questions(settings)
 
         def ask(question: str, values: Sequence[object]) -> list[Any]:
             return database.execute(question, list(map(str, values))).fetchall()
 
-        return {**figures, **_asked(ask, _three("held", "held"), days, symbols)}
+        return {**figures, **asked(ask, three("held", "held"), days, symbols)}
 
 
 def _fill(database: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
@@ -207,65 +198,3 @@ def _fill(database: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
     database.executemany("INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     database.execute("CREATE INDEX by_symbol ON held (symbol, date)")
     database.commit()
-
-
-@contextmanager
-def _filled(settings: Settings, path: Path | str = ":memory:") -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database beside the filled working one, which is attached as `filled`."""
-    # Said, because what a database in memory puts aside goes to the current folder.
-    config = {**CONFIG, "temp_directory": str(settings.data_dir / "storing" / "aside")}
-    with closing(duckdb.connect(path, config=config)) as connection:
-        connection.execute("ATTACH ? AS filled (READ_ONLY)", [str(settings.working_path)])
-        yield connection
-
-
-def _fresh(settings: Settings, name: str) -> Path:
-    folder = settings.data_dir / "storing"
-    folder.mkdir(exist_ok=True)
-    return folder / name
-
-
-def _questions(settings: Settings) -> tuple[list[object], list[object]]:
-    """Days and contracts to ask for, the same ones of each option."""
-    with _filled(settings) as connection:
-        found = connection.execute(
-            "SELECT list(DISTINCT date ORDER BY date)[200:] FROM filled.daily_availability"
-        ).fetchall()
-        names = connection.execute(
-            "SELECT list(DISTINCT symbol ORDER BY symbol) FROM filled.daily_availability"
-        ).fetchall()
-    days, symbols = found[0][0], names[0][0]
-    return (
-        [days[(n * 37) % len(days)] for n in range(ASKED)],
-        [symbols[(n * 37) % len(symbols)] for n in range(ASKED)],
-    )
-
-
-def _three(by_date: str, by_symbol: str) -> tuple[str, str, str]:
-    return _SNAPSHOT.format(by_date), _TIMELINE.format(by_symbol), _PER_DAY.format(by_date)
-
-
-def _asking(connection: duckdb.DuckDBPyConnection) -> Ask:
-    return lambda question, values: connection.execute(question, values).fetchall()
-
-
-def _asked(ask: Ask, questions: Sequence[str], days: list[object], symbols: list[object]) -> Figures:
-    """Median milliseconds of CPU of the three questions, and how many rows the first answers have."""
-    snapshot, timeline, per_day = questions
-    return {
-        "answered": [len(ask(snapshot, days[:1])), len(ask(timeline, symbols[:1])), len(ask(per_day, []))],
-        "snapshot": statistics.median(_cpu(lambda d=d: ask(snapshot, [d])) for d in days) * 1000,  # type: ignore[misc]
-        "timeline": statistics.median(_cpu(lambda s=s: ask(timeline, [s])) for s in symbols) * 1000,  # type: ignore[misc]
-        "per_day": statistics.median(_cpu(lambda: ask(per_day, [])) for _ in range(5)) * 1000,
-    }
-
-
-def _cpu(action: Callable[[], object]) -> float:
-    """CPU seconds of all threads."""
-    began = time.process_time()
-    action()
-    return time.process_time() - began
-
-
-def _megabytes(*paths: Path) -> float:
-    return sum(path.stat().st_size for path in paths) / 1e6
