@@ -6,13 +6,12 @@ The files of a generation never change. What is in them is not decided here, whe
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from availability_pipeline.drafts import draft_of, remove_dead_drafts, sync
+from availability_pipeline.drafts import draft_of, link, remove_dead_drafts, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import manifest as manifests
 from availability_pipeline.publishing.manifest import Manifest, damaged_files, read_manifest
@@ -163,21 +162,12 @@ def _let_read(place: Place, manifest: Manifest, history: tuple[str, ...]) -> Non
     """Swap: first the database, then the manifest, each at once, and nothing that can fill a disk in between."""
     above = manifest.seen_from_above(place.database.name, place.generations.name, history)
     with draft_of(place.database) as database, draft_of(place.manifest) as draft:
-        _link(place.generations / manifest.generation / DATABASE, database)
+        link(place.generations / manifest.generation / DATABASE, database)
         _write(draft, above)
         database.replace(place.database)
         sync(place.database.parent)
         draft.replace(place.manifest)
         sync(place.database.parent)
-
-
-def _link(source: Path, name: Path) -> None:
-    """Give a file a second name, or copy it where that is not possible."""
-    try:
-        os.link(source, name)
-    except OSError:  # a file system without links, or another one
-        shutil.copyfile(source, name)
-        sync(name)
 
 
 def _prune(place: Place) -> None:

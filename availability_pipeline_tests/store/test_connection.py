@@ -17,6 +17,7 @@ import pytest
 
 from availability_pipeline.errors import DatabaseInUse, StoreError
 from availability_pipeline.store import connection as store
+from availability_pipeline.store import opening
 from availability_pipeline.store.connection import check_usable, connect, read_info, transaction, write_info
 from availability_pipeline_tests.conftest import run_python, start_python
 
@@ -52,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LOCK_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(opening, "LOCK_TIMEOUT_SECONDS", 0.3)
 
 
 def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -263,9 +264,9 @@ def test_a_folder_that_cannot_be_written_to_is_named(public_folder: Path) -> Non
     path.chmod(0o444)
     path.parent.chmod(0o555)
     first, second = run_python(NOT_ALLOWED, path).splitlines()
-    assert first == f"the folder {path.parent} cannot be written to; {store._ELSEWHERE}"
+    assert first == f"the folder {path.parent} cannot be written to; {opening.ELSEWHERE}"
     assert (
-        second == f"the working database {path} cannot be opened for lack of permission; {store._ELSEWHERE}"
+        second == f"the working database {path} cannot be opened for lack of permission; {opening.ELSEWHERE}"
     )
 
 
@@ -275,7 +276,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(public_folder: Path) -> No
         pass
     path.parent.chmod(0o700 if os.geteuid() == 0 else 0)
     for line in run_python(NOT_ALLOWED, path).splitlines():
-        assert line.endswith(store._ELSEWHERE)
+        assert line.endswith(opening.ELSEWHERE)
     path.parent.chmod(0o700)
 
 
@@ -330,7 +331,7 @@ def test_a_writer_that_waits_longer_says_so(path: Path, monkeypatch: pytest.Monk
             said.append(message % values)
             holder.kill()
 
-        monkeypatch.setattr(store._log, "warning", hear)
+        monkeypatch.setattr(opening._log, "warning", hear)
         with connect(path):
             pass
     assert said == [f"Waiting for the process that has {path} open."]
