@@ -71,12 +71,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def link(source: Path, name: Path) -> None:
-    """Give a file a second name, or copy it where that is not possible."""
-    try:
-        os.link(source, name)
-    except OSError:  # a file system without links, or another one
-        shutil.copy(source, name)
-        sync(name)

@@ -6,12 +6,13 @@ The files of a generation never change. What is in them is not decided here, whe
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from availability_pipeline.drafts import draft_of, link, remove_dead_drafts, sync
+from availability_pipeline.drafts import draft_of, remove_dead_drafts, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import manifest as manifests
 from availability_pipeline.publishing.manifest import Manifest, damaged_files, read_manifest
@@ -57,6 +58,7 @@ def install(place: Place, draft: Path, manifest: Manifest) -> Manifest:
         history = _finish_interrupted(place)
         named = dataclasses.replace(manifest, generation=free_id(place, manifest))
         _write(draft / manifests.NAME, named)
+        _close_to_writers(draft)
         sync(draft)
         try:
             draft.rename(place.generations / named.generation)
@@ -162,12 +164,28 @@ def _let_read(place: Place, manifest: Manifest, history: tuple[str, ...]) -> Non
     """Swap: first the database, then the manifest, each at once, and nothing that can fill a disk in between."""
     above = manifest.seen_from_above(place.database.name, place.generations.name, history)
     with draft_of(place.database) as database, draft_of(place.manifest) as draft:
-        link(place.generations / manifest.generation / DATABASE, database)
+        _link(place.generations / manifest.generation / DATABASE, database)
         _write(draft, above)
         database.replace(place.database)
         sync(place.database.parent)
         draft.replace(place.manifest)
         sync(place.database.parent)
+
+
+def _close_to_writers(folder: Path) -> None:
+    """Let nobody write to the files: a program that opened the published database so would spoil its generation."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode & 0o444)
+
+
+def _link(source: Path, name: Path) -> None:
+    """Give a file a second name, or copy it where that is not possible."""
+    try:
+        os.link(source, name)
+    except OSError:  # a file system without links, or another one
+        shutil.copy(source, name)  # with its mode
+        sync(name)
 
 
 def _prune(place: Place) -> None:

@@ -48,7 +48,7 @@ def connect(
     """
     connection = _open(path, wait_seconds, read_only=read_only)
     try:
-        _check_version(connection, path, read_only=read_only)
+        check_version(connection, path, read_only=read_only)
         yield connection
     except duckdb.Error as error:
         if not _is_of_the_file(error):
@@ -129,7 +129,12 @@ def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
         write_info(connection, "schema_version", str(SCHEMA_VERSION))
 
 
-def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+def check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+    """Make sure that it is a working database that this program knows; an older one is migrated unless `read_only`.
+
+    Raises:
+        StoreError: It is something else, or of a newer version; the message names the path.
+    """
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if not tables and not read_only:
         _write_schema(connection)
