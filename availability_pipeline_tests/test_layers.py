@@ -39,7 +39,7 @@ BELOW = {
     "analysis/": ("archive", "publishing", "queries", "cli", "collection", "simulator", "validation"),
     "publishing/": ("queries", "cli", "collection", "simulator"),
     "export.py": ("queries", "cli", "collection", "simulator", "store"),
-    "backup.py": (
+    "backups/": (
         "archive",
         "analysis",
         "publishing",
@@ -48,16 +48,6 @@ BELOW = {
         "cli",
         "collection",
         "simulator",
-    ),
-    "backup_file.py": (
-        "archive",
-        "store",
-        "publishing",
-        "queries",
-        "cli",
-        "collection",
-        "simulator",
-        "settings",
     ),
     "simulated.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator"),
     "download_list.py": ("cli", "collection", "simulator", "store", "publishing"),

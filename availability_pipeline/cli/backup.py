@@ -26,7 +26,7 @@ def backup(folder: Path, keep: int | None) -> None:
     The pipeline may run meanwhile. The file is named after the moment (UTC) and proves itself to `restore`. Its path is
     printed on standard output.
     """
-    from availability_pipeline import backup as backups  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline import backups  # noqa: PLC0415 - needs the database libraries
 
     made = backups.backup(Settings.load(), folder, keep)
     click.echo(made.path)
@@ -48,7 +48,7 @@ def restore(source: Path) -> None:
     If FILE is a folder, the newest backup in it is meant. What readers have is not touched, and the database from
     before stays beside the restored one until the next restore.
     """
-    from availability_pipeline import backup as backups  # noqa: PLC0415 - as above
+    from availability_pipeline import backups  # noqa: PLC0415 - as above
 
     settings = Settings.load()
     done = backups.restore(settings, source)
@@ -79,7 +79,7 @@ def compact() -> None:
 
     The copy is compared with the database before it takes its place. Runs wait meanwhile, for some seconds.
     """
-    from availability_pipeline import backup as backups  # noqa: PLC0415 - as above
+    from availability_pipeline import backups  # noqa: PLC0415 - as above
 
     done = backups.compact(Settings.load())
     sizes = f"{done.before:,} bytes before, {done.after:,} bytes after"

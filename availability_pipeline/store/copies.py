@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from stat import S_IMODE
 
 import duckdb
 
@@ -169,7 +170,13 @@ def _keep(path: Path, former: Path, held: ExitStack) -> None:
 
 
 def replace(draft: Path, path: Path) -> None:
-    """Give a complete file its name."""
+    """Give a complete file its name, with the rights of the one that had it, and the owner where root does it."""
+    before = path.exists()
+    if before:
+        draft.chmod(S_IMODE(path.stat().st_mode) | 0o600)
+    owner = (path if before else path.parent).stat()
+    with suppress(OSError):
+        os.chown(draft, owner.st_uid, owner.st_gid)
     draft.replace(path)
     sync(path.parent)
 

@@ -24,6 +24,8 @@ from availability_pipeline.errors import BackupError, UsageError
 KIND = "binance-futures-availability backup"
 """By this a backup is told from other files."""
 
+_NAME = re.compile(r"availability-(\d{8}T\d{6}Z)(?:-(\d+))?\.duckdb")
+
 _END = re.compile(rb"\n(\{[^\n]*\})\n([0-9a-f]{64})\n\Z")
 
 _LONGEST_END = 1 << 16
@@ -56,6 +58,16 @@ class Facts:
     def rows(self) -> int:
         """Of all tables."""
         return sum(self.tables.values())
+
+
+def named(folder: Path) -> list[Path]:
+    """The files that have the name of a backup, oldest first."""
+    found = [
+        (match[1], int(match[2] or 1), path)
+        for path in folder.iterdir()
+        if (match := _NAME.fullmatch(path.name))
+    ]
+    return [path for *_, path in sorted(found)]
 
 
 def seal(path: Path, facts: Facts) -> None:
