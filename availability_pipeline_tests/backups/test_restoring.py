@@ -6,6 +6,7 @@ Databases are real files; what runs meanwhile are real processes.
 from __future__ import annotations
 
 import os
+import subprocess
 import stat
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def test_a_process_that_writes_itself_is_told_so(settings: Settings, taken: Path
 RESTORER = """
     import sys
     from pathlib import Path
-    from availability_pipeline.backup import restore
+    from availability_pipeline.backups import restore
     from availability_pipeline.settings import Settings
 
     settings = Settings.load({}, data_dir=sys.argv[1])
@@ -181,7 +182,7 @@ def test_a_kill_at_any_moment_leaves_the_one_or_the_other(
         with start_python(RESTORER, settings.data_dir, taken, other) as process:
             assert process.stdout
             process.stdout.readline()
-            with pytest.raises(Exception, match="timed out"):
+            with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(milliseconds / 1000)
             process.kill()
         assert everything(settings.working_path) in both
