@@ -6,8 +6,8 @@ Databases are real files; what runs meanwhile are real processes.
 from __future__ import annotations
 
 import os
-import subprocess
 import stat
+import subprocess
 from pathlib import Path
 
 import duckdb

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -284,3 +285,19 @@ def test_a_publisher_that_never_ends_is_not_waited_for_for_ever(
     assert run_read(tmp_path) == "run-2"
     assert len(sample.generations(tmp_path)) == 2
     assert [name for name in os.listdir(tmp_path / "generations") if name.endswith(".new")] == []  # noqa: PTH208
+
+
+def test_nobody_can_write_to_what_is_read_nor_to_what_a_rollback_needs(tmp_path: Path) -> None:
+    for name in ("run-1", "run-2"):
+        sample.publish_run(tmp_path, name)
+    files = [path for path in (tmp_path / "generations").glob("*/**/*") if path.is_file()]
+    assert len(files) > 10
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in [*files, tmp_path / "availability.duckdb"]}
+    assert modes == {0o444 & ~_umask()}
+    assert rollback(tmp_path / "availability.duckdb").now.run_id == "run-1"
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -337,6 +338,24 @@ def test_a_writer_that_waits_longer_says_so(path: Path, monkeypatch: pytest.Monk
     assert said == [f"Waiting for the process that has {path} open."]
 
 
+def test_a_file_that_loses_its_name_while_it_is_opened_is_not_written_to(path: Path, tmp_path: Path) -> None:
+    for name in (path, tmp_path / "new.duckdb"):
+        with connect(name) as connection:
+            write_info(connection, "name", name.name)
+    opened = []
+
+    def open_late() -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(path)
+        if not opened:
+            (tmp_path / "new.duckdb").replace(path)
+        opened.append(connection)
+        return connection
+
+    with opening.when_free(path, open_late) as connection:
+        assert read_info(connection, "name") == "new.duckdb"
+    assert len(opened) == 2
+
+
 @pytest.mark.usefixtures("impatient")
 def test_this_process_can_have_it_open_as_well(path: Path) -> None:
     with (
@@ -345,6 +364,12 @@ def test_this_process_can_have_it_open_as_well(path: Path) -> None:
         connect(path, read_only=True),
     ):
         pass
+
+
+def test_only_the_pipeline_can_look_into_the_folder_of_the_database(path: Path) -> None:
+    with connect(path):
+        pass
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_an_exception_leaves_the_file_closed(path: Path) -> None:
