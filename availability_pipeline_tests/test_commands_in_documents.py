@@ -28,7 +28,7 @@ from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
 DOCUMENTS = sorted([root() / "README.md", *root().glob("docs/**/*.md")])
 PROGRAM = "binance-futures-availability"
-WRITING = ("backfill", "update", "validate", "publish", "demo")
+WRITING = ("backfill", "update", "validate", "publish", "backup", "restore", "compact", "demo")
 ELSEWHERE = {
     "make demo": "it is `demo`, which cli/test_demo runs",
     "make run": "it is `backfill --missing` and `make ui`",

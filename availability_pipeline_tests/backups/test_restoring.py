@@ -198,13 +198,16 @@ def test_a_kill_at_any_moment_leaves_the_one_or_the_other(
 def test_nobody_writes_to_the_old_database_while_it_is_replaced(
     settings: Settings, taken: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
 ) -> None:
-    remember(settings.working_path, "old")
+    with start_python(STOPPED, settings.working_path, "old") as writer:
+        writer.wait(60)
     replace, said = copies.replace, []
 
     def no_links(*_: object) -> None:
         raise PermissionError
 
     def meanwhile(draft: Path, path: Path) -> None:
+        # A kill after the rename would leave the new database beside the log of the old one.
+        assert not copies.log_of(path).exists()
         said.append(run_python(TRY, settings.working_path))
         replace(draft, path)
 
