@@ -14,7 +14,7 @@ from availability_pipeline.errors import BackupError, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulated import check_kind, mark_simulated
 from availability_pipeline.store.connection import SCHEMA_VERSION, connect
-from availability_pipeline.store.copies import attach, copy_to, log_of, put
+from availability_pipeline.store.copies import attach, copy_to, logs, put
 from availability_pipeline.store.opening import make_folder
 
 
@@ -78,9 +78,9 @@ def _check_restorable(settings: Settings, path: Path, facts: Facts) -> None:
             f"the backup {path} has schema version {facts.schema_version}, and this program knows only "
             f"{SCHEMA_VERSION}; upgrade binance-futures-availability"
         )
-    if log_of(path).exists():
+    for log, _ in logs(path):
         raise BackupError(
-            f"the backup {path} was opened for writing and {log_of(path).name} left beside it; move that away"
+            f"the backup {path} was opened for writing and {log.name} left beside it; move that away"
         )
     check_kind(settings, simulated=facts.simulated)
 

@@ -33,8 +33,11 @@ _TABLES = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_na
 # The number of rows, and a sum of hashes that any other content would change.
 _ROWS = "SELECT count(*), sum(hash(held)) FROM query_table(?) AS held"
 
+_LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
+"""The endings of the write-ahead log, and of those that DuckDB has while it takes that over."""
+
 _ATTEMPTS = 5
-"""How often a log that other processes leave behind is taken over before it is given up."""
+"""How often a log that a killed process has left is taken over before it is given up."""
 
 
 @contextmanager
@@ -73,8 +76,8 @@ def snapshot(path: Path, target: Path) -> None:
     """
     with attached(path, target):
         # The file last: closing any handle of it ends this process's lock on it.
-        if log_of(path).exists():
-            shutil.copyfile(log_of(path), log_of(target))
+        for log, name in logs(path, target):
+            shutil.copyfile(log, name)
         shutil.copyfile(path, target)
 
 
@@ -123,7 +126,7 @@ def without_writers(path: Path, scratch: Path) -> Iterator[duckdb.DuckDBPyConnec
         if path.exists():
             when_free(path, lambda: duckdb.connect(path, config=CONFIG)).close()
         with attached(path, scratch) as connection:
-            if not log_of(path).exists():
+            if not logs(path):
                 yield connection
                 return
     raise StoreError(f"the log of {path} is not taken over; check the disk and its free space")
@@ -148,13 +151,15 @@ def put(draft: Path, path: Path, former: Path) -> None:
         if path.exists():
             _keep(path, former, held)
         else:
-            log_of(path).unlink(missing_ok=True)
+            for log, _ in logs(path):
+                log.unlink()
         replace(draft, path)
 
 
 def _keep(path: Path, former: Path, held: ExitStack) -> None:
-    """Give the file a second name, and a log that is still there with it."""
-    log_of(former).unlink(missing_ok=True)
+    """Give the file a second name, and logs that are still there with it."""
+    for log, _ in logs(former):
+        log.unlink()
     with draft_of(former) as name:
         try:
             os.link(path, name)
@@ -165,8 +170,8 @@ def _keep(path: Path, former: Path, held: ExitStack) -> None:
                 shutil.copyfileobj(file, copy)
             sync(name)
         name.replace(former)
-    if log_of(path).exists():
-        log_of(path).replace(log_of(former))
+    for log, kept in logs(path, former):
+        log.replace(kept)
 
 
 def replace(draft: Path, path: Path) -> None:
@@ -181,6 +186,8 @@ def replace(draft: Path, path: Path) -> None:
     sync(path.parent)
 
 
-def log_of(path: Path) -> Path:
-    """Where DuckDB keeps what is not in the file yet (its write-ahead log)."""
-    return path.with_name(f"{path.name}.wal")
+def logs(path: Path, other: Path | None = None) -> list[tuple[Path, Path]]:
+    """What DuckDB has put beside a file and not into it yet, and what it would be called beside another file."""
+    names = [(path.with_name(path.name + ending), ending) for ending in _LOGS]
+    beside = other or path
+    return [(log, beside.with_name(beside.name + ending)) for log, ending in names if log.exists()]
