@@ -9,6 +9,7 @@
     ├── ArchiveFailures           several of the above, collected over one batch
     ├── StoreError                the working database cannot be used
     │   └── DatabaseInUse         another process has it open
+    ├── BackupError               a backup cannot be made, trusted or restored
     ├── PublicationError          a new published database could not be made or trusted
     ├── PublishedDatabaseError    the published database cannot be read
     └── RunError                  a Dagster run did not succeed
@@ -120,6 +121,10 @@ class DatabaseInUse(StoreError):
     """Another process has the working database open."""
 
     transient = True
+
+
+class BackupError(AvailabilityError):
+    """A backup cannot be made, trusted or restored."""
 
 
 class PublicationError(AvailabilityError):

@@ -30,7 +30,7 @@ from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
 DOCUMENTS = document_check.documents()
 PROGRAM = "binance-futures-availability"
-WRITING = ("backfill", "update", "validate", "publish", "demo")
+WRITING = ("backfill", "update", "validate", "publish", "backup", "restore", "compact", "demo")
 ELSEWHERE = {
     "make demo": "it is `demo`, which is run below",
     "make demo-ui 'ARGS=--symbols 20'": ".ci/newcomer.py runs it",

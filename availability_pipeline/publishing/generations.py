@@ -58,6 +58,7 @@ def install(place: Place, draft: Path, manifest: Manifest) -> Manifest:
         history = _finish_interrupted(place)
         named = dataclasses.replace(manifest, generation=free_id(place, manifest))
         _write(draft / manifests.NAME, named)
+        _close_to_writers(draft)
         sync(draft)
         try:
             draft.rename(place.generations / named.generation)
@@ -171,12 +172,19 @@ def _let_read(place: Place, manifest: Manifest, history: tuple[str, ...]) -> Non
         sync(place.database.parent)
 
 
+def _close_to_writers(folder: Path) -> None:
+    """Let nobody write to the files: a program that opened the published database so would spoil its generation."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode & 0o444)
+
+
 def _link(source: Path, name: Path) -> None:
     """Give a file a second name, or copy it where that is not possible."""
     try:
         os.link(source, name)
     except OSError:  # a file system without links, or another one
-        shutil.copyfile(source, name)
+        shutil.copy(source, name)  # with its mode
         sync(name)
 
 
