@@ -147,7 +147,7 @@ def test_a_rollback_without_a_publication_says_so(tmp_path: Path) -> None:
 )
 def test_a_damaged_generation_is_not_brought_back(tmp_path: Path, name: str, reason: str) -> None:
     made = publish_runs(tmp_path, "run-1", "run-2")
-    with (tmp_path / "generations" / made[0] / name).open("r+b") as file:
+    with sample.writable(tmp_path / "generations" / made[0] / name).open("r+b") as file:
         file.seek(100)
         file.write(b"\xff\x00\xff")
     with pytest.raises(PublicationError, match=reason):
@@ -171,7 +171,7 @@ def test_a_generation_without_a_file_is_not_brought_back(tmp_path: Path) -> None
 
 def test_a_damaged_published_database_can_be_rolled_back(tmp_path: Path) -> None:
     path = publish_runs(tmp_path, "run-1", "run-2") and tmp_path / "availability.duckdb"
-    os.truncate(path, 20_000)
+    os.truncate(sample.writable(path), 20_000)
     rollback(path)
     assert run_read(tmp_path) == "run-1"
 
