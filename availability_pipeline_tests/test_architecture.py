@@ -6,13 +6,14 @@ from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.test_layers import MODULES, PACKAGE, imports
 
 GROUPS = {
-    "base": ("errors", "days", "words", "symbol_names", "settings", "progress", "drafts", "logs", "version"),
+    "base": ("errors", "days", "words", "symbol_names", "settings", "progress", "drafts", "logs", "simulated", "version"),
     "simulator": ("simulator",),
     "archive": ("archive",),
     "store": ("store",),
     "analysis": ("analysis",),
     "publishing": ("publishing",),
     "validation": ("validation",),
+    "backups": ("backups",),
     "collection": ("collection",),
     "sandbox": ("sandbox",),
     "queries": ("queries",),
