@@ -39,11 +39,9 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
     """
     if ui:
         check_port(port)
-    folder = (
-        Settings.load(data_dir=data_dir).data_dir
-        if data_dir is not None
-        else Settings.load().data_dir / "demo"
-    )
+    given = Settings.load(data_dir=data_dir)
+    _ = given.db_file
+    folder = given.data_dir if data_dir is not None else given.data_dir / "demo"
     began = time.monotonic()
     with _simulated_archive(symbols) as environment:
         settings = Settings.load(environment, data_dir=str(folder))
@@ -57,7 +55,7 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
 
 def _claim(settings: Settings) -> None:
     """Mark the directory as simulated, unless it holds real data."""
-    if not settings.is_demo and (settings.working_path.exists() or settings.db_path.exists()):
+    if not settings.is_demo and (settings.working_path.exists() or settings.db_file.exists()):
         raise UsageError(
             f"{settings.data_dir} holds real data; choose another folder for the demo with --data-dir"
         )

@@ -100,16 +100,35 @@ def read_manifest(path: Path) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
+        return parse(text)
+    except NewerForm as error:
+        raise PublicationError(f"{path} {error}") from None
+    except ValueError:
+        raise PublicationError(
+            f"{path} is not a manifest of this program; move it away or set AVAILABILITY_DB_PATH to another folder"
+        ) from None
+
+
+class NewerForm(ValueError):
+    """A manifest is of a form that only newer versions of this program know; the message ends a sentence about it."""
+
+
+def parse(text: bytes) -> Manifest:
+    """A manifest from the text of its file.
+
+    Raises:
+        NewerForm: It is of a newer form.
+        ValueError: It is something else.
+    """
+    try:
         facts = json.loads(text)
         version = int(facts["schema_version"])
         if version <= SCHEMA_VERSION:
             return _from_json(facts)
-    except (ValueError, TypeError, KeyError):
-        raise PublicationError(
-            f"{path} is not a manifest of this program; move it away or set AVAILABILITY_DB_PATH to another folder"
-        ) from None
-    raise PublicationError(
-        f"{path} has schema version {version}, and this program knows only {SCHEMA_VERSION}; "
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError("it is no manifest") from error
+    raise NewerForm(
+        f"has schema version {version}, and this program knows only {SCHEMA_VERSION}; "
         "upgrade binance-futures-availability"
     )
 
