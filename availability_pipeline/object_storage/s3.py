@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, Any
 
 import boto3
@@ -21,11 +21,13 @@ from botocore.exceptions import (
     ClientError,
     ConfigParseError,
     ConnectTimeoutError,
+    HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
     ReadTimeoutError,
+    ResponseStreamingError,
     SSLError,
 )
 from botocore.exceptions import ConnectionError as NoConnection
@@ -44,6 +46,22 @@ _CODE = re.compile(r"[A-Za-z]{1,60}")
 _TELLING = (ProfileNotFound, ConfigParseError, PartialCredentialsError)
 """What boto3 says of the user's configuration with nothing secret in it."""
 
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
+    ((SSLError,), "the endpoint's certificate is not trusted", "check AWS_ENDPOINT_URL and AWS_CA_BUNDLE", False),
+    (
+        (ConnectTimeoutError, ReadTimeoutError, urllib3.exceptions.TimeoutError),
+        "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True,
+    ),
+    (
+        (IncompleteReadError, ResponseStreamingError, urllib3.exceptions.HTTPError),
+        "an answer was cut off", "try again", True,
+    ),
+    ((NoConnection, HTTPClientError), "the connection failed", "check the endpoint and the network", True),
+    ((ResponseParserError,), "the endpoint does not answer as S3 does", "check AWS_ENDPOINT_URL", False),
+    ((ValueError,), "the endpoint is no URL", "check AWS_ENDPOINT_URL", False),
+)  # fmt: skip
+"""What else boto3 raises: what it means, what to do, and whether it may pass."""
+
 
 class Bucket:
     """The objects below an `s3://` URL. Safe to use from several threads at once.
@@ -59,7 +77,6 @@ class Bucket:
 
     def __init__(self, url: str, timeout_seconds: int, *, writing: bool = False) -> None:
         self._name, self._prefix = bucket_and_prefix(url)
-        self._timeout = timeout_seconds
         with self._told("the bucket"):
             self._client = _client(timeout_seconds, writing=writing)
 
@@ -67,7 +84,7 @@ class Bucket:
         """As `Source.chunks`."""
         with self._told(path):
             answer = self._client.get_object(Bucket=self._name, Key=self._prefix + path)
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 yield from body.iter_chunks(CHUNK_BYTES)
 
     def put(self, path: str, content: bytes | IO[bytes], md5: str, content_type: str, caching: str) -> None:
@@ -124,7 +141,7 @@ class Bucket:
         except ClientError as error:
             raise self._refused(path, error) from None
         except (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, ValueError) as error:
-            raise self._failed(path, error) from None
+            raise _failed(error) from None
 
     def _refused(self, path: str, error: ClientError) -> RequestFailed:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -137,29 +154,19 @@ class Bucket:
         transient = status >= 500 or status in (408, 429) or code in _TRANSIENT
         return RequestFailed(f"{said} for {path}", transient=transient)
 
-    def _failed(self, path: str, error: Exception) -> RequestFailed:
-        if isinstance(error, NoCredentialsError):
-            return _no_credentials()
-        if isinstance(error, _TELLING):
-            return RequestFailed(str(error).rstrip("."), "correct the AWS configuration")
-        if isinstance(error, SSLError):
-            return RequestFailed(
-                "the endpoint's certificate is not trusted", "check AWS_ENDPOINT_URL and AWS_CA_BUNDLE"
-            )
-        if isinstance(error, ConnectTimeoutError | ReadTimeoutError | urllib3.exceptions.TimeoutError):
-            return RequestFailed(f"no answer within {self._timeout} s", "try again", transient=True)
-        if isinstance(error, IncompleteReadError | urllib3.exceptions.HTTPError):
-            return RequestFailed(f"{path} was cut off", "try again", transient=True)
-        if isinstance(error, NoConnection):
-            return RequestFailed(
-                "the connection failed", "check the endpoint and the network", transient=True
-            )
-        if isinstance(error, ResponseParserError):
-            return RequestFailed("the endpoint does not answer as S3 does", "check AWS_ENDPOINT_URL")
-        return RequestFailed(
-            f"the AWS configuration cannot be used ({type(error).__name__})",
-            "correct it; `aws s3 ls` may say more",
-        )
+
+def _failed(error: Exception) -> RequestFailed:
+    if isinstance(error, NoCredentialsError):
+        return _no_credentials()
+    if isinstance(error, _TELLING):
+        return RequestFailed(str(error).rstrip("."), "correct the AWS configuration")
+    for kinds, problem, remedy, transient in _FAILURES:
+        if isinstance(error, kinds):
+            return RequestFailed(problem, remedy, transient=transient)
+    return RequestFailed(
+        f"the AWS configuration cannot be used ({type(error).__name__})",
+        "correct it; `aws s3 ls` may say more",
+    )
 
 
 def _client(timeout_seconds: int, *, writing: bool) -> Any:

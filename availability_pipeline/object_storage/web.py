@@ -24,6 +24,19 @@ class _Downgraded(requests.RequestException):
     """https led to somewhere else."""
 
 
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
+    ((_Downgraded,), "https was redirected to somewhere without it", "check the address", False),
+    ((requests.TooManyRedirects,), "it redirects in a circle", "check the address", False),
+    (
+        (requests.exceptions.SSLError,),
+        "its certificate is not trusted", "check the address, or set REQUESTS_CA_BUNDLE", False,
+    ),
+    ((requests.Timeout,), "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True),
+    ((requests.exceptions.ChunkedEncodingError,), "an answer was cut off", "try again", True),
+)  # fmt: skip
+"""What requests raises: what it means, what to do, and whether it may pass; everything else is the connection."""
+
+
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
@@ -51,22 +64,14 @@ class WebServer:
                     _check(answer, path)
                     yield from answer.iter_content(CHUNK_BYTES)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise self._failed(path, error) from None
+            raise _failed(error) from None
 
-    def _failed(self, path: str, error: Exception) -> RequestFailed:
-        if isinstance(error, _Downgraded):
-            return RequestFailed("https was redirected to somewhere without it", "check the address")
-        if isinstance(error, requests.TooManyRedirects):
-            return RequestFailed("it redirects in a circle", "check the address")
-        if isinstance(error, requests.exceptions.SSLError):
-            return RequestFailed(
-                "its certificate is not trusted", "check the address, or set REQUESTS_CA_BUNDLE"
-            )
-        if isinstance(error, requests.Timeout):
-            return RequestFailed(f"no answer within {self._timeout} s", "try again", transient=True)
-        if isinstance(error, requests.exceptions.ChunkedEncodingError):
-            return RequestFailed(f"{path} was cut off", "try again", transient=True)
-        return RequestFailed("the connection failed", "check the address and the network", transient=True)
+
+def _failed(error: Exception) -> RequestFailed:
+    for kinds, problem, remedy, transient in _FAILURES:
+        if isinstance(error, kinds):
+            return RequestFailed(problem, remedy, transient=transient)
+    return RequestFailed("the connection failed", "check the address and the network", transient=True)
 
 
 def _check(answer: Any, path: str) -> None:
