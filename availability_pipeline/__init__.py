@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         PublishedDatabaseError,
         UsageError,
     )
-    from availability_pipeline.parquet_files import parquet_files
+    from availability_pipeline.parquet_locations import parquet_files
     from availability_pipeline.queries import AvailabilityQueries
     from availability_pipeline.validation.validator import AvailabilityValidator
 
@@ -43,7 +43,7 @@ _HOMES = {
     "IncompleteDayWarning": "errors",
     "PublishedDatabaseError": "errors",
     "UsageError": "errors",
-    "parquet_files": "parquet_files",
+    "parquet_files": "parquet_locations",
     "update_date": "database",
 }
 
