@@ -151,11 +151,18 @@ def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any
     return parsed
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    # What is not set in the settings is not to be taken from here: a demo must not be uploaded.
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of another process that is to work with these settings, and with none that are set here besides.
+
+    A demo must not be published to object storage, or alert somebody, because that is set for the real data.
+    """
     ours = {variable for variable, _ in VARIABLES.values()}
     others = {name: value for name, value in os.environ.items() if name not in ours}
-    environ = {**others, **settings.environment(), "PYTHONPATH": python_path()}
+    return {**others, **settings.environment(), "PYTHONPATH": python_path()}
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    environ = environment_of(settings)
     variable, _ = VARIABLES["retry_seconds"]
     if not os.environ.get(variable, "").strip():
         environ[variable] = RETRY_SECONDS

@@ -208,8 +208,15 @@ class Store:
 
 
 def new_store(gateway: Gateway) -> Store:
-    """An empty bucket that everybody may read."""
+    """The store of an empty bucket."""
     bucket = f"bucket-{next(_numbers)}"
-    memory().create_bucket(bucket, "us-east-1")
-    memory().put_bucket_policy(bucket, _PUBLIC.encode())
+    new_bucket(bucket)
     return Store(bucket, gateway)
+
+
+def new_bucket(name: str) -> None:
+    """Make a bucket that everybody may read, if it is not there."""
+    if name in memory().buckets:
+        return
+    memory().create_bucket(name, "us-east-1")
+    memory().put_bucket_policy(name, _PUBLIC.encode())

@@ -243,6 +243,6 @@ def test_a_run_of_the_daemon_needs_a_file_as_well(site: Site, monkeypatch: pytes
 def test_a_demo_is_not_uploaded_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVAILABILITY_PUBLISH_URL", "s3://production/x")
     simulated = Settings.load({"AVAILABILITY_S3_ENDPOINT": "http://127.0.0.1:1"})
-    assert "AVAILABILITY_PUBLISH_URL" not in worker_process._environment(simulated)
+    assert "AVAILABILITY_PUBLISH_URL" not in worker_process.environment_of(simulated)
     real = Settings.load()
-    assert worker_process._environment(real)["AVAILABILITY_PUBLISH_URL"] == "s3://production/x"
+    assert worker_process.environment_of(real)["AVAILABILITY_PUBLISH_URL"] == "s3://production/x"
