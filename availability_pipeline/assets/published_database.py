@@ -47,7 +47,7 @@ def published_database(
             report = publish_checked(
                 connection, loaded, context.run.run_id, accept_fewer_files=config.accept_fewer_files
             )
-        uploaded = mirror(loaded)
+        uploaded = mirror(loaded, progress)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": report.rows,

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 from availability_pipeline.errors import UploadError
 from availability_pipeline.object_storage.source import RequestFailed
+from availability_pipeline.progress import Progress
 from availability_pipeline.publishing.generations import Generation, generation_read
 from availability_pipeline.publishing.place import Place
 from availability_pipeline.settings import Settings
+
+_SILENT = Progress()
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,14 @@ class UploadReport:
         )
 
 
-def mirror(settings: Settings) -> UploadReport | None:
+def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | None:
     """Let readers of object storage have the generation that is read on this machine; None if that is not asked for.
 
     Doing it again does no harm, and nothing but what is missing.
+
+    Args:
+        settings: What is read, and where it goes.
+        progress: Who is told that it is uploaded.
 
     Raises:
         UploadError: They have what they had before.
@@ -61,6 +68,7 @@ def mirror(settings: Settings) -> UploadReport | None:
     from availability_pipeline.object_storage.s3 import Bucket  # noqa: PLC0415
     from availability_pipeline.object_storage.upload import newest, upload  # noqa: PLC0415
 
+    progress.stage(f"uploading to {url}")
     began = time.perf_counter()
     place = Place.of(settings.db_file)
     generation = _read_here(place, url)

@@ -15,8 +15,6 @@ from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
 CHUNK_BYTES = 1 << 20
 
-MAX_REDIRECTS = 5
-
 _TRANSIENT = frozenset({408, 425, 429})
 
 
@@ -58,7 +56,6 @@ class WebServer:
         headers = {"Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         try:
             with _Session() as session:
-                session.max_redirects = MAX_REDIRECTS
                 url = f"{self._url}/{quote(path)}"
                 with session.get(url, headers=headers, timeout=self._timeout, stream=True) as answer:
                     _check(answer, path)

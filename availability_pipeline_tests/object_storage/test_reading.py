@@ -203,6 +203,7 @@ def changed(latest: dict[str, Any], **facts: object) -> bytes:
 HOSTILE_FILES = [
     "../../../etc/passwd",
     "/etc/passwd",
+    "elsewhere/availability.duckdb",
     "https://elsewhere.example/availability.duckdb",
     "generations/20240101T000000Z-a/availability.duckdb",
     "generations/{id}/../../../availability.duckdb",

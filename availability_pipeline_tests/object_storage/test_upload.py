@@ -247,7 +247,9 @@ def test_generations_are_pruned_by_count(store: Store, machine: NewSettings) -> 
     settings = machine(publish_keep="2")
     first = read_here(settings)
     mirror(settings)
-    names = [first, *(publish_again(settings, seed) for seed in (2, 3, 4))]
+    names = [first, *(publish_again(settings, number) for number in (2, 3))]
+    age(store, *store.keys("generations/"))
+    names.append(publish_again(settings, 4))
     assert store.latest()["generations"] == [names[3], names[2]]
     assert store.generations() == sorted(names[2:])
 
@@ -314,7 +316,7 @@ def test_a_rollback_goes_there_as_well(store: Store, machine: NewSettings) -> No
     settings = machine()
     first = read_here(settings)
     mirror(settings)
-    second, third = (publish_again(settings, seed) for seed in (2, 3))
+    second, third = (publish_again(settings, number) for number in (2, 3))
     store.gateway.requests.clear()
     rollback(settings.db_file, going_back(settings))
     assert read_here(settings) == second == store.latest()["generation"]
