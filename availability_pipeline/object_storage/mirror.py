@@ -72,7 +72,7 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
     began = time.perf_counter()
     place = Place.of(settings.db_file)
     generation = _read_here(place, url)
-    with _told(f"generation {generation.manifest.generation} was published here, but not to {url}"):
+    with _told(url, generation):
         bucket = Bucket(url, settings.timeout_seconds, writing=True)
         sent = upload(bucket, generation, newest(settings.publish_keep), lambda: _confirm(place, generation))
     removed = prune(bucket, sent.listed, sent.dropped)
@@ -92,9 +92,7 @@ def going_back(settings: Settings) -> Callable[[Generation], None]:
         from availability_pipeline.object_storage.s3 import Bucket  # noqa: PLC0415 - boto3 is slow to load
         from availability_pipeline.object_storage.upload import back_to, upload  # noqa: PLC0415
 
-        with _told(
-            f"nothing was rolled back, because generation {generation.manifest.generation} is not at {url}"
-        ):
+        with _told(url, generation, back=True):
             upload(Bucket(url, settings.timeout_seconds, writing=True), generation, back_to)
 
     return first
@@ -119,13 +117,19 @@ def _confirm(place: Place, generation: Generation) -> None:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _told(url: str, generation: Generation, *, back: bool = False) -> Iterator[None]:
+    name = generation.manifest.generation
     try:
         yield
     except RequestFailed as error:
-        message = f"{what}: {error}; readers there keep the generation from before"
-        raise UploadError(message, transient=error.transient) from None
+        raise UploadError(
+            f"nothing was rolled back, because generation {name} could not be read at {url}: {error}"
+            if back
+            else f"generation {name} was published here, but not to {url}: {error}; readers there keep the one before",
+            transient=error.transient,
+        ) from None
     except OSError as error:
         raise UploadError(
-            f"{what}: a file of it cannot be read ({error.strerror or error}); run `publish` to make a new generation"
+            f"generation {name} could not be uploaded to {url}, because a file of it cannot be read "
+            f"({error.strerror or error}); run `publish` to make a new generation"
         ) from error

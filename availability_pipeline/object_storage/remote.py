@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.locations import LATEST
 from availability_pipeline.object_storage.source import RequestFailed, Source, read_small
+from availability_pipeline.publishing.content import SCHEMA_VERSION
 from availability_pipeline.publishing.manifest import FileEntry, Manifest, NewerForm, parse
 from availability_pipeline.publishing.place import DATABASE, FOLDER, is_id
 
@@ -49,12 +50,16 @@ def read_latest(source: Source) -> Manifest | None:
     try:
         manifest = parse(text)
     except NewerForm as error:
-        problem, _, remedy = str(error).partition("; ")
-        raise RequestFailed(f"{LATEST} {problem}", remedy) from None
+        raise RequestFailed(
+            f"{LATEST} has schema version {error.version}, and this program knows only {SCHEMA_VERSION}",
+            "upgrade binance-futures-availability",
+        ) from None
     except ValueError:
         manifest = None
     if manifest is None or not _is_sound(manifest):
-        raise RequestFailed(f"{LATEST} is not one of this program", "check the address")
+        raise RequestFailed(
+            f"{LATEST} is not one of this program", "check the address, or remove it and publish there again"
+        )
     return manifest
 
 

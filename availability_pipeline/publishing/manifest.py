@@ -102,7 +102,10 @@ def read_manifest(path: Path) -> Manifest | None:
     try:
         return parse(text)
     except NewerForm as error:
-        raise PublicationError(f"{path} {error}") from None
+        raise PublicationError(
+            f"{path} has schema version {error.version}, and this program knows only {SCHEMA_VERSION}; "
+            "upgrade binance-futures-availability"
+        ) from None
     except ValueError:
         raise PublicationError(
             f"{path} is not a manifest of this program; move it away or set AVAILABILITY_DB_PATH to another folder"
@@ -110,7 +113,15 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 class NewerForm(ValueError):
-    """A manifest is of a form that only newer versions of this program know; the message ends a sentence about it."""
+    """A manifest is of a form that only newer versions of this program know.
+
+    Args:
+        version: The schema version of its publication.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
 
 
 def parse(text: bytes) -> Manifest:
@@ -127,10 +138,7 @@ def parse(text: bytes) -> Manifest:
             return _from_json(facts)
     except (TypeError, KeyError, RecursionError) as error:
         raise ValueError("it is no manifest") from error
-    raise NewerForm(
-        f"has schema version {version}, and this program knows only {SCHEMA_VERSION}; "
-        "upgrade binance-futures-availability"
-    )
+    raise NewerForm(version)
 
 
 def _from_json(facts: dict[str, Any]) -> Manifest:

@@ -212,7 +212,7 @@ def test_the_command_line_says_what_was_uploaded_and_what_was_not(store: Store, 
     assert code == 1
     assert re.fullmatch(
         rf"Error: generation \S+ was published here, but not to {store.s3_url}: the connection failed; check the "
-        "endpoint and the network; readers there keep the generation from before\n",
+        "endpoint and the network; readers there keep the one before\n",
         errors,
     )
     assert store.latest()["generations"] == [second, first]
