@@ -19,7 +19,7 @@ def check_kind(settings: Settings, *, simulated: bool) -> None:
     """
     if settings.is_demo and not simulated:
         raise UsageError(f"{settings.data_dir} holds the demo's simulated data, and this is real; {_OTHER}")
-    if simulated and not settings.is_demo and (settings.working_path.exists() or settings.db_path.exists()):
+    if simulated and not settings.is_demo and (settings.working_path.exists() or settings.db_file.exists()):
         raise UsageError(f"{settings.data_dir} holds real data, and this is simulated; {_OTHER}")
 
 

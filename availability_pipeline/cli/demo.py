@@ -40,11 +40,9 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
     """
     if ui:
         check_port(port)
-    folder = (
-        Settings.load(data_dir=data_dir).data_dir
-        if data_dir is not None
-        else Settings.load().data_dir / "demo"
-    )
+    given = Settings.load(data_dir=data_dir)
+    _ = given.db_file
+    folder = given.data_dir if data_dir is not None else given.data_dir / "demo"
     began = time.monotonic()
     with _simulated_archive(symbols) as environment:
         settings = Settings.load(environment, data_dir=str(folder))

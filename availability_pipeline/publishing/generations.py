@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +81,14 @@ class Rollback:
     """The generation that is read now."""
 
 
-def rollback(path: Path) -> Rollback:
+def rollback(path: Path, first: Callable[[Generation], None] = lambda _: None) -> Rollback:
     """Let readers have the generation that they had before the present one.
 
     The generation that is left stays until the next publication.
+
+    Args:
+        path: The published database.
+        first: What has to be done with the generation before the swap; what it raises leaves all as it is.
 
     Raises:
         PublicationError: There is none, or its files are not what they were; nothing was changed.
@@ -95,7 +100,7 @@ def rollback(path: Path) -> Rollback:
                 f"there is nothing to roll back, {place.database.parent} has no {manifests.NAME}; run `publish`"
             )
         with locked(place):
-            return _roll_back(place)
+            return _roll_back(place, first)
     except OSError as error:
         raise PublicationError(
             f"{place.database} could not be rolled back ({error.strerror or error}); check the folder's permissions "
@@ -103,7 +108,7 @@ def rollback(path: Path) -> Rollback:
         ) from error
 
 
-def _roll_back(place: Place) -> Rollback:
+def _roll_back(place: Place, first: Callable[[Generation], None]) -> Rollback:
     history = _finish_interrupted(place)
     if len(history) < 2:
         raise PublicationError(
@@ -120,6 +125,7 @@ def _roll_back(place: Place) -> Rollback:
             f"the generation {previous} cannot be read again ({problems[0]}); correct the working database "
             "and run `publish`"
         )
+    first(Generation(place.generations / previous, manifest))
     _let_read(place, manifest, history[1:])
     return Rollback(place.database, left, manifest)
 
