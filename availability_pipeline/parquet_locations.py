@@ -30,8 +30,8 @@ def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
         PublishedDatabaseError: There is nothing published, or it cannot be read.
 
     Example:
-        >>> [Path(file).name for file in parquet_files()["daily_availability"]][:2]
-        ['2019.parquet', '2020.parquet']
+        >>> parquet_files()["daily_availability"][0].rsplit("/", 1)[1]
+        '2019.parquet'
     """
     settings = Settings.load()
     location = settings.db_path if location is None else location

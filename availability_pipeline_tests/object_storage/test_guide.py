@@ -15,6 +15,7 @@ from availability_pipeline.object_storage.mirror import mirror
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
+from availability_pipeline_tests.documents import schemas
 from availability_pipeline_tests.object_storage.stores import Store, memory, new_bucket
 
 TEXT = (root() / "docs" / "guides" / "object-storage.md").read_text("utf-8")
@@ -72,7 +73,12 @@ def test_its_python_runs(reader: Store) -> None:
         exec(compile(code, "object-storage.md", "exec"), names)  # noqa: S102 - our own document
     assert len(names["years"]) == len(names["table"]) > 50_000  # type: ignore[arg-type]
     assert len(names["newest"]) <= 20  # type: ignore[arg-type]
-    assert memory().get_object("my-bucket", "availability/latest.json")
+
+
+@pytest.mark.usefixtures("reader")
+def test_latest_json_is_what_the_schema_says() -> None:
+    latest = json.loads(memory().get_object("my-bucket", "availability/latest.json").value)
+    assert schemas.problems("manifest.schema.json", latest) == []
 
 
 def test_the_policy_allows_what_is_done_and_no_more(reader: Store) -> None:
