@@ -6,10 +6,10 @@ CLI    := $(BIN)/binance-futures-availability
 PORT   ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo ui test lint format bench clean
+.PHONY: help setup setup-test run demo demo-ui ui test lint audit format bench clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Both stamps are younger than what they were made from, so a change of pins or metadata installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -34,15 +34,22 @@ ui: setup ## Serve the Dagster UI with its daemon on http://127.0.0.1:3000
 	@$(BIN)/dagster dev --host 127.0.0.1 --port $(PORT)
 
 demo: setup ## The same on a simulated archive, offline, in a data directory of its own
-	@$(CLI) demo
+	@$(CLI) demo $(ARGS)
+
+demo-ui: setup ## The demo, then the Dagster UI on it on http://127.0.0.1:3000
+	@$(CLI) demo --ui --port $(PORT) $(ARGS)
 
 test: setup-test ## Run all tests; coverage must stay at 90 % or more
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
-lint: setup-test ## Check formatting, style and types
+lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m availability_pipeline_tests.documents
+
+audit: setup-test ## Ask for known vulnerabilities of the pinned packages
+	$(BIN)/python .ci/audit.py
 
 format: setup-test
 	$(BIN)/ruff format .

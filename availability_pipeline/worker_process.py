@@ -100,7 +100,7 @@ def run_in_worker(
         "quiet": quiet,
     }
     try:
-        with _interruptible():
+        with interruptible():
             answer = _ask_worker(settings, request)
     except KeyboardInterrupt:
         _clean_up(settings, request)
@@ -111,7 +111,7 @@ def run_in_worker(
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Let SIGTERM do what SIGINT does, also where SIGINT was ignored, as in a script's background.
 
     Only the main thread can: in another one, signals do what they did.

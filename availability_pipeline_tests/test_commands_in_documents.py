@@ -21,16 +21,21 @@ import pytest
 from click.testing import CliRunner
 
 from availability_pipeline.cli import cli
+from availability_pipeline.days import last_complete_day
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, serve
+from availability_pipeline_tests import documents
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
-DOCUMENTS = sorted([root() / "README.md", *root().glob("docs/**/*.md")])
+DOCUMENTS = documents.documents()
 PROGRAM = "binance-futures-availability"
 WRITING = ("backfill", "update", "validate", "publish", "demo")
 ELSEWHERE = {
-    "make demo": "it is `demo`, which cli/test_demo runs",
+    "make demo": "it is `demo`, which is run below",
+    "make demo-ui 'ARGS=--symbols 20'": ".ci/newcomer.py runs it",
+    "make demo-ui": ".ci/newcomer.py runs it",
+    "make audit": "CI runs it; test_audit tests it",
     "make run": "it is `backfill --missing` and `make ui`",
     "make help": "test_documents looks for the targets",
     "make test": "this is it",
@@ -39,6 +44,10 @@ ELSEWHERE = {
     "pip install .": "the installation is not tested from within",
 }
 """What is not run here, and why."""
+
+
+DEAD_PROXY = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+"""The demo's archive is on this machine, whatever proxy leads out of it."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield {**os.environ, **settings.environment(), "PYTHONPATH": str(root())}
 
 
+def is_the_demo(output: str, place: dict[str, str], folder: Path) -> None:
+    """The demo has every day, and the command that it gives as the next one leads to it."""
+    assert "20 contracts" in output
+    assert f"2019-09-25 to\n{last_complete_day()}" in output
+    hint = next(line for line in output.splitlines() if line.endswith("query snapshot 2024-01-15"))
+    asked = subprocess.run(
+        [sys.executable, "-m", "availability_pipeline", "query", "snapshot", "2024-01-15", "--format", "json"],
+        env={**place, "AVAILABILITY_DATA_DIR": hint.split()[0].partition("=")[2]},
+        cwd=folder, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert '"BTCUSDT"' in asked.stdout
+
+
 @pytest.mark.slow
 def test_what_writes_does_so_in_the_order_of_the_readme(place: dict[str, str], tmp_path: Path) -> None:
     lines = dict.fromkeys(shown.program for shown in OURS if shown.words[1] in WRITING)
@@ -130,10 +152,13 @@ def test_what_writes_does_so_in_the_order_of_the_readme(place: dict[str, str], t
         words = shlex.split(line)[1:]
         done = subprocess.run(
             [sys.executable, "-m", "availability_pipeline", *words],
-            env=place, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
+            env={**place, **(DEAD_PROXY if words[0] == "demo" else {})},
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         assert (line, done.returncode) == (line, 0), done.stderr
         assert done.stdout, line
+        if words[0] == "demo":
+            is_the_demo(done.stdout, place, tmp_path)
 
 
 def python_of(document: Path, language: str) -> list[str]:

@@ -4,45 +4,91 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
 from itertools import pairwise
 from pathlib import Path
 
-import click
 import dagster as dg
 import pytest
 
-from availability_pipeline.cli import cli
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.settings import VARIABLES
+from availability_pipeline_tests import documents
 from availability_pipeline_tests.dagster_side import root
 
-DOCUMENTS = sorted([root() / "README.md", *root().glob("docs/**/*.md")])
 README = (root() / "README.md").read_text(encoding="utf-8")
-SHOWN = re.findall(r"^\$ binance-futures-availability (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
-TARGETS = re.findall(r"^\$ make ([a-z]+)", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", SHOWN)
-def test_every_command_that_is_shown_is_understood(line: str) -> None:
-    context = click.Context(cli, **cli.context_settings)
-    command: click.Command = cli
-    arguments = shlex.split(line)
-    while isinstance(command, click.Group):
-        name, command, arguments = command.resolve_command(context, arguments)
-        assert command is not None, name
-    assert command.make_context(line, list(arguments), parent=context)
+@pytest.mark.parametrize("document", documents.documents(), ids=lambda path: path.name)
+def test_what_a_document_names_exists(document: Path) -> None:
+    assert list(documents.problems(document)) == []
 
 
-def test_something_is_shown() -> None:
-    assert len(SHOWN) > 10
-    assert {"run", "demo", "test", "lint", "bench"} <= set(TARGETS)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("```console\n$ binance-futures-availability query snapshoot 2024-01-15\n```", "snapshoot"),
+        (
+            "```console\n$ A=b binance-futures-availability query snapshot today --format xml | head\n```",
+            "xml",
+        ),
+        ("```console\n$ .venv/bin/binance-futures-availability urls --foo\n```", "--foo"),
+        ("run `backfill --mising`", "--mising"),
+        ("run `query univers DATE`", "univers"),
+        ("```console\n$ make demonstration\n```", "demonstration"),
+        ("run `make tets`", "tets"),
+        ("```console\n$ binance-futures-availability query sql 'SELECT\n```", "cannot be read"),
+        ("set `AVAILABILITY_DATADIR`", "AVAILABILITY_DATADIR"),
+        ("see [there](docs/nothing.md)", "docs/nothing.md leads nowhere"),
+        ("see [there](README.md#quick-strat)", "to no heading of README.md"),
+        ("see [here](#nowhere)", "to no heading"),
+        ("it is in `availability_pipeline/nothing.py`", "no file availability_pipeline/nothing.py"),
+    ],
+)
+def test_what_does_not_exist_is_found(text: str, problem: str, tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text(text, encoding="utf-8")
+    (tmp_path / "README.md").write_text("# Title\n\n## Quick start\n", encoding="utf-8")
+    found = list(documents.problems(document))
+    assert len(found) == 1
+    assert problem in found[0]
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_every_make_target_that_is_shown_exists(target: str) -> None:
-    makefile = (root() / "Makefile").read_text(encoding="utf-8")
-    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```console\n$ binance-futures-availability urls --checksums > files.txt  # a comment\n```",
+        "`backfill --symbols` and `query universe DATE [--min-age-days N]`; `update` and `update DATE`",
+        "`make PORT=3001 ui`, see [there](README.md#quick-start) and [that](https://example.com/x)",
+        "```python\nmake = nothing\n```",
+    ],
+)
+def test_what_exists_is_no_problem(text: str, tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text(text, encoding="utf-8")
+    (tmp_path / "README.md").write_text("# Title\n\n## Quick start\n", encoding="utf-8")
+    assert list(documents.problems(document)) == []
+
+
+def test_the_check_of_documents_fails_where_one_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert documents.main() == 0
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "compose.yaml").write_text("AVAILABILITY_URL: x\n", encoding="utf-8")
+    monkeypatch.setattr(documents, "files_with_variables", lambda: [tmp_path / "deploy" / "compose.yaml"])
+    monkeypatch.setattr(documents, "ROOT", tmp_path)
+    monkeypatch.setattr(documents, "documents", list)
+    assert documents.main() == 1
+    assert "deploy/compose.yaml: there is no setting AVAILABILITY_URL" in capsys.readouterr().out
+
+
+def test_every_document_is_in_the_index() -> None:
+    index = (root() / "docs" / "README.md").read_text("utf-8")
+    linked = {
+        (root() / "docs" / target.partition("#")[0]).resolve() for target in documents.LINK.findall(index)
+    }
+    expected = {path for path in root().glob("docs/**/*.md") if path.parent.name != "decisions"}
+    assert expected - linked == {root() / "docs" / "README.md"}
 
 
 def test_the_table_of_settings_is_complete() -> None:
@@ -70,12 +116,6 @@ def test_the_table_of_checks_is_complete() -> None:
     )
     nodes = build_defs().resolve_asset_graph().asset_check_nodes
     assert dict(lines) == {node.key.name: "yes" if node.blocking else "no" for node in nodes}
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8"))
-    assert [link for link in links if not (document.parent / link).exists()] == []
 
 
 def documented_columns() -> str:

@@ -17,6 +17,7 @@ import click
 
 from availability_pipeline.cli.collect import collect
 from availability_pipeline.cli.help import example
+from availability_pipeline.cli.ui import HOST, check_port, serve_ui
 from availability_pipeline.days import FIRST_DAY, DayRange, last_complete_day
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import Settings
@@ -24,11 +25,20 @@ from availability_pipeline.simulator import SimulatedArchive
 from availability_pipeline.worker_process import python_path
 
 
-@click.command(epilog=example("demo", "demo --symbols 20 --data-dir /tmp/demo"))
+@click.command(epilog=example("demo", "demo --symbols 20 --data-dir /tmp/demo", "demo --ui"))
 @click.option("--data-dir", metavar="DIR", help="Where to keep it.  [default: demo/ in the data directory]")
 @click.option("--symbols", metavar="N", type=click.IntRange(1), help="Only N contracts.  [default: all]")
-def demo(data_dir: str | None, symbols: int | None) -> None:
-    """Build and publish the whole history of a simulated archive, offline."""
+@click.option("--ui", is_flag=True, help="Serve the Dagster UI on it afterwards, until Ctrl-C.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Where --ui listens."
+)
+def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> None:
+    """Build and publish the whole history of a simulated archive, offline.
+
+    With --ui, the archive goes on until Ctrl-C, so that runs can be started in the Dagster UI.
+    """
+    if ui:
+        check_port(port)
     folder = (
         Settings.load(data_dir=data_dir).data_dir
         if data_dir is not None
@@ -39,7 +49,10 @@ def demo(data_dir: str | None, symbols: int | None) -> None:
         settings = Settings.load(environment, data_dir=str(folder))
         _claim(settings)
         outcome = collect(settings, DayRange(FIRST_DAY, last_complete_day()), (), folder / "dagster")
-    click.echo(_summary(settings, outcome.metadata["published_database"], time.monotonic() - began))
+        click.echo(_summary(settings, outcome.metadata["published_database"], time.monotonic() - began))
+        if ui:
+            click.echo(f"\nDagster UI: http://{HOST}:{port}  (Ctrl-C ends it)")
+            serve_ui(settings, folder / "dagster", port)
 
 
 def _claim(settings: Settings) -> None:

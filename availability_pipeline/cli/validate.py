@@ -38,8 +38,9 @@ def validate(context: click.Context, chosen: str | None) -> None:
 
 
 def _print(report: dict[str, Any]) -> None:
+    width = max(len(check["name"]) for check in report["checks"])
     for check in report["checks"]:
         result = "ok" if check["passed"] else str(check["severity"])
-        click.echo(f"{result:6} {check['name']:19} {check['summary']}")
+        click.echo(f"{result:6} {check['name']:{width}} {check['summary']}")
     passed = sum(check["passed"] for check in report["checks"])
     click.echo(f"{passed} checks passed, {report['warnings']} warned, {report['errors']} failed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ import pytest
 from availability_pipeline.days import last_complete_day
 from availability_pipeline.simulator import Fault
 from availability_pipeline_tests import pipeline
-from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.dagster_side import Site, root
 
 PROGRAM = [sys.executable, "-m", "availability_pipeline"]
@@ -276,35 +276,17 @@ def test_the_same_day_twice_at_once_succeeds_twice(site: Site) -> None:
     assert runs == [(dt.date(2024, 1, 15), len(rows), 0)] * 2
 
 
-@pytest.mark.slow
-def test_the_demo_builds_the_whole_history_and_says_what_to_type_next(
-    tmp_path: Path, settings_for: SettingsFactory
-) -> None:
-    settings = settings_for(data_dir=str(tmp_path / "demo"))
-    arguments = ["demo", "--symbols", "10", "--data-dir", str(settings.data_dir)]
-    proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-    environ = {**os.environ, **proxy, "PYTHONPATH": str(root()), "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [*PROGRAM, *arguments],
-        env=environ,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
+def test_a_port_that_is_taken_is_told_before_the_demo_is_built(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = command(
+            site, "demo", "--data-dir", str(site.settings.data_dir / "demo"), "--ui", "--port", port
+        )
+    assert f"cannot be served on port {port} (Address already in use); choose another one" in one_sentence(
+        done
     )
-    assert done.returncode == 0, done.stderr
-    assert "10 contracts" in done.stdout
-    assert f"2019-09-25 to\n{last_complete_day()}" in done.stdout
-    days = (last_complete_day() - dt.date(2019, 9, 25)).days + 1
-    assert pipeline.query(settings, "SELECT count(*) FROM daily_availability") == [(10 * days,)]
-    hint = next(line for line in done.stdout.splitlines() if line.endswith("query snapshot 2024-01-15"))
-    asked = subprocess.run(
-        [*PROGRAM, "query", "snapshot", "2024-01-15", "--format", "json"],
-        env={**environ, "AVAILABILITY_DATA_DIR": hint.split()[0].partition("=")[2]},
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-    assert '"BTCUSDT"' in asked.stdout
+    assert done.returncode == 2
+    assert not (site.settings.data_dir / "demo").exists()
 
 
 @pytest.mark.parametrize("kept", ["working", "availability.duckdb"])
