@@ -46,7 +46,7 @@ lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m availability_pipeline_tests.documents
+	$(BIN)/python -m availability_pipeline_tests.document_check
 
 audit: setup-test ## Ask for known vulnerabilities of the pinned packages
 	$(BIN)/python .ci/audit.py

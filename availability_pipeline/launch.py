@@ -53,7 +53,9 @@ def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
             with as_file(files("availability_pipeline") / "dagster_home.yaml") as template:
                 shutil.copyfile(template, folder / "dagster.yaml")
     except OSError as error:
-        raise UsageError(f"the Dagster instance {folder} cannot be made: {error.strerror}") from error
+        raise UsageError(
+            f"the Dagster instance {folder} cannot be made ({error.strerror}); set DAGSTER_HOME to another folder"
+        ) from error
     config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8")) or {}
     reference = InstanceRef.from_dir(str(folder), overrides=_absolute(config, folder))
     with dg.DagsterInstance.from_ref(reference) as instance:
@@ -125,8 +127,11 @@ def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
             code = data.user_failure_data.metadata.get(EXIT_CODE)
             kind = UsageError if code and code.value == UsageError.exit_code else RunError
             return kind(data.user_failure_data.description or "")
-        return RunError(f"the step {event.step_key} failed: {_root_cause(data.error)} (run {result.run_id})")
-    return RunError(f"the run {result.run_id} was ended before it was done")
+        return RunError(
+            f"the step {event.step_key} failed: {_root_cause(data.error)}; its traceback is in the Dagster UI, at the "
+            f"run {result.run_id}"
+        )
+    return RunError(f"the run {result.run_id} was ended before it was done; run the command again")
 
 
 def _blocks(evaluation: dg.AssetCheckEvaluation) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 from availability_pipeline.cli.progress import shown_progress
 from availability_pipeline.days import DayRange, parse_day
-from availability_pipeline.errors import AvailabilityError
+from availability_pipeline.errors import AvailabilityError, RunError
 from availability_pipeline.logs import written
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import log_format
@@ -36,16 +36,21 @@ def main() -> None:
         with written(log_format(), everything=True):
             answer = _run(request)
     except AvailabilityError as error:
-        answer = {"error": str(error), "exit_code": error.exit_code}
+        answer = _refusal(error)
     except Exception as error:  # noqa: BLE001 - the end of the process; the command says it in one sentence
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         folder = request["instance"]
-        answer = {
-            "error": f"Dagster could not run on its instance {folder} ({reason}); check the folder, its dagster.yaml "
-            "and the disk's free space, or set DAGSTER_HOME to another folder",
-            "exit_code": AvailabilityError.exit_code,
-        }
+        answer = _refusal(
+            RunError(
+                f"Dagster could not run on its instance {folder} ({reason}); check the folder, its dagster.yaml and "
+                "the disk's free space, or set DAGSTER_HOME to another folder"
+            )
+        )
     print(json.dumps(answer, default=str), file=answer_to, flush=True)
+
+
+def _refusal(error: AvailabilityError) -> dict[str, Any]:
+    return {"error": str(error), "exit_code": error.exit_code}
 
 
 def _end_with_the_command() -> None:

@@ -174,7 +174,7 @@ def _without_answer(status: int) -> str:
 def _exchange(worker: subprocess.Popen[bytes], request: bytes) -> bytes:
     """Send the request and wait for the answer; stdin stays open, because its end would end the worker."""
     if worker.stdin is None or worker.stdout is None:
-        raise RunError("the process of the run has no pipes to talk through")
+        raise RuntimeError("the process of the run has no pipes to talk through")
     worker.stdin.write(request)
     worker.stdin.flush()
     return worker.stdout.read()

@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import requests
 
@@ -31,6 +32,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, in which pytest makes a folder of the user's own
 ROOM = 1_000_000_000
 """Bytes free in it that are enough: a fifth of that is used at a time, and only what failed is left."""
+
+
+# How long examples take to draw says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile(
+    "here", hypothesis.settings.default, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("here")
 
 
 def pytest_configure() -> None:

@@ -24,11 +24,11 @@ from availability_pipeline.cli import cli
 from availability_pipeline.days import last_complete_day
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, serve
-from availability_pipeline_tests import documents
+from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
-DOCUMENTS = documents.documents()
+DOCUMENTS = document_check.documents()
 PROGRAM = "binance-futures-availability"
 WRITING = ("backfill", "update", "validate", "publish", "demo")
 ELSEWHERE = {
@@ -41,6 +41,7 @@ ELSEWHERE = {
     "make test": "this is it",
     "make lint": "CI runs it",
     "make bench": "test_benchmarks runs the tasks",
+    "make ui PORT=3001": "it serves until Ctrl-C; test_dagster_dev runs `dagster dev` on a port of its own",
     "pip install .": "the installation is not tested from within",
 }
 """What is not run here, and why."""

@@ -12,15 +12,15 @@ import pytest
 
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.settings import VARIABLES
-from availability_pipeline_tests import documents
+from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root
 
 README = (root() / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("document", documents.documents(), ids=lambda path: path.name)
+@pytest.mark.parametrize("document", document_check.documents(), ids=lambda path: path.name)
 def test_what_a_document_names_exists(document: Path) -> None:
-    assert list(documents.problems(document)) == []
+    assert list(document_check.problems(document)) == []
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_does_not_exist_is_found(text: str, problem: str, tmp_path: Path) -
     document = tmp_path / "page.md"
     document.write_text(text, encoding="utf-8")
     (tmp_path / "README.md").write_text("# Title\n\n## Quick start\n", encoding="utf-8")
-    found = list(documents.problems(document))
+    found = list(document_check.problems(document))
     assert len(found) == 1
     assert problem in found[0]
 
@@ -66,26 +66,26 @@ def test_what_exists_is_no_problem(text: str, tmp_path: Path) -> None:
     document = tmp_path / "page.md"
     document.write_text(text, encoding="utf-8")
     (tmp_path / "README.md").write_text("# Title\n\n## Quick start\n", encoding="utf-8")
-    assert list(documents.problems(document)) == []
+    assert list(document_check.problems(document)) == []
 
 
 def test_the_check_of_documents_fails_where_one_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert documents.main() == 0
+    assert document_check.main() == 0
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "compose.yaml").write_text("AVAILABILITY_URL: x\n", encoding="utf-8")
-    monkeypatch.setattr(documents, "files_with_variables", lambda: [tmp_path / "deploy" / "compose.yaml"])
-    monkeypatch.setattr(documents, "ROOT", tmp_path)
-    monkeypatch.setattr(documents, "documents", list)
-    assert documents.main() == 1
+    monkeypatch.setattr(document_check, "files_with_variables", lambda: [tmp_path / "deploy" / "compose.yaml"])
+    monkeypatch.setattr(document_check, "ROOT", tmp_path)
+    monkeypatch.setattr(document_check, "documents", list)
+    assert document_check.main() == 1
     assert "deploy/compose.yaml: there is no setting AVAILABILITY_URL" in capsys.readouterr().out
 
 
 def test_every_document_is_in_the_index() -> None:
     index = (root() / "docs" / "README.md").read_text("utf-8")
     linked = {
-        (root() / "docs" / target.partition("#")[0]).resolve() for target in documents.LINK.findall(index)
+        (root() / "docs" / target.partition("#")[0]).resolve() for target in document_check.LINK.findall(index)
     }
     expected = {path for path in root().glob("docs/**/*.md") if path.parent.name != "decisions"}
     assert expected - linked == {root() / "docs" / "README.md"}

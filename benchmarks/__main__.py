@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.report import table
 from benchmarks.runner import Bench, Figures, bench
 
 LATENCY_SECONDS = 0.05
@@ -24,21 +25,22 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}\n")
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
-        _table("Listing the whole history", LISTING, _listing(archive))
+        table("Listing the whole history", LISTING, _listing(archive))
         archive.set_latency(LATENCY_SECONDS)
-        _table("The same, 50 ms away", LISTING, _listing(archive))
-        _table("One day by HEAD, 50 ms away", HEADS, _heads(archive))
+        table("The same, 50 ms away", LISTING, _listing(archive))
+        table("One day by HEAD, 50 ms away", HEADS, _heads(archive))
         archive.set_latency(0)
-        _table("One day by HEAD", HEADS, _heads(archive))
-        _table("Collecting, without Dagster", COLLECTING, _collecting(archive))
+        table("One day by HEAD", HEADS, _heads(archive))
+        table("Collecting, without Dagster", COLLECTING, _collecting(archive))
         archive.set_latency(LATENCY_SECONDS)
-        _table("The same on the filled database, 50 ms away", COLLECTING, _windows(archive))
+        table("The same on the filled database, 50 ms away", COLLECTING, _windows(archive))
         archive.set_latency(0)
-        _table("Writing", WRITING, _writing(archive))
+        table("Writing", WRITING, _writing(archive))
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
-        _table("Commands, with Dagster and publication", COMMANDS, _commands(archive))
-        _table("Deriving and publishing", DERIVING, _deriving(archive))
-        _table("Queries on an open connection", QUERIES, _queries(archive))
+        table("Commands, with Dagster and publication", COMMANDS, _commands(archive))
+        table("Deriving and publishing", DERIVING, _deriving(archive))
+        table("Queries on an open connection", QUERIES, _queries(archive))
+        table("Query patterns, on an open connection of DuckDB", PATTERNS, _patterns(archive))
 
 
 LISTING = ("", "LIST requests", "files", "CPU s", "wall s", "keys/s", "peak MB", "CPU ratio")
@@ -48,6 +50,7 @@ WRITING = ("", "rows", "seconds", "rows/s")
 COMMANDS = ("", "LIST", "HEAD", "wall s")
 DERIVING = ("", "seconds")
 QUERIES = ("", "p50 ms", "p99 ms")
+PATTERNS = ("", "rows", "CPU ms", "p50 ms", "target ms", "p99 ms")
 ASKED = {
     "opening": "opening",
     "snapshot": "snapshot",
@@ -141,16 +144,14 @@ def _queries(archive: Bench) -> Iterable[Sequence[object]]:
     yield f"working database {figures['working_mb']:.0f} MB", "", ""
 
 
+def _patterns(archive: Bench) -> Iterable[Sequence[object]]:
+    for name, found in archive.task("patterns.ask")["patterns"].items():
+        cpu, p50, p99 = (f"{found[figure]:.2f}" for figure in ("cpu", "p50", "p99"))
+        yield name, f"{found['rows']:,}", cpu, p50, found["target"], p99
+
+
 def _s(seconds: float) -> str:
     return f"{seconds:.2f}"
-
-
-def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    print(f"### {title}\n")
-    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}", flush=True)
-    for row in rows:
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
-    print(flush=True)
 
 
 if __name__ == "__main__":

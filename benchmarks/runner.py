@@ -25,11 +25,11 @@ class Bench:
     environment: dict[str, str]
     data_dir: Path
 
-    def task(self, name: str) -> Figures:
-        """Run a function of `tasks` in a fresh process; adds how many requests the archive saw."""
+    def task(self, name: str, *arguments: str) -> Figures:
+        """Run a function of `tasks`, or `module.function`, in a fresh process; adds what the archive was asked."""
         self._control("reset")
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.tasks", name],
+            [sys.executable, "-m", "benchmarks.tasks", name, *arguments],
             env=self._environ(),
             check=True,
             stdout=subprocess.PIPE,

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 
 from availability_pipeline import collection
@@ -196,11 +197,13 @@ def _percentiles(ask: Callable[[Any], object], arguments: Sequence[Any]) -> dict
     return {"p50": statistics.median(times), "p99": statistics.quantiles(times, n=100)[98]}
 
 
-def main(task: str) -> None:
-    """Run one task and print its figures as JSON, for `runner`."""
+def main(task: str, *arguments: str) -> None:
+    """Run one task, of this module or `module.task` of another one, and print its figures as JSON, for `runner`."""
+    module, _, name = task.rpartition(".")
+    function = getattr(import_module(f"benchmarks.{module}"), name) if module else globals()[name]
     settings = Settings.load()
     began, cpu = time.perf_counter(), time.process_time()
-    figures = globals()[task](settings)
+    figures = function(settings, *arguments)
     figures |= {
         "wall": time.perf_counter() - began,
         "cpu": time.process_time() - cpu,
@@ -210,4 +213,4 @@ def main(task: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -66,9 +66,8 @@ class Bucket:
         except ArchiveError as error:
             raise type(error)(error.problem, url=url, symbol=symbol, status=error.status) from error.__cause__
         except (ResponseParserError, ValueError, TypeError) as error:  # the latter are a number that is none
-            raise UnexpectedAnswer(
-                "the answer is not the XML of a listing", url=url, symbol=symbol
-            ) from error
+            problem = "the answer is not the XML of a listing; check AVAILABILITY_S3_ENDPOINT"
+            raise UnexpectedAnswer(problem, url=url, symbol=symbol) from error
         except BotoCoreError as error:
             raise ArchiveUnreachable(self._unreachable(error), url=url, symbol=symbol) from error
         return answer

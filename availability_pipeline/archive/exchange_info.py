@@ -45,9 +45,11 @@ def fetch_contracts(settings: Settings) -> list[ListedContract]:
         except requests.Timeout as error:
             raise ArchiveUnreachable(f"no answer within {settings.timeout_seconds} s", url=url) from error
         except requests.RequestException as error:
-            raise ArchiveUnreachable("the connection failed", url=url) from error
+            problem = "the connection failed; check the host's name and the network"
+            raise ArchiveUnreachable(problem, url=url) from error
         except ValueError as error:  # it led to something that is no URL
-            raise UnexpectedAnswer("the answer leads nowhere", url=url) from error
+            problem = "the answer redirects to what is no URL; check AVAILABILITY_FAPI_URL"
+            raise UnexpectedAnswer(problem, url=url) from error
     if answer.status_code != 200:
         problem = f"exchangeInfo answered HTTP {answer.status_code}"
         raise ArchiveRefused(problem, url=url, status=answer.status_code)
@@ -62,7 +64,8 @@ def fetch_contracts(settings: Settings) -> list[ListedContract]:
         OSError,
         RecursionError,
     ) as error:
-        raise UnexpectedAnswer("the answer is not an exchangeInfo", url=url, status=200) from error
+        problem = "the answer is not an exchangeInfo; check AVAILABILITY_FAPI_URL"
+        raise UnexpectedAnswer(problem, url=url, status=200) from error
 
 
 def _contract(entry: dict[str, Any]) -> ListedContract:

@@ -77,7 +77,8 @@ def _look(session: requests.Session, settings: Settings, symbol: str, day: dt.da
         problem = f"no answer within {settings.timeout_seconds} s"
         raise ArchiveUnreachable(problem, url=url, symbol=symbol, date=date) from error
     except (requests.RequestException, OSError) as error:
-        raise ArchiveUnreachable("the connection failed", url=url, symbol=symbol, date=date) from error
+        problem = "the connection failed; check the host's name and the network"
+        raise ArchiveUnreachable(problem, url=url, symbol=symbol, date=date) from error
     if answer.status_code != 200:
         problem = f"the archive answered HTTP {answer.status_code}"
         raise ArchiveRefused(problem, url=url, symbol=symbol, date=date, status=answer.status_code)

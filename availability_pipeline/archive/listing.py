@@ -77,7 +77,7 @@ def list_folders(bucket: Bucket) -> Folders:
         tokens.add(page.token)
         parameters["ContinuationToken"] = page.token
     if not prefixes:
-        raise unexpected(bucket, None, "the listing has no contract in it; check the bucket's name")
+        raise unexpected(bucket, None, "the listing has no contract in it; check AVAILABILITY_S3_BUCKET")
     return _sorted_out(prefixes, pages=len(tokens) + 1)
 
 

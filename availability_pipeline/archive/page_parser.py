@@ -64,7 +64,9 @@ def take_contents(
     _check_length(response_dict["headers"], body)
     entries, rest = split_contents(body)
     if b"ListBucketResult" not in rest:
-        raise UnexpectedAnswer("the answer is not the XML of a listing", url="")
+        raise UnexpectedAnswer(
+            "the answer is not the XML of a listing; check AVAILABILITY_S3_ENDPOINT", url=""
+        )
     # botocore would read everything but "true" as false, and a page so garbled would count as the last one.
     if rest.count(b"IsTruncated") != 2 or not _COMPLETENESS.search(rest):
         raise UnexpectedAnswer("the listing does not say whether it is complete", url="")
@@ -115,7 +117,8 @@ def _split_any_shape(body: bytes) -> tuple[Entries, bytes]:
         root[:] = [child for child in root if child.tag != f"{namespace}Contents"]
         rest: bytes = ET.tostring(root)
     except (ET.ParseError, LookupError, ValueError, RecursionError) as error:
-        raise UnexpectedAnswer(f"the answer is not the XML of a listing: {error}", url="") from error
+        problem = f"the answer is not the XML of a listing ({error}); check AVAILABILITY_S3_ENDPOINT"
+        raise UnexpectedAnswer(problem, url="") from error
     columns = (
         [(entry.findtext(namespace + name) or "").encode() for entry in contents]
         for name in ("Key", "LastModified", "Size")

@@ -187,5 +187,5 @@ def main() -> None:
         if error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is still to be written fails again at exit
-        _Failure(f"standard output could not be written ({error.strerror})", 1).show()
+        _Failure(f"standard output could not be written ({error.strerror}); send it elsewhere", 1).show()
         sys.exit(1)

@@ -38,7 +38,9 @@ def completion(context: click.Context, shell: str | None) -> None:
     shell = shell or Path(os.environ.get("SHELL", "")).name
     kind = get_completion_class(shell)
     if shell not in SHELLS or kind is None:
-        raise click.UsageError(f"name a shell: {', '.join(SHELLS)}")
+        raise click.UsageError(
+            f"there is no completion for the shell {shell!r}; name one of {', '.join(SHELLS)}"
+        )
     variable = f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()
     click.echo(kind(context.find_root().command, {}, PROGRAM, variable).source())
 

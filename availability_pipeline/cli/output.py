@@ -150,7 +150,9 @@ def _in_place(path: Path) -> Iterator[IO[bytes]]:
         with path.open("wb") as file:
             yield file
     except OSError as error:
-        raise AvailabilityError(f"{path} could not be written ({error.strerror})") from error
+        raise AvailabilityError(
+            f"{path} could not be written ({error.strerror}); make room or choose another --output"
+        ) from error
 
 
 @contextmanager
@@ -167,7 +169,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             new.replace(path)
         except OSError as error:
             raise AvailabilityError(
-                f"{path} could not be written ({error.strerror}); it was left out"
+                f"{path} could not be written ({error.strerror}) and was left out; make room or choose another --output"
             ) from error
 
 

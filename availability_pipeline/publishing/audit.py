@@ -105,7 +105,8 @@ def audit(working: duckdb.DuckDBPyConnection, path: Path) -> None:
     problems = differences(working, path)
     if problems:
         raise PublicationError(
-            f"the new published database failed its audit: {'; '.join(problems)}; readers keep the one from before"
+            f"the new published database failed its audit: {'; '.join(problems)}; readers keep the one from before; "
+            "check the disk, then run `publish`"
         )
 
 

@@ -116,7 +116,8 @@ def _write_derived(working: duckdb.DuckDBPyConnection, folder: Path, table: str)
 
 def _failed(path: Path, problem: str) -> PublicationError:
     return PublicationError(
-        f"the new {path} failed its audit: {problem}; readers keep the generation from before"
+        f"the new {path} failed its audit: {problem}; readers keep the generation from before; check the disk, then "
+        "run `publish`"
     )
 
 

@@ -186,5 +186,8 @@ class Reader:
             return name
         others = [name for (name,) in self._fetch("SELECT symbol FROM published.symbols")]
         if (name := known(symbol, others)) is not None:
-            raise UsageError(f"{name} is in the archive, but it is not tracked, so there is no data of it")
+            raise UsageError(
+                f"{name} is in the archive, but it is not tracked, so there is no data of it; "
+                "AVAILABILITY_TRACKED_QUOTES and AVAILABILITY_TRACKED_CONTRACTS say what is"
+            )
         raise UsageError(f"no contract is called {symbol!r}{suggestion(symbol, self._first_days)}")

@@ -123,7 +123,9 @@ def _as_arrow(parameters: Parameters) -> bytes:
         # A column without rows would be lost.
         table = pa.Table.from_pylist([{"": None, **named}])
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise UsageError(f"a parameter is of a type that SQL does not know ({error})") from error
+        raise UsageError(
+            f"a parameter is of a type that SQL does not know ({error}); pass a number, a string or a date"
+        ) from error
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)

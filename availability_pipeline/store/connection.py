@@ -175,7 +175,10 @@ def _cannot_open(path: Path, error: duckdb.Error) -> StoreError:
         return StoreError(
             f"the working database {path} cannot be opened for lack of permission; {_ELSEWHERE}"
         )
-    return StoreError(f"the working database {path} cannot be opened: {_first_line(error)}")
+    return StoreError(
+        f"the working database {path} cannot be opened ({_first_line(error)}); restore it from a backup, or move it "
+        "away and run `backfill`"
+    )
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:

@@ -102,5 +102,7 @@ def test_a_token_that_repeats_is_not_followed(empty_server: SimulatorServer, buc
 
 def test_an_archive_without_a_folder_is_not_believed(empty_server: SimulatorServer, bucket: Bucket) -> None:
     fill(empty_server.archive, [])
-    with pytest.raises(UnexpectedAnswer, match="the listing has no contract in it; check the bucket's name"):
+    with pytest.raises(
+        UnexpectedAnswer, match="the listing has no contract in it; check AVAILABILITY_S3_BUCKET"
+    ):
         list_folders(bucket)

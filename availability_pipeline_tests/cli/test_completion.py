@@ -90,7 +90,7 @@ def test_the_script_of_each_shell_is_about_this_program(run: Run, shell_name: st
 def test_an_unknown_shell_is_wrong_usage(run: Run) -> None:
     done = run("completion", SHELL="/bin/tcsh")
     assert done.exit_code == 2
-    assert "name a shell: bash, zsh, fish" in done.stderr
+    assert "name one of bash, zsh, fish" in done.stderr
 
 
 def test_bash_completes_with_it(shell: Shell, environment: dict[str, str], tmp_path: Path) -> None:

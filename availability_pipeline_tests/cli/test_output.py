@@ -414,7 +414,9 @@ def test_a_link_is_followed(run: Run, tmp_path: Path) -> None:
 def test_a_device_that_is_full_is_one_sentence(run: Run) -> None:
     result = run(*SNAPSHOT, "--output", "/dev/full", "--force")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: /dev/full could not be written (No space left on device)\n"
+    assert result.stderr == (
+        "Error: /dev/full could not be written (No space left on device); make room or choose another --output\n"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -430,7 +432,9 @@ def test_standard_output_that_takes_nothing_is_one_sentence(
         ["sh", "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60
     )  # fmt: skip
     assert ended.returncode == 1
-    assert re.fullmatch(r"Error: standard output could not be written \(.+\)\n", ended.stderr)
+    assert re.fullmatch(
+        r"Error: standard output could not be written \(.+\); send it elsewhere\n", ended.stderr
+    )
 
 
 def test_what_a_kill_left_is_removed_by_the_next_file_of_the_name(run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Documents that say what the data looks like, compared with the data."""
