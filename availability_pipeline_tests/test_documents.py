@@ -75,7 +75,9 @@ def test_the_check_of_documents_fails_where_one_is_wrong(
     assert document_check.main() == 0
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "compose.yaml").write_text("AVAILABILITY_URL: x\n", encoding="utf-8")
-    monkeypatch.setattr(document_check, "files_with_variables", lambda: [tmp_path / "deploy" / "compose.yaml"])
+    monkeypatch.setattr(
+        document_check, "files_with_variables", lambda: [tmp_path / "deploy" / "compose.yaml"]
+    )
     monkeypatch.setattr(document_check, "ROOT", tmp_path)
     monkeypatch.setattr(document_check, "documents", list)
     assert document_check.main() == 1
@@ -85,7 +87,8 @@ def test_the_check_of_documents_fails_where_one_is_wrong(
 def test_every_document_is_in_the_index() -> None:
     index = (root() / "docs" / "README.md").read_text("utf-8")
     linked = {
-        (root() / "docs" / target.partition("#")[0]).resolve() for target in document_check.LINK.findall(index)
+        (root() / "docs" / target.partition("#")[0]).resolve()
+        for target in document_check.LINK.findall(index)
     }
     expected = {path for path in root().glob("docs/**/*.md") if path.parent.name != "decisions"}
     assert expected - linked == {root() / "docs" / "README.md"}

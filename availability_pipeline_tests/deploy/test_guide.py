@@ -12,7 +12,7 @@ from availability_pipeline.version import __version__
 from availability_pipeline_tests.conftest import ROOT
 from availability_pipeline_tests.deploy.commands import PROGRAMS, understood
 from availability_pipeline_tests.deploy.stack import services
-from availability_pipeline_tests.documents import shown
+from availability_pipeline_tests.document_check import shown
 
 GUIDE = (ROOT / "docs" / "guides" / "deployment.md").read_text(encoding="utf-8")
 LINES = list(shown(GUIDE))
