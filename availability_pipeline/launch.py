@@ -67,7 +67,7 @@ def _absolute(config: Any, folder: Path) -> Any:
     if not isinstance(config, dict):
         return config
     return {
-        key: str(folder / value) if key == "base_dir" else _absolute(value, folder)
+        key: str(folder / value) if key == "base_dir" and isinstance(value, str) else _absolute(value, folder)
         for key, value in config.items()
     }
 

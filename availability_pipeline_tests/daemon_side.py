@@ -19,6 +19,20 @@ import requests
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import root
 
+LAUNCH = """
+mutation($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+  }
+}
+"""
+
+STATUS = """
+query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status error { message } } }
+}
+"""
+
 
 def make_checkout(folder: Path) -> Path:
     """The checkout's three files and a link to the package, without the history of the real one."""
@@ -71,3 +85,16 @@ def ask(url: str, query: str, **variables: object) -> dict[str, Any]:
     assert "errors" not in answer, answer
     [result] = answer["data"].values()
     return result
+
+
+def backfill(url: str, *assets: str, days: list[str]) -> str:
+    """Launch a backfill of assets and wait for its end; the status it ends with."""
+    parameters = {"assetSelection": [{"path": [asset]} for asset in assets], "partitionNames": days}
+    launched = ask(url, LAUNCH, parameters=parameters)
+    deadline = time.monotonic() + 480
+    while time.monotonic() < deadline:
+        state = ask(url, STATUS, id=launched["backfillId"])
+        if state["status"] not in ("REQUESTED", "CANCELING"):
+            return str(state["status"])
+        time.sleep(1)
+    raise AssertionError(f"the backfill is still {state}")

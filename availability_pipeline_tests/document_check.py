@@ -93,7 +93,7 @@ def _wrong_command(line: str, *, whole: bool) -> Iterator[str]:
     if words[:1] == ["make"]:
         yield from (f"there is no target {word} for make" for word in words[1:] if _is_unknown_target(word))
     for place, word in enumerate(words):
-        if word.rpartition("/")[2] == PROGRAM:
+        if word == PROGRAM or word.endswith(f"bin/{PROGRAM}"):
             arguments = list(takewhile(lambda text: not SHELL.fullmatch(text), words[place + 1 :]))
             problem = _misunderstood(arguments) if whole else _unknown_name(arguments)
             if problem:

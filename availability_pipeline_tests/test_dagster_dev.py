@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from pathlib import Path
 
 import dagster as dg
@@ -13,40 +12,13 @@ from availability_pipeline.launch import open_instance
 from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
-from availability_pipeline_tests.daemon_side import ask, dagster_dev, make_checkout
+from availability_pipeline_tests.daemon_side import backfill, dagster_dev, make_checkout
 from availability_pipeline_tests.dagster_side import NOW
-
-LAUNCH = """
-mutation($parameters: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $parameters) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
-  }
-}
-"""
-
-STATUS = """
-query($id: String!) {
-  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status error { message } } }
-}
-"""
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     return make_checkout(tmp_path / "checkout")
-
-
-def backfill(url: str, asset: str, days: list[str]) -> str:
-    """Launch a backfill of an asset and wait for its end; the status it ends with."""
-    parameters = {"assetSelection": [{"path": [asset]}], "partitionNames": days}
-    launched = ask(url, LAUNCH, parameters=parameters)
-    deadline = time.monotonic() + 480
-    while time.monotonic() < deadline:
-        state = ask(url, STATUS, id=launched["backfillId"])
-        if state["status"] not in ("REQUESTED", "CANCELING"):
-            return state["status"]
-        time.sleep(1)
-    raise AssertionError(f"the backfill is still {state}")
 
 
 @pytest.mark.slow
@@ -59,7 +31,7 @@ def test_a_backfill_launched_in_the_ui_succeeds_and_is_remembered(
         settings = settings_for(server)
         pipeline.discover(settings)
         with dagster_dev(checkout, settings) as url:
-            assert backfill(url, "daily_availability", days) == "COMPLETED_SUCCESS"
+            assert backfill(url, "daily_availability", days=days) == "COMPLETED_SUCCESS"
         rows = pipeline.truth(
             archive, server.url, archive.symbols(), [dt.date.fromisoformat(day) for day in days]
         )

@@ -1,0 +1,81 @@
+"""The Dagster instances of the deployments are that of the checkout, where they have no reason to differ."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.instance.ref import InstanceRef
+
+from availability_pipeline_tests.dagster_side import root
+
+INSTANCES = (
+    "availability_pipeline/dagster_home.yaml",
+    "deploy/systemd/dagster.yaml",
+    "deploy/docker/dagster.yaml",
+)
+SAME = ("concurrency", "run_monitoring", "telemetry", "nux")
+STATE = "/var/lib/binance-futures-availability/"
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((root() / name).read_text(encoding="utf-8"))
+    return found
+
+
+def in_snakes(value: Any) -> Any:
+    """The chart's names as dagster.yaml has them."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", key): in_snakes(below) for key, below in value.items()
+    }
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_what_matters_is_as_in_the_checkout(name: str) -> None:
+    ours, checkout = read(name), read("dagster.yaml")
+    assert {key: ours[key] for key in SAME} == {key: checkout[key] for key in SAME}
+
+
+def test_so_it_is_in_the_cluster() -> None:
+    values, checkout = read("deploy/kubernetes/values.yaml"), read("dagster.yaml")
+    assert values["concurrency"].pop("enabled")
+    monitoring = in_snakes(values["dagsterDaemon"]["runMonitoring"])
+    assert in_snakes(values["concurrency"]) == checkout["concurrency"]
+    assert {key: monitoring[key] for key in checkout["run_monitoring"]} == checkout["run_monitoring"]
+    assert values["telemetry"] == checkout["telemetry"]
+    assert values["additionalInstanceConfig"]["nux"] == checkout["nux"]
+
+
+def test_ticks_are_kept_for_the_same_time_everywhere() -> None:
+    retention = in_snakes(read("deploy/kubernetes/values.yaml")["retention"])
+    assert retention.pop("enabled")
+    assert retention["sensor"]["purge_after_days"].pop("started") == -1  # which is the default
+    assert read("deploy/docker/dagster.yaml")["retention"] == retention
+    assert read("deploy/systemd/dagster.yaml")["retention"] == retention
+
+
+def test_the_services_instance_is_one_and_keeps_its_state_in_their_folder(tmp_path: Path) -> None:
+    shutil.copy(root() / "deploy" / "systemd" / "dagster.yaml", tmp_path)
+    reference = InstanceRef.from_dir(str(tmp_path))
+    folders = re.findall(r"base_dir: (.*)", (tmp_path / "dagster.yaml").read_text("utf-8"))
+    assert len(folders) == 3
+    assert all(folder.startswith(STATE) for folder in folders)
+    assert str(tmp_path) not in reference.run_storage_data.config_yaml
+    assert str(tmp_path) not in reference.event_storage_data.config_yaml
+    assert str(tmp_path) not in reference.schedule_storage_data.config_yaml
+
+
+def test_what_no_instance_knows_is_refused(tmp_path: Path) -> None:
+    text = (root() / "deploy" / "systemd" / "dagster.yaml").read_text(encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text(
+        text.replace("granularity: op", "granularity: ops"), encoding="utf-8"
+    )
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        InstanceRef.from_dir(str(tmp_path))
