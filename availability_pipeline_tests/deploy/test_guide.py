@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
-from availability_pipeline.version import __version__
 from availability_pipeline_tests.conftest import ROOT
 from availability_pipeline_tests.deploy.commands import PROGRAMS, understood
 from availability_pipeline_tests.deploy.stack import services
@@ -76,10 +76,13 @@ def test_every_file_for_systemd_is_installed() -> None:
 
 
 def test_versions_are_these() -> None:
+    """Dagster's is the pinned one, and an image's tag is the deployer's own and the same everywhere."""
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()[1:])
     [chart] = re.findall(r"dagster/dagster --version (\S+)", GUIDE)
     assert chart == pins["dagster"]
-    assert set(re.findall(r"/binance-futures-availability:(\S+)", GUIDE)) == {__version__}
+    values = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "values.yaml").read_text(encoding="utf-8"))
+    [deployment] = values["dagster-user-deployments"]["deployments"]
+    assert set(re.findall(r"/binance-futures-availability:(\S+)", GUIDE)) == {deployment["image"]["tag"]}
 
 
 def test_names_in_the_cluster_are_those_of_the_files() -> None:
