@@ -116,7 +116,7 @@ def differences(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     Raises:
         duckdb.Error: The file cannot be read.
     """
-    published = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT})
+    published = reading_back(path)
     try:
         # Attached: duckdb.connect() would hand out what this process has open under the path.
         published.execute("ATTACH ? AS published (READ_ONLY)", [str(path)])
@@ -125,6 +125,14 @@ def differences(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
         return [*_differences(working, published), *_contradictions(published)]
     finally:
         published.close()
+
+
+def reading_back(path: Path) -> duckdb.DuckDBPyConnection:
+    """A connection for comparing a new file; what does not fit into its memory is kept beside that for the time.
+
+    DuckDB's default is the current folder, which a service may not be able to write to.
+    """
+    return duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": f"{path}.tmp"})
 
 
 def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:

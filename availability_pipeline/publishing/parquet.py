@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from availability_pipeline.errors import PublicationError
+from availability_pipeline.publishing.audit import reading_back
 from availability_pipeline.publishing.generations import Generation
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
 
@@ -23,8 +24,6 @@ YEARS = "daily_availability"
 """The folder of the files of years."""
 
 LATEST = "latest.parquet"
-
-_MEMORY_LIMIT = "512MB"
 
 # By year, the number of rows, and for each column a sum of hashes that any other content would change.
 _OF_YEARS = """
@@ -107,7 +106,7 @@ def _write_derived(working: duckdb.DuckDBPyConnection, folder: Path, table: str)
     path, query = folder / f"{table}.parquet", _DERIVED[table]
     working.execute(f"COPY ({query}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
     rows = working.execute(query).fetchall()
-    with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT}) as reader:
+    with reading_back(path) as reader:
         intact = reader.execute("FROM read_parquet(?)", [str(path)]).fetchall() == rows
     if not intact:
         raise _failed(path.relative_to(folder), f"it differs from {table} of the working database")
@@ -140,7 +139,7 @@ def _taken_over(
 def _read_back(
     working: duckdb.DuckDBPyConnection, folder: Path, path: Path, expected: Fingerprint
 ) -> FileEntry:
-    with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT}) as reader:
+    with reading_back(path) as reader:
         problems = list(_problems(working, reader, path, expected))
     if problems:
         raise _failed(path.relative_to(folder), "; ".join(problems))

@@ -11,6 +11,7 @@ import pytest
 
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import parquet, publish
+from availability_pipeline.publishing.audit import reading_back
 from availability_pipeline.publishing.manifest import Manifest, read_manifest
 from availability_pipeline.store.availability import Block, write_collection
 from availability_pipeline_tests.publishing import sample
@@ -159,3 +160,19 @@ def test_the_working_database_is_not_changed_by_an_export(tmp_path: Path) -> Non
         publish(working, tmp_path / "availability.duckdb", "run-1")
         after = working.execute("SELECT table_name FROM duckdb_tables()").fetchall()
         assert set(after) - set(before) == {("status_spans",), ("symbol_lifecycle",)}
+
+
+def test_what_does_not_fit_into_memory_is_kept_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not in the current folder, which a service may not be able to write to."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with reading_back(tmp_path / "there.duckdb") as connection:
+        connection.execute("SET memory_limit = '64MB'")
+        connection.execute(
+            "CREATE TEMP TABLE large AS SELECT i, md5(i::VARCHAR) AS text FROM range(3_000_000) AS t(i)"
+        )
+        assert list((tmp_path / "there.duckdb.tmp").iterdir())
+    assert list((tmp_path / "here").iterdir()) == []
+    assert not (tmp_path / "there.duckdb.tmp").exists()
