@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PublishedDatabaseError,
         UsageError,
     )
+    from availability_pipeline.parquet_locations import parquet_files
     from availability_pipeline.queries import AvailabilityQueries
     from availability_pipeline.validation.validator import AvailabilityValidator
 
@@ -30,6 +31,7 @@ __all__ = [
     "PublishedDatabaseError",
     "UsageError",
     "__version__",
+    "parquet_files",
     "update_date",
 ]
 
@@ -41,6 +43,7 @@ _HOMES = {
     "IncompleteDayWarning": "errors",
     "PublishedDatabaseError": "errors",
     "UsageError": "errors",
+    "parquet_files": "parquet_locations",
     "update_date": "database",
 }
 

@@ -13,7 +13,8 @@ from availability_pipeline.collection import lookback_window, missing_days
 from availability_pipeline.days import FIRST_DAY, DayRange
 from availability_pipeline.errors import StoreError
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.connection import connect, exists
+from availability_pipeline.store.connection import connect
+from availability_pipeline.store.opening import exists
 
 WAIT_SECONDS = 5.0
 """How long a process that is writing is waited for; the daemon allows a tick one minute in all."""

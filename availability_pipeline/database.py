@@ -34,7 +34,7 @@ class AvailabilityDatabase:
             >>> AvailabilityDatabase().get_last_update_date()
             datetime.date(2026, 11, 19)
         """
-        with AvailabilityQueries(self._settings.db_path) as queries:
+        with AvailabilityQueries(settings=self._settings) as queries:
             return queries.get_status().complete_through
 
     def update_date(self, date: Day) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class AvailabilityDatabase:
         """
         day = parse_day(date)
         outcome = run_in_worker(self._settings, collectable_range(day, day), quiet=True)
-        with AvailabilityQueries(self._settings.db_path) as queries:
+        with AvailabilityQueries(settings=self._settings) as queries:
             [counts] = queries.get_availability_summary(day, day)
         collected = outcome.metadata["daily_availability"]
         return {

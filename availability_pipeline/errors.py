@@ -9,7 +9,9 @@
     ├── ArchiveFailures           several of the above, collected over one batch
     ├── StoreError                the working database cannot be used
     │   └── DatabaseInUse         another process has it open
+    ├── BackupError               a backup cannot be made, trusted or restored
     ├── PublicationError          a new published database could not be made or trusted
+    ├── UploadError               object storage did not take what is published
     ├── PublishedDatabaseError    the published database cannot be read
     └── RunError                  a Dagster run did not succeed
 
@@ -122,8 +124,25 @@ class DatabaseInUse(StoreError):
     transient = True
 
 
+class BackupError(AvailabilityError):
+    """A backup cannot be made, trusted or restored."""
+
+
 class PublicationError(AvailabilityError):
     """The new published database could not be written or failed its audit."""
+
+
+class UploadError(AvailabilityError):
+    """Object storage did not take a generation; its readers have what they had.
+
+    Args:
+        message: What was attempted, what went wrong, and what to do.
+        transient: Whether the same attempt may succeed later.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class PublishedDatabaseError(AvailabilityError):

@@ -173,9 +173,9 @@ def pending(settings: Settings, today: dt.date) -> Pending:
         PublishedDatabaseError: There is no published database, or it cannot be read.
     """
     days = _recent_days(today)
-    connection, _ = open_published(settings.db_path)
+    connection, _ = open_published(settings.db_file)
     try:
-        with reading(settings.db_path):
+        with reading(settings.db_file):
             rows = connection.execute(_PENDING, [days, days[-1]]).fetchall()
     finally:
         connection.close()

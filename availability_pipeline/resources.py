@@ -36,12 +36,14 @@ class PipelineSettings(dg.ConfigurableResource[None]):
         """Read and check them.
 
         Raises:
-            UsageError: A value is not usable, or real data would get into the database of the demo.
+            UsageError: A value is not usable, nothing can be written where the published database is, or real data
+                would get into the database of the demo.
         """
         # Alerts are the sensor's business: a webhook that is no URL must not fail a run.
         webhook, _ = VARIABLES["alert_webhook"]
         environ = {name: value for name, value in os.environ.items() if name != webhook}
         settings = Settings.load(environ, **self.model_dump())
+        _ = settings.db_file
         if settings.is_demo and not urlsplit(settings.s3_endpoint).netloc.startswith("127.0.0.1:"):
             raise UsageError(
                 f"{settings.data_dir} holds the demo's simulated data; set AVAILABILITY_DATA_DIR to another folder"

@@ -11,9 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from availability_pipeline.errors import UsageError
+from availability_pipeline.locations import (
+    BUCKET,
+    bucket_url,
+    has_usable_port,
+    is_base_url,
+    is_url,
+    published_url,
+)
 
 CONTRACTS = ("perpetual", "settled", "delivery")
 """The kinds of contract that a folder's name tells apart."""
@@ -21,29 +28,19 @@ CONTRACTS = ("perpetual", "settled", "delivery")
 LOG_FORMATS = ("text", "json")
 """How logs are written on stderr: for people, or one JSON object a line."""
 
-_HOST = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?", re.ASCII)
-_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)
-
 
 def _url(name: str, text: str) -> str:
-    if not _is_base_url(text):
+    if not is_base_url(text):
         raise UsageError(f"{name} is {text!r}, which is no URL; write it like https://data.binance.vision")
-    try:
-        _ = urlsplit(text).port
-    except ValueError:
-        raise UsageError(f"{name} is {text!r}, whose port is no number from 0 to 65535") from None
+    if not has_usable_port(text):
+        raise UsageError(f"{name} is {text!r}, whose port is no number from 0 to 65535")
     return text.rstrip("/")
 
 
 def _webhook(name: str, text: str) -> str:
     """A URL that is a secret in whole, so the message says nothing of it."""
     base, _, query = text.partition("?")
-    usable = _is_base_url(base) and not re.search(r"[\s#]", query)
-    try:
-        _ = urlsplit(base).port
-    except ValueError:
-        usable = False
-    if not usable:
+    if not (is_base_url(base) and has_usable_port(base)) or re.search(r"[\s#]", query):
         raise UsageError(
             f"{name} is no URL to send to (its value is a secret and not shown); write it like "
             "https://hooks.slack.com/services/..."
@@ -55,21 +52,6 @@ def _log_format(name: str, text: str) -> str:
     if text not in LOG_FORMATS:
         raise UsageError(f"{name} is {text!r}; allowed are {', '.join(LOG_FORMATS)}")
     return text
-
-
-def _is_base_url(text: str) -> bool:
-    """Whether it is a URL to which a path can be added, with a host that every client here can ask."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    host = parts.hostname or ""
-    return (
-        parts.scheme in ("http", "https")
-        and (":" in host or _HOST.fullmatch(host) is not None)
-        and not (parts.username or parts.password or parts.query or parts.fragment)
-        and not any(character.isspace() for character in text)
-    )
 
 
 def _up_to(maximum: int, minimum: int = 1) -> Callable[[str, str], int]:
@@ -96,6 +78,10 @@ def _path(name: str, text: str) -> Path:
         ) from None
 
 
+def _path_or_url(name: str, text: str) -> Path | str:
+    return published_url(name, text) if is_url(text) else _path(name, text)
+
+
 def _words(name: str, text: str) -> tuple[str, ...]:
     words = tuple(word.strip() for word in text.split(",") if word.strip())
     if not words:
@@ -112,7 +98,7 @@ def _contracts(name: str, text: str) -> tuple[str, ...]:
 
 
 def _bucket(name: str, text: str) -> str:
-    if not _BUCKET.fullmatch(text):
+    if not BUCKET.fullmatch(text):
         raise UsageError(
             f"{name} is {text!r}, which is no bucket's name; it has 3 to 63 letters, digits, dots, hyphens or _"
         )
@@ -125,8 +111,8 @@ class Settings:
 
     data_dir: Path = Path("~/.cache/binance-futures")
     """Where everything is kept."""
-    db_path: Path = field(default=Path("availability.duckdb"))
-    """The published database, which readers open."""
+    db_path: Path | str = field(default=Path("availability.duckdb"))
+    """The published database, which readers open; or the URL of published generations, which can only be read."""
     s3_endpoint: str = "https://s3.ap-northeast-1.amazonaws.com"
     """Where the bucket is listed (path-style)."""
     s3_bucket: str = "data.binance.vision"
@@ -150,6 +136,10 @@ class Settings:
     """Slack-compatible URL for failures; a secret."""
     log_format: str = "text"
     """How logs are written on stderr, one of `LOG_FORMATS`."""
+    publish_url: str | None = None
+    """Where in object storage generations are published as well, `s3://bucket/prefix`."""
+    publish_keep: int = 10
+    """How many generations are kept there."""
     tracked_quotes: tuple[str, ...] = ("USDT",)
     """Quote assets whose contracts have rows in `daily_availability`."""
     tracked_contracts: tuple[str, ...] = ("perpetual", "settled")
@@ -159,6 +149,20 @@ class Settings:
     def working_path(self) -> Path:
         """The working database, which only the pipeline opens."""
         return self.data_dir / "working" / "availability.duckdb"
+
+    @property
+    def db_file(self) -> Path:
+        """The published database where it is a file, for those who write it.
+
+        Raises:
+            UsageError: It is the URL that readers were given.
+        """
+        if isinstance(self.db_path, Path):
+            return self.db_path
+        raise UsageError(
+            f"AVAILABILITY_DB_PATH is {self.db_path}, which can only be read; set it to a file or unset it, and set "
+            "AVAILABILITY_PUBLISH_URL to publish to object storage"
+        )
 
     @property
     def demo_marker(self) -> Path:
@@ -202,13 +206,13 @@ class Settings:
             elif environ.get(variable, "").strip():
                 values[name] = read(variable, environ[variable].strip())
         values.setdefault("data_dir", _path("data_dir", str(cls.data_dir)))
-        values.setdefault("db_path", values["data_dir"] / cls.db_path)
+        values.setdefault("db_path", values["data_dir"] / "availability.duckdb")
         return cls(**values)
 
 
 VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "data_dir": ("AVAILABILITY_DATA_DIR", _path),
-    "db_path": ("AVAILABILITY_DB_PATH", _path),
+    "db_path": ("AVAILABILITY_DB_PATH", _path_or_url),
     "s3_endpoint": ("AVAILABILITY_S3_ENDPOINT", _url),
     "s3_bucket": ("AVAILABILITY_S3_BUCKET", _bucket),
     "archive_url": ("AVAILABILITY_ARCHIVE_URL", _url),
@@ -220,6 +224,8 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "retry_seconds": ("AVAILABILITY_RETRY_SECONDS", _up_to(3600, minimum=0)),
     "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _webhook),
     "log_format": ("AVAILABILITY_LOG_FORMAT", _log_format),
+    "publish_url": ("AVAILABILITY_PUBLISH_URL", bucket_url),
+    "publish_keep": ("AVAILABILITY_PUBLISH_KEEP", _up_to(1000)),
     "tracked_quotes": ("AVAILABILITY_TRACKED_QUOTES", _words),
     "tracked_contracts": ("AVAILABILITY_TRACKED_CONTRACTS", _contracts),
 }

@@ -88,8 +88,8 @@ def run_in_worker(
     from availability_pipeline.publishing import check_target  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.store.connection import check_usable  # noqa: PLC0415
 
-    check_usable(settings.working_path, settings.db_path)
-    check_target(settings.db_path, settings.working_path)
+    check_usable(settings.working_path, settings.db_file)
+    check_target(settings.db_file, settings.working_path)
     began = time.monotonic()
     request = {
         "instance": str(folder or instance_folder(settings)),
@@ -151,8 +151,18 @@ def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any
     return parsed
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of another process that is to work with these settings, and with none that are set here besides.
+
+    A demo must not be published to object storage, or alert somebody, because that is set for the real data.
+    """
+    ours = {variable for variable, _ in VARIABLES.values()}
+    others = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**others, **settings.environment(), "PYTHONPATH": python_path()}
+
+
 def _environment(settings: Settings) -> dict[str, str]:
-    environ = {**os.environ, **settings.environment(), "PYTHONPATH": python_path()}
+    environ = environment_of(settings)
     variable, _ = VARIABLES["retry_seconds"]
     if not os.environ.get(variable, "").strip():
         environ[variable] = RETRY_SECONDS
@@ -184,6 +194,6 @@ def _clean_up(settings: Settings, request: Mapping[str, Any]) -> None:
     """After a worker was killed: end its run in Dagster's records, and remove what it left unfinished."""
     from availability_pipeline.publishing.generations import remove_leftovers  # noqa: PLC0415 - needs DuckDB
 
-    remove_leftovers(settings.db_path)
+    remove_leftovers(settings.db_file)
     with suppress(RunError):
         _ask_worker(settings, {**request, "only_clear": True})

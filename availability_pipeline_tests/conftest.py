@@ -34,9 +34,12 @@ ROOM = 1_000_000_000
 """Bytes free in it that are enough: a fifth of that is used at a time, and only what failed is left."""
 
 
-# How long examples take to draw says how busy the machine is, and nothing about the code.
+# How long an example takes says how busy the machine is, and nothing about the code.
 hypothesis.settings.register_profile(
-    "here", hypothesis.settings.default, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "here",
+    hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("here")
 

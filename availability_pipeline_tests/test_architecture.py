@@ -6,17 +6,22 @@ from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.test_layers import MODULES, PACKAGE, imports
 
 GROUPS = {
-    "base": ("errors", "days", "words", "symbol_names", "settings", "progress", "drafts", "logs", "version"),
+    "base": (
+        "errors", "days", "words", "symbol_names", "locations", "settings", "progress", "drafts", "logs", "simulated",
+        "version",
+    ),
     "simulator": ("simulator",),
     "archive": ("archive",),
     "store": ("store",),
     "analysis": ("analysis",),
     "publishing": ("publishing",),
+    "object_storage": ("object_storage",),
     "validation": ("validation",),
+    "backups": ("backups",),
     "collection": ("collection",),
     "sandbox": ("sandbox",),
     "queries": ("queries",),
-    "answers": ("download_list", "export", "confirmation"),
+    "answers": ("download_list", "export", "confirmation", "parquet_locations"),
     "watching": ("daily_window", "publication_watch", "service_levels", "alerts"),
     "orchestration": (
         "resources", "partitions", "failures", "liveness", "ended_runs", "update_records", "run_console",

@@ -68,7 +68,7 @@ def test_a_relation_that_is_published_later_is_exported_as_well(published: Path,
 
 
 def test_daily_availability_has_a_file_per_year(tmp_path: Path) -> None:
-    path = sample.publish_sample(tmp_path / "data").path
+    path = sample.writable(sample.publish_sample(tmp_path / "data").path)
     with duckdb.connect(path) as connection:
         connection.execute(
             "UPDATE availability_by_date SET date = date - 365; UPDATE published_days SET date = date - 365 "

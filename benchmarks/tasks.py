@@ -128,7 +128,7 @@ def derive_and_publish(settings: Settings) -> Figures:
     from availability_pipeline.analysis import Rules, derive  # noqa: PLC0415 - only this task needs it
     from availability_pipeline.publishing import publish  # noqa: PLC0415
 
-    target = settings.db_path.with_name("again") / settings.db_path.name
+    target = settings.db_file.with_name("again") / settings.db_file.name
     with connect(settings.working_path) as connection:
         report = derive(connection, Rules.of(settings))
         seconds = [publish(connection, target, "bench").seconds for _ in range(2)]
@@ -140,12 +140,12 @@ def query(settings: Settings) -> Figures:
     from availability_pipeline.queries import AvailabilityQueries  # noqa: PLC0415 - only this task needs it
 
     days = [FIRST_DAY + dt.timedelta(days=200 + (n * 37) % 2300) for n in range(QUERIES)]
-    with AvailabilityQueries(settings.db_path) as queries:
+    with AvailabilityQueries(settings.db_file) as queries:
         symbols = [row["symbol"] for row in queries.get_available_symbols_on_date(_settled_day())]
         asked = [symbols[(n * 37) % len(symbols)] for n in range(QUERIES)]
         first, last = queries.publication.first_day, queries.publication.data_through
         return {
-            "opening": _percentiles(lambda _: AvailabilityQueries(settings.db_path).close(), range(REPEATS)),
+            "opening": _percentiles(lambda _: AvailabilityQueries(settings.db_file).close(), range(REPEATS)),
             "snapshot": _percentiles(queries.get_available_symbols_on_date, days),
             "snapshot_arrow": _percentiles(queries.get_available_symbols_on_date_arrow, days),
             "timeline": _percentiles(queries.get_symbol_availability_timeline, asked),
@@ -154,7 +154,7 @@ def query(settings: Settings) -> Figures:
             "summary": _percentiles(lambda _: queries.get_availability_summary(), range(REPEATS)),
             "matrix": _percentiles(lambda _: queries.availability_matrix(first, last), range(REPEATS)),
             "universe_history": _percentiles(lambda _: queries.universe_history(first, last), range(3)),
-            "published_mb": settings.db_path.stat().st_size / 1e6,
+            "published_mb": settings.db_file.stat().st_size / 1e6,
             "working_mb": settings.working_path.stat().st_size / 1e6,
         }
 

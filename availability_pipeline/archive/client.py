@@ -14,6 +14,7 @@ import botocore.loaders
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import (
     BotoCoreError,
     ConnectTimeoutError,
@@ -93,13 +94,14 @@ def _loader() -> Any:
 
 
 def _unsigned_client(settings: Settings) -> Any:
-    # Anonymous access needs no profile, so a broken one in the user's environment must not matter.
+    # Anonymous access needs nothing of what AWS_… and ~/.aws say, which is for publishing, or for other programs.
+    variables = {
+        name: (None, None, default, cast)
+        for name, (_, _, default, cast) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()
+    }
+    nothing = (None, None, os.devnull, None)
     isolated = botocore.session.Session(
-        session_vars={
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
+        session_vars={**variables, "config_file": nothing, "credentials_file": nothing}
     )
     isolated.register_component("data_loader", _loader())
     return boto3.session.Session(botocore_session=isolated).client(

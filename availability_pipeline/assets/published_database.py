@@ -6,6 +6,7 @@ from pydantic import Field
 from availability_pipeline.assets.symbol_lifecycle import symbol_lifecycle
 from availability_pipeline.failures import failures_reported
 from availability_pipeline.liveness import WRITERS_POOL
+from availability_pipeline.object_storage.mirror import mirror
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 from availability_pipeline.validation.gate import publish_checked
@@ -40,10 +41,13 @@ def published_database(
     those that are not about the days of a run.
     """
     progress.stage("publishing")
-    with failures_reported(context, progress), working_database.get_connection() as connection:
-        report = publish_checked(
-            connection, settings.load(), context.run.run_id, accept_fewer_files=config.accept_fewer_files
-        )
+    with failures_reported(context, progress):
+        loaded = settings.load()
+        with working_database.get_connection() as connection:
+            report = publish_checked(
+                connection, loaded, context.run.run_id, accept_fewer_files=config.accept_fewer_files
+            )
+        uploaded = mirror(loaded, progress)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": report.rows,
@@ -53,5 +57,6 @@ def published_database(
             "seconds": round(report.seconds, 3),
             "path": dg.MetadataValue.path(report.path),
             "generation": report.generation,
+            **(uploaded.metadata() if uploaded else {}),
         }
     )

@@ -20,7 +20,7 @@ def service_levels(context: dg.AssetCheckExecutionContext, settings: PipelineSet
     try:
         loaded, now = settings.load(), utc_now()
         records = update_records(context.instance, window(now.date()))
-        levels = compute(records, loaded.db_path, now)
+        levels = compute(records, loaded.db_file, now)
         write(levels, loaded.data_dir)
     except AvailabilityError as error:
         return _result(f"The service levels could not be computed: {error}.")

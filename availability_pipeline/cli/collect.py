@@ -80,9 +80,10 @@ def _range(start: str | None, end: str | None) -> DayRange:
 
 
 def _summary(outcome: Outcome, days: DayRange) -> str:
-    collected = outcome.metadata["daily_availability"]
+    collected, published = outcome.metadata["daily_availability"], outcome.metadata["published_database"]
+    uploaded = f" and {published['uploaded_to']}" if "uploaded_to" in published else ""
     return (
         f"{days}: {collected['dagster/row_count']:,} rows, {collected['available']:,} files, "
         f"{collected['changed']:,} changed, {collected['requests']:,} requests; published "
-        f"{outcome.metadata['published_database']['path']} in {outcome.seconds:.0f} s (run {outcome.run_id[:8]})"
+        f"{published['path']}{uploaded} in {outcome.seconds:.0f} s (run {outcome.run_id[:8]})"
     )

@@ -59,9 +59,10 @@ def complete_symbols(context: click.Context, parameter: click.Parameter, typed: 
 
 
 def _symbols() -> list[str]:
-    from availability_pipeline.publishing.opening import read_symbols  # noqa: PLC0415 - needs DuckDB
+    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415 - needs DuckDB
+    from availability_pipeline.publishing.opening import read_symbols  # noqa: PLC0415
 
     try:
-        return read_symbols(Settings.load().db_path)
+        return read_symbols(published_file(Settings.load().db_path))
     except AvailabilityError:
         return []

@@ -19,8 +19,9 @@ from availability_pipeline.cli.collect import collect
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.ui import HOST, check_port, serve_ui
 from availability_pipeline.days import FIRST_DAY, DayRange, last_complete_day
-from availability_pipeline.errors import AvailabilityError, UsageError
+from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.settings import Settings
+from availability_pipeline.simulated import mark_simulated
 from availability_pipeline.simulator import SimulatedArchive
 from availability_pipeline.worker_process import python_path
 
@@ -39,35 +40,18 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
     """
     if ui:
         check_port(port)
-    folder = (
-        Settings.load(data_dir=data_dir).data_dir
-        if data_dir is not None
-        else Settings.load().data_dir / "demo"
-    )
+    given = Settings.load(data_dir=data_dir)
+    _ = given.db_file
+    folder = given.data_dir if data_dir is not None else given.data_dir / "demo"
     began = time.monotonic()
     with _simulated_archive(symbols) as environment:
         settings = Settings.load(environment, data_dir=str(folder))
-        _claim(settings)
+        mark_simulated(settings)
         outcome = collect(settings, DayRange(FIRST_DAY, last_complete_day()), (), folder / "dagster")
         click.echo(_summary(settings, outcome.metadata["published_database"], time.monotonic() - began))
         if ui:
             click.echo(f"\nDagster UI: http://{HOST}:{port}  (Ctrl-C ends it)")
             serve_ui(settings, folder / "dagster", port)
-
-
-def _claim(settings: Settings) -> None:
-    """Mark the directory as simulated, unless it holds real data."""
-    if not settings.is_demo and (settings.working_path.exists() or settings.db_path.exists()):
-        raise UsageError(
-            f"{settings.data_dir} holds real data; choose another folder for the demo with --data-dir"
-        )
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        settings.demo_marker.write_text("The data in this folder is simulated.\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{settings.data_dir} cannot be written to ({error.strerror}); choose another folder with --data-dir"
-        ) from error
 
 
 @contextmanager

@@ -28,5 +28,7 @@ def export(folder: Path, chosen: str, *, force: bool) -> None:
     and SHA-256. DIR is there in whole or not at all.
     """
     from availability_pipeline import export as exports  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415
 
-    click.echo(str(exports.export(Settings.load().db_path, folder, chosen, force=force)), err=True)
+    published = published_file(Settings.load().db_path)
+    click.echo(str(exports.export(published, folder, chosen, force=force)), err=True)

@@ -21,7 +21,8 @@ from availability_pipeline.settings import Settings
 def publish(*, back: bool, accept_fewer_files: bool) -> None:
     """Publish the working database as it is now, without collecting anything, if it passes the blocking checks.
 
-    Three generations are kept: the one that is read, and the two that were read before it.
+    Three generations are kept: the one that is read, and the two that were read before it. With
+    AVAILABILITY_PUBLISH_URL=s3://bucket/prefix, readers of object storage have the same generation as those here.
     """
     settings = Settings.load()
     if back and accept_fewer_files:
@@ -32,19 +33,22 @@ def publish(*, back: bool, accept_fewer_files: bool) -> None:
 
 
 def _published(settings: Settings, *, accept_fewer_files: bool) -> str:
+    from availability_pipeline.object_storage.mirror import mirror  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.validation.gate import publish_now  # noqa: PLC0415 - needs the database libraries
 
     report = publish_now(settings, accept_fewer_files=accept_fewer_files)
+    uploaded = mirror(settings)
     return (
         f"Published {report.path}: {report.rows:,} rows, {report.files:,} files, {report.symbols:,} contracts, in "
-        f"{report.seconds:.1f} s (generation {report.generation})"
+        f"{report.seconds:.1f} s (generation {report.generation})" + (f"\n{uploaded}" if uploaded else "")
     )
 
 
 def _rolled_back(settings: Settings) -> str:
-    from availability_pipeline.publishing import rollback  # noqa: PLC0415 - as above
+    from availability_pipeline.object_storage.mirror import going_back  # noqa: PLC0415 - as above
+    from availability_pipeline.publishing import rollback  # noqa: PLC0415
 
-    done = rollback(settings.db_path)
+    done = rollback(settings.db_file, going_back(settings))
     return (
         f"{done.path} is generation {done.now.generation} again: data through {done.now.data_through}, published "
         f"{done.now.published_at} by run {done.now.run_id}. {done.left} is no longer read.\n"

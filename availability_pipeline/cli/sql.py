@@ -56,11 +56,12 @@ def sql(query: str, timeout: float, memory_limit: int, max_rows: int, output: Ou
     can change nothing. QUERY is the SELECT, or - to read it from standard input. SHOW TABLES lists the relations,
     DESCRIBE and a relation's name its columns. Of two columns with one name the second gets a number.
     """
+    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415 - likewise
     from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - the database libraries are slow to load
 
     text = sys.stdin.read() if query == "-" else query
     with run_sql(
-        Settings.load().db_path,
+        published_file(Settings.load().db_path),
         text,
         timeout_seconds=timeout,
         memory_limit_mb=memory_limit,

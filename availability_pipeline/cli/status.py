@@ -31,7 +31,7 @@ def status(chosen: str | None) -> None:
     newest earlier day with files and have none yet. The service levels are those of the last run. json is one object.
     """
     with AvailabilityQueries() as queries:
-        found, path, size = queries.get_status(), queries.path, queries.path.stat().st_size
+        found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
     levels = read(Settings.load().data_dir)
     if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import Settings
-from availability_pipeline.worker_process import interruptible, python_path
+from availability_pipeline.worker_process import environment_of, interruptible
 
 HOST = "127.0.0.1"
 
@@ -51,12 +51,7 @@ def serve_ui(settings: Settings, instance: Path, port: int) -> None:
         AvailabilityError: Dagster ended by itself.
     """
     command = [sys.executable, "-P", "-m", "dagster", "dev", "-m", "availability_pipeline.definitions"]
-    environ = {
-        **os.environ,
-        **settings.environment(),
-        "DAGSTER_HOME": str(instance),
-        "PYTHONPATH": python_path(),
-    }
+    environ = {**environment_of(settings), "DAGSTER_HOME": str(instance)}
     # In a session of its own: it is told once to end, and what it leaves behind can be ended with it.
     with subprocess.Popen(  # noqa: S603 - our own arguments
         [*command, "--host", HOST, "--port", str(port)],

@@ -7,7 +7,7 @@ business. Nothing here knows Dagster or HTTP.
 """
 
 from availability_pipeline.publishing.generations import Rollback, rollback
-from availability_pipeline.publishing.publication import PublishReport, publish
+from availability_pipeline.publishing.publication import PublishReport, publish, published_by
 from availability_pipeline.publishing.target import check_target
 
-__all__ = ["PublishReport", "Rollback", "check_target", "publish", "rollback"]
+__all__ = ["PublishReport", "Rollback", "check_target", "publish", "published_by", "rollback"]

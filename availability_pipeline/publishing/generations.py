@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ def install(place: Place, draft: Path, manifest: Manifest) -> Manifest:
         history = _finish_interrupted(place)
         named = dataclasses.replace(manifest, generation=free_id(place, manifest))
         _write(draft / manifests.NAME, named)
+        _close_to_writers(draft)
         sync(draft)
         try:
             draft.rename(place.generations / named.generation)
@@ -79,10 +81,14 @@ class Rollback:
     """The generation that is read now."""
 
 
-def rollback(path: Path) -> Rollback:
+def rollback(path: Path, first: Callable[[Generation], None] = lambda _: None) -> Rollback:
     """Let readers have the generation that they had before the present one.
 
     The generation that is left stays until the next publication.
+
+    Args:
+        path: The published database.
+        first: What has to be done with the generation before the swap; what it raises leaves all as it is.
 
     Raises:
         PublicationError: There is none, or its files are not what they were; nothing was changed.
@@ -94,7 +100,7 @@ def rollback(path: Path) -> Rollback:
                 f"there is nothing to roll back, {place.database.parent} has no {manifests.NAME}; run `publish`"
             )
         with locked(place):
-            return _roll_back(place)
+            return _roll_back(place, first)
     except OSError as error:
         raise PublicationError(
             f"{place.database} could not be rolled back ({error.strerror or error}); check the folder's permissions "
@@ -102,7 +108,7 @@ def rollback(path: Path) -> Rollback:
         ) from error
 
 
-def _roll_back(place: Place) -> Rollback:
+def _roll_back(place: Place, first: Callable[[Generation], None]) -> Rollback:
     history = _finish_interrupted(place)
     if len(history) < 2:
         raise PublicationError(
@@ -119,6 +125,7 @@ def _roll_back(place: Place) -> Rollback:
             f"the generation {previous} cannot be read again ({problems[0]}); correct the working database "
             "and run `publish`"
         )
+    first(Generation(place.generations / previous, manifest))
     _let_read(place, manifest, history[1:])
     return Rollback(place.database, left, manifest)
 
@@ -171,12 +178,19 @@ def _let_read(place: Place, manifest: Manifest, history: tuple[str, ...]) -> Non
         sync(place.database.parent)
 
 
+def _close_to_writers(folder: Path) -> None:
+    """Let nobody write to the files: a program that opened the published database so would spoil its generation."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode & 0o444)
+
+
 def _link(source: Path, name: Path) -> None:
     """Give a file a second name, or copy it where that is not possible."""
     try:
         os.link(source, name)
     except OSError:  # a file system without links, or another one
-        shutil.copyfile(source, name)
+        shutil.copy(source, name)  # with its mode
         sync(name)
 
 

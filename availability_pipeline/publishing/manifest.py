@@ -100,18 +100,45 @@ def read_manifest(path: Path) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
+        return parse(text)
+    except NewerForm as error:
+        raise PublicationError(
+            f"{path} has schema version {error.version}, and this program knows only {SCHEMA_VERSION}; "
+            "upgrade binance-futures-availability"
+        ) from None
+    except ValueError:
+        raise PublicationError(
+            f"{path} is not a manifest of this program; move it away or set AVAILABILITY_DB_PATH to another folder"
+        ) from None
+
+
+class NewerForm(ValueError):
+    """A manifest is of a form that only newer versions of this program know.
+
+    Args:
+        version: The schema version of its publication.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+def parse(text: bytes) -> Manifest:
+    """A manifest from the text of its file.
+
+    Raises:
+        NewerForm: It is of a newer form.
+        ValueError: It is something else.
+    """
+    try:
         facts = json.loads(text)
         version = int(facts["schema_version"])
         if version <= SCHEMA_VERSION:
             return _from_json(facts)
-    except (ValueError, TypeError, KeyError):
-        raise PublicationError(
-            f"{path} is not a manifest of this program; move it away or set AVAILABILITY_DB_PATH to another folder"
-        ) from None
-    raise PublicationError(
-        f"{path} has schema version {version}, and this program knows only {SCHEMA_VERSION}; "
-        "upgrade binance-futures-availability"
-    )
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError("it is no manifest") from error
+    raise NewerForm(version)
 
 
 def _from_json(facts: dict[str, Any]) -> Manifest:

@@ -28,10 +28,13 @@ from availability_pipeline.publishing.manifest import Manifest, is_intact, read_
 DATABASE = "availability.duckdb"
 """The name of the database within a generation."""
 
+FOLDER = "generations"
+"""The name of the folder of generations."""
+
 LOCK_TIMEOUT_SECONDS = 60.0
 """How long to wait for another publisher; it holds the lock for well under a second."""
 
-_ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9]+(?:-(\d+))?")
+_ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9]{1,64}(?:-(\d{1,9}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Place:
     @property
     def generations(self) -> Path:
         """The folder of the generations."""
-        return self.database.parent / "generations"
+        return self.database.parent / FOLDER
 
     @property
     def manifest(self) -> Path:
@@ -90,10 +93,15 @@ def _wait_for(file: IO[str], place: Place) -> None:
             return
 
 
+def is_id(name: str) -> bool:
+    """Whether it is the id of a generation."""
+    return _ID.fullmatch(name) is not None
+
+
 def ids(place: Place) -> list[str]:
     """The ids of the generations that are there, newest first."""
     found = place.generations.iterdir() if place.generations.is_dir() else ()
-    return sorted((folder.name for folder in found if _ID.fullmatch(folder.name)), reverse=True)
+    return sorted((folder.name for folder in found if is_id(folder.name)), reverse=True)
 
 
 def free_id(place: Place, manifest: Manifest) -> str:

@@ -16,10 +16,10 @@ from availability_pipeline.analysis import Rules, derive_if_stale
 from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import content, parquet
-from availability_pipeline.publishing.audit import audit
+from availability_pipeline.publishing.audit import audit, differences
 from availability_pipeline.publishing.generations import generation_read, install, remove_leftovers
 from availability_pipeline.publishing.manifest import Manifest, describe, moment
-from availability_pipeline.publishing.place import DATABASE, Place
+from availability_pipeline.publishing.place import DATABASE, Place, id_read
 from availability_pipeline.publishing.target import check_target, reason
 
 
@@ -74,6 +74,27 @@ def publish(
             "permissions and the disk's free space; readers keep the one from before"
         ) from error
     return _report(place, manifest, time.perf_counter() - started)
+
+
+def published_by(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> PublishReport | None:
+    """What a run has published already, if it is what is read and the working database is still the same.
+
+    Args:
+        connection: The working database.
+        path: Where readers look for the published database.
+        run_id: The run.
+    """
+    started = time.perf_counter()
+    place = Place.of(path)
+    try:
+        generation = generation_read(place)
+        if generation is None or generation.manifest.run_id != run_id:
+            return None
+        if id_read(place) != generation.manifest.generation or differences(connection, place.database):
+            return None
+    except (PublicationError, duckdb.Error, OSError):  # so it is published anew, or that says what is wrong
+        return None
+    return _report(place, generation.manifest, time.perf_counter() - started)
 
 
 def _report(place: Place, manifest: Manifest, seconds: float) -> PublishReport:

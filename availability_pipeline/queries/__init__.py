@@ -47,10 +47,14 @@ class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, Overvi
     It never keeps anybody from publishing. One object is for one thread at a time.
 
     Args:
-        path: The published database; by default the one of the settings (`AVAILABILITY_DB_PATH`).
+        path: The published database: a file, or the URL of published generations (`s3://bucket/prefix`,
+            `https://host/path`), whose database is fetched when there is a new one; by default that of the settings
+            (`AVAILABILITY_DB_PATH`).
+        settings: What it works with; from the environment by default.
 
     Raises:
-        PublishedDatabaseError: It is missing, damaged, or of a newer version.
+        UsageError: The path is a URL that cannot be read from.
+        PublishedDatabaseError: It is missing, damaged, of a newer version, or cannot be fetched.
 
     Example:
         >>> with AvailabilityQueries() as opened:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from availability_pipeline.archive.keys import url_base
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
+from availability_pipeline.object_storage.cache import published_file
 from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.queries.columns import Row
 from availability_pipeline.settings import Settings
@@ -53,8 +54,10 @@ class _UrlBases(dict[str, str]):
 class Reader:
     """What `AvailabilityQueries` stands on: it opens the file, and its methods have no question of their own."""
 
-    def __init__(self, path: Path | str | None = None) -> None:
-        self.path = Settings.load().db_path if path is None else Path(path).expanduser()
+    def __init__(self, path: Path | str | None = None, *, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self.location = (settings or Settings.load()).db_path if path is None else path
+        self.path = published_file(self.location, settings)
         self._open()
 
     def _open(self) -> None:
@@ -86,7 +89,7 @@ class Reader:
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._opened is None:
-            raise UsageError(f"this {type(self).__name__} of {self.path} is closed; open another one")
+            raise UsageError(f"this {type(self).__name__} of {self.location} is closed; open another one")
         return self._opened
 
     def _check_open(self) -> None:
@@ -110,7 +113,7 @@ class Reader:
             False
         """
         self._check_open()
-        fresh = type(self)(self.path)
+        fresh = type(self)(self.location, settings=self._settings)
         changed = fresh.publication != self.publication
         # The connection before is not closed, but let go: an iterator may still read from it.
         vars(self).clear()

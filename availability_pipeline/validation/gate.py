@@ -7,7 +7,7 @@ import duckdb
 from availability_pipeline.analysis import Rules
 from availability_pipeline.days import utc_now
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import PublishReport, check_target, publish
+from availability_pipeline.publishing import PublishReport, check_target, publish, published_by
 from availability_pipeline.settings import Settings
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation.finding import Scope
@@ -24,6 +24,8 @@ def publish_checked(
 ) -> PublishReport:
     """Publish the working database, if those blocking checks pass that are not about the days of one run.
 
+    A step that is tried again after its publication publishes nothing more, unless the working database has changed.
+
     Args:
         connection: The working database, with no transaction open.
         settings: Where it is to be published.
@@ -33,12 +35,14 @@ def publish_checked(
     Raises:
         PublicationError: Nothing was published; the message says why and what to do.
     """
+    if published := published_by(connection, settings.db_file, run_id):
+        return published
     checks = [row_invariants] if accept_fewer_files else [row_invariants, no_regression]
     findings = [check(connection, Scope(settings)) for check in checks]
     if failed := [finding for finding in findings if finding.is_error]:
         reasons = "; ".join(f"{finding.name}: {finding.summary}" for finding in failed)
         raise PublicationError(f"nothing was published, readers keep the last good generation; {reasons}")
-    return publish(connection, settings.db_path, run_id, Rules.of(settings))
+    return publish(connection, settings.db_file, run_id, Rules.of(settings))
 
 
 def publish_now(settings: Settings, *, accept_fewer_files: bool = False) -> PublishReport:
@@ -48,7 +52,7 @@ def publish_now(settings: Settings, *, accept_fewer_files: bool = False) -> Publ
         StoreError: The working database cannot be opened.
         PublicationError: Nothing was published, and what readers have is as it was.
     """
-    check_target(settings.db_path, settings.working_path)
+    check_target(settings.db_file, settings.working_path)
     if not settings.working_path.exists():
         raise PublicationError(
             f"there is nothing to publish, there is no working database {settings.working_path}; run `backfill`"

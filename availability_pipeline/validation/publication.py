@@ -25,7 +25,7 @@ def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
     The same goes for the derived tables. Where another run has written or derived since, that is a warning: its own
     publication follows, or is blocked and says so.
     """
-    path = scope.settings.db_path
+    path = scope.settings.db_file
     [(working_rows,)] = connection.execute(_ROWS).fetchall()
     try:
         published, publication = open_published(path)

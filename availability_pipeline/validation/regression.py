@@ -54,7 +54,7 @@ def no_regression(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
 
     All days are compared, whatever the run, because a publication replaces all of them.
     """
-    path = scope.settings.db_path
+    path = scope.settings.db_file
     numbers = {"days": 0, "fallen_days": 0, "lost_files": 0}
     if not path.exists() or not path.stat().st_size:
         summary = "nothing is published yet that could get worse"

@@ -58,10 +58,14 @@ class AvailabilityValidator:
 
     Args:
         settings: Where the databases are; from the environment by default.
+
+    Raises:
+        UsageError: The published database is not on this machine.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings.load()
+        _ = self._settings.db_file
 
     def run_all_validations(self) -> dict[str, Any]:
         """Run all checks and report.

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_a_rollback_without_a_publication_says_so(tmp_path: Path) -> None:
 )
 def test_a_damaged_generation_is_not_brought_back(tmp_path: Path, name: str, reason: str) -> None:
     made = publish_runs(tmp_path, "run-1", "run-2")
-    with (tmp_path / "generations" / made[0] / name).open("r+b") as file:
+    with sample.writable(tmp_path / "generations" / made[0] / name).open("r+b") as file:
         file.seek(100)
         file.write(b"\xff\x00\xff")
     with pytest.raises(PublicationError, match=reason):
@@ -170,7 +171,7 @@ def test_a_generation_without_a_file_is_not_brought_back(tmp_path: Path) -> None
 
 def test_a_damaged_published_database_can_be_rolled_back(tmp_path: Path) -> None:
     path = publish_runs(tmp_path, "run-1", "run-2") and tmp_path / "availability.duckdb"
-    os.truncate(path, 20_000)
+    os.truncate(sample.writable(path), 20_000)
     rollback(path)
     assert run_read(tmp_path) == "run-1"
 
@@ -284,3 +285,19 @@ def test_a_publisher_that_never_ends_is_not_waited_for_for_ever(
     assert run_read(tmp_path) == "run-2"
     assert len(sample.generations(tmp_path)) == 2
     assert [name for name in os.listdir(tmp_path / "generations") if name.endswith(".new")] == []  # noqa: PTH208
+
+
+def test_nobody_can_write_to_what_is_read_nor_to_what_a_rollback_needs(tmp_path: Path) -> None:
+    for name in ("run-1", "run-2"):
+        sample.publish_run(tmp_path, name)
+    files = [path for path in (tmp_path / "generations").glob("*/**/*") if path.is_file()]
+    assert len(files) > 10
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in [*files, tmp_path / "availability.duckdb"]}
+    assert modes == {0o444 & ~_umask()}
+    assert rollback(tmp_path / "availability.duckdb").now.run_id == "run-1"
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -125,7 +125,7 @@ def test_a_year_that_was_damaged_is_not_taken_over(tmp_path: Path, damage: str) 
     if damage == "gone":
         path.unlink()
     else:
-        path.write_bytes(whole[:-20] + b"\0" * 20)
+        sample.writable(path).write_bytes(whole[:-20] + b"\0" * 20)
     again = sample.publish_run(tmp_path, "run-2").folder / "daily_availability" / "2023.parquet"
     files = {(LAST_YEAR, "BTCUSDT"): (9_000, dt.datetime(2023, 5, 2))}  # noqa: DTZ001
     assert rows_of(again) == [sample.expected_row(LAST_YEAR, name, files) for name in sorted(sample.SPANS)]

@@ -313,7 +313,7 @@ def test_files_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_replaced(tmp_path: Path) -> None:
     path = sample.publish_sample(tmp_path).path
-    os.truncate(path, 0)
+    os.truncate(sample.writable(path), 0)
     sample.publish_sample(tmp_path)
     with duckdb.connect(path, read_only=True) as published:
         assert published.execute("SELECT run_id FROM publication").fetchall() == [("run-1",)]
@@ -337,14 +337,14 @@ MOVE_AWAY = "; move it away or set AVAILABILITY_DB_PATH to another file"
 
 
 def test_a_damaged_file_is_not_replaced(tmp_path: Path) -> None:
-    os.truncate(sample.publish_sample(tmp_path).path, 20_000)
+    os.truncate(sample.writable(sample.publish_sample(tmp_path).path), 20_000)
     message = _refusal(tmp_path)
     assert UNRECOGNISABLE in message
     assert message.endswith(f"){MOVE_AWAY}")
 
 
 def test_a_file_that_another_program_has_open_for_writing_is_not_replaced(tmp_path: Path) -> None:
-    sample.publish_sample(tmp_path)
+    sample.writable(sample.publish_sample(tmp_path).path)
     program = """
 import duckdb
 held = duckdb.connect(sys.argv[1] + "/availability.duckdb")
@@ -375,7 +375,7 @@ def test_one_table_of_the_same_name_is_not_enough(tmp_path: Path) -> None:
 
 
 def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
-    with duckdb.connect(sample.publish_sample(tmp_path).path) as newer:
+    with duckdb.connect(sample.writable(sample.publish_sample(tmp_path).path)) as newer:
         newer.execute("UPDATE publication SET schema_version = 99")
     assert _refusal(tmp_path).endswith(
         "availability.duckdb has schema version 99, and this program knows only 1; "

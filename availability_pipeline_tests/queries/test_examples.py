@@ -9,7 +9,7 @@ import io
 import pytest
 
 import availability_pipeline
-from availability_pipeline import AvailabilityDatabase, AvailabilityQueries, AvailabilityValidator
+from availability_pipeline import AvailabilityDatabase, AvailabilityQueries, AvailabilityValidator, parquet_files
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
 METHODS = {
@@ -21,6 +21,7 @@ EXAMPLES = {
     **METHODS,
     "AvailabilityQueries": AvailabilityQueries,
     "get_last_update_date": AvailabilityDatabase.get_last_update_date,
+    "parquet_files": parquet_files,
     "run_all_validations": AvailabilityValidator.run_all_validations,
 }
 """`update_date` has its own in test_database, because it needs an archive."""

@@ -353,7 +353,7 @@ def _damaged(path: Path, folder: Path, damage: str) -> Path:
     elif damage == "folder":
         other.mkdir()
     else:
-        shutil.copy(path, other)
+        shutil.copyfile(path, other)
         if damage == "cut":
             os.truncate(other, 30_000)
         else:
@@ -386,7 +386,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence(path: Path, tmp_path: Path, 
 
 
 def test_a_file_that_another_program_writes_to_is_named(path: Path, tmp_path: Path) -> None:
-    other = Path(shutil.copy(path, tmp_path / "other.duckdb"))
+    other = Path(shutil.copyfile(path, tmp_path / "other.duckdb"))
     program = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('ready', flush=True); sys.stdin.read()"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from availability_pipeline.errors import DatabaseInUse, StoreError
 from availability_pipeline.store import connection as store
+from availability_pipeline.store import opening
 from availability_pipeline.store.connection import check_usable, connect, read_info, transaction, write_info
 from availability_pipeline_tests.conftest import run_python, start_python
 
@@ -52,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LOCK_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(opening, "LOCK_TIMEOUT_SECONDS", 0.3)
 
 
 def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -263,9 +265,9 @@ def test_a_folder_that_cannot_be_written_to_is_named(public_folder: Path) -> Non
     path.chmod(0o444)
     path.parent.chmod(0o555)
     first, second = run_python(NOT_ALLOWED, path).splitlines()
-    assert first == f"the folder {path.parent} cannot be written to; {store._ELSEWHERE}"
+    assert first == f"the folder {path.parent} cannot be written to; {opening.ELSEWHERE}"
     assert (
-        second == f"the working database {path} cannot be opened for lack of permission; {store._ELSEWHERE}"
+        second == f"the working database {path} cannot be opened for lack of permission; {opening.ELSEWHERE}"
     )
 
 
@@ -275,7 +277,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(public_folder: Path) -> No
         pass
     path.parent.chmod(0o700 if os.geteuid() == 0 else 0)
     for line in run_python(NOT_ALLOWED, path).splitlines():
-        assert line.endswith(store._ELSEWHERE)
+        assert line.endswith(opening.ELSEWHERE)
     path.parent.chmod(0o700)
 
 
@@ -330,10 +332,28 @@ def test_a_writer_that_waits_longer_says_so(path: Path, monkeypatch: pytest.Monk
             said.append(message % values)
             holder.kill()
 
-        monkeypatch.setattr(store._log, "warning", hear)
+        monkeypatch.setattr(opening._log, "warning", hear)
         with connect(path):
             pass
     assert said == [f"Waiting for the process that has {path} open."]
+
+
+def test_a_file_that_loses_its_name_while_it_is_opened_is_not_written_to(path: Path, tmp_path: Path) -> None:
+    for name in (path, tmp_path / "new.duckdb"):
+        with connect(name) as connection:
+            write_info(connection, "name", name.name)
+    opened = []
+
+    def open_late() -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(path)
+        if not opened:
+            (tmp_path / "new.duckdb").replace(path)
+        opened.append(connection)
+        return connection
+
+    with opening.when_free(path, open_late) as connection:
+        assert read_info(connection, "name") == "new.duckdb"
+    assert len(opened) == 2
 
 
 @pytest.mark.usefixtures("impatient")
@@ -344,6 +364,12 @@ def test_this_process_can_have_it_open_as_well(path: Path) -> None:
         connect(path, read_only=True),
     ):
         pass
+
+
+def test_only_the_pipeline_can_look_into_the_folder_of_the_database(path: Path) -> None:
+    with connect(path):
+        pass
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_an_exception_leaves_the_file_closed(path: Path) -> None:

@@ -21,6 +21,7 @@ from availability_pipeline.validation.publication import equals_working
 from availability_pipeline.validation.regression import no_regression
 from availability_pipeline.validation.validator import BLOCKING, OF_THE_LIFECYCLE, AvailabilityValidator
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.validation.table import day, scope_of, settings_of, span, table, write
 
 DAYS = span("02-01", "02-20")
@@ -101,7 +102,7 @@ def test_days_that_are_gone_altogether_are_a_fall(published: Path) -> None:
 
 
 def test_a_published_file_that_cannot_be_read_does_not_pass(published: Path) -> None:
-    settings_of(published).db_path.write_bytes(b"not a database" * 1000)
+    sample.writable(settings_of(published).db_path).write_bytes(b"not a database" * 1000)
     with connect(settings_of(published).working_path) as connection:
         finding = no_regression(connection, scope_of(published))
     assert finding.is_error

@@ -1,0 +1,96 @@
+"""Restoring: a backup is verified whole and copied into a new working database, which takes the old one's place."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from availability_pipeline.backups.failing import told
+from availability_pipeline.backups.file import Facts, named, verify
+from availability_pipeline.drafts import draft_of, sync
+from availability_pipeline.errors import BackupError, UsageError
+from availability_pipeline.settings import Settings
+from availability_pipeline.simulated import check_kind, mark_simulated
+from availability_pipeline.store.connection import SCHEMA_VERSION, connect
+from availability_pipeline.store.copies import attach, copy_to, logs, put
+from availability_pipeline.store.opening import make_folder
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did."""
+
+    backup: Path
+    facts: Facts
+    path: Path
+    """The working database."""
+    former: Path | None
+    """Where the working database from before is; None if there was none."""
+    seconds: float
+
+
+def restore(settings: Settings, source: Path) -> Restored:
+    """Let the pipeline go on from a backup.
+
+    The database from before keeps a name beside the new one, until the next restore.
+
+    Args:
+        settings: Where the working database is, or will be.
+        source: The backup, or a folder whose newest one is meant.
+
+    Raises:
+        UsageError: There is no such file, or it is of other data than the data directory is for.
+        BackupError: It is no whole backup, or could not be restored; the working database is as it was.
+        DatabaseInUse: Another process does not close the working database.
+    """
+    began = time.perf_counter()
+    working = settings.working_path
+    path = _newest(source) if source.is_dir() else source
+    if path.exists() and working.exists() and path.samefile(working):
+        raise UsageError(f"{path} is the working database itself; name a backup")
+    facts = verify(path)
+    _check_restorable(settings, path, facts)
+    make_folder(working)
+    with (
+        told(f"{path} could not be restored", "the working database is as it was"),
+        draft_of(working) as draft,
+    ):
+        _copy_of(path, facts, draft)
+        if facts.simulated:
+            mark_simulated(settings)
+        had, former = working.exists(), working.with_name(f"{working.name}.before-restore")
+        put(draft, working, former)
+    return Restored(path, facts, working, former if had else None, time.perf_counter() - began)
+
+
+def _newest(folder: Path) -> Path:
+    found = named(folder)
+    if not found:
+        raise UsageError(f"{folder} has no backup in it; name another folder, or a file")
+    return found[-1]
+
+
+def _check_restorable(settings: Settings, path: Path, facts: Facts) -> None:
+    if facts.schema_version > SCHEMA_VERSION:
+        raise BackupError(
+            f"the backup {path} has schema version {facts.schema_version}, and this program knows only "
+            f"{SCHEMA_VERSION}; upgrade binance-futures-availability"
+        )
+    for log, _ in logs(path):
+        raise BackupError(
+            f"the backup {path} was opened for writing and {log.name} left beside it; move that away"
+        )
+    check_kind(settings, simulated=facts.simulated)
+
+
+def _copy_of(path: Path, facts: Facts, draft: Path) -> None:
+    """A working database of this program's version with what the backup has."""
+    with closing(attach(path, draft)) as connection:
+        tables = copy_to(connection, draft)
+    if tables != facts.tables:
+        raise BackupError(f"the backup {path} has other rows than it states; restore another backup")
+    with connect(draft):  # an older one is migrated
+        pass
+    sync(draft)

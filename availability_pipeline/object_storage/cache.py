@@ -1,0 +1,95 @@
+"""The databases that were fetched: one of each generation, below the data directory, opened like a local one.
+
+<data directory>/remote/<hash of the URL>/<generation>/availability.duckdb
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from contextlib import closing, suppress
+from pathlib import Path
+
+from availability_pipeline.drafts import draft_of, sync
+from availability_pipeline.errors import PublishedDatabaseError
+from availability_pipeline.locations import is_url, published_url
+from availability_pipeline.object_storage.remote import database_entry, read_published, reading_from
+from availability_pipeline.object_storage.source import RequestFailed, Source, open_source
+from availability_pipeline.publishing.manifest import FileEntry, is_intact
+from availability_pipeline.publishing.place import DATABASE, is_id
+from availability_pipeline.settings import Settings
+
+ATTEMPTS = 3
+"""How often `latest.json` is read if the generation that it names is gone: it was pruned in between."""
+
+
+def published_file(location: Path | str, settings: Settings | None = None) -> Path:
+    """The published database as a file of this machine.
+
+    Args:
+        location: Its path, or the URL of published generations, whose database is fetched if it is a new one.
+        settings: Where it is kept; from the environment by default.
+
+    Raises:
+        UsageError: It is a URL that cannot be read from.
+        PublishedDatabaseError: It cannot be fetched, or is damaged.
+    """
+    if isinstance(location, Path) or not is_url(location):
+        return Path(location).expanduser()
+    url = published_url("the published database", location)
+    settings = settings or Settings.load()
+    folder = settings.data_dir / "remote" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    try:
+        with reading_from(url):
+            return _newest(open_source(url, settings.timeout_seconds), folder)
+    except OSError as error:
+        raise PublishedDatabaseError(
+            f"the published data at {url} cannot be kept in {folder} ({error.strerror or error}); check the folder's "
+            "permissions and the disk's free space, or set AVAILABILITY_DATA_DIR to another folder"
+        ) from error
+
+
+def _newest(source: Source, folder: Path) -> Path:
+    for attempt in range(1, ATTEMPTS + 1):
+        manifest = read_published(source)
+        entry, target = database_entry(manifest), folder / manifest.generation / DATABASE
+        if target.is_file() and is_intact(target, entry):
+            break
+        try:
+            _fetch(source, entry, target)
+            break
+        except RequestFailed as error:
+            if not error.missing or attempt == ATTEMPTS:
+                raise
+    _forget_older(folder, manifest.generation)
+    return target
+
+
+def _fetch(source: Source, entry: FileEntry, target: Path) -> None:
+    """Write the object into a file that is there in whole and with its checksum, or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with draft_of(target) as draft:
+        digest, size = hashlib.sha256(), 0
+        with draft.open("xb") as file, closing(source.chunks(entry.path)) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                if size > entry.bytes:
+                    break
+                file.write(chunk)
+        if size < entry.bytes:
+            raise RequestFailed(
+                f"{entry.path} was cut off after {size:,} of {entry.bytes:,} bytes", "try again"
+            )
+        if size > entry.bytes or digest.hexdigest() != entry.sha256:
+            raise RequestFailed(f"{entry.path} does not have its checksum", "publish there again")
+        sync(draft)
+        draft.replace(target)
+
+
+def _forget_older(folder: Path, generation: str) -> None:
+    """Remove all but this generation and the one that was fetched before it, which others may be about to open."""
+    with suppress(OSError):
+        others = [path for path in folder.iterdir() if is_id(path.name) and path.name != generation]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-1]:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Tests of `availability_pipeline.object_storage`, against moto's server."""
