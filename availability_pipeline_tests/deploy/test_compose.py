@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from availability_pipeline.settings import VARIABLES
-from availability_pipeline.version import __version__
 from availability_pipeline_tests.conftest import ROOT
 from availability_pipeline_tests.deploy.commands import understood
 from availability_pipeline_tests.deploy.stack import FOLDER, image_environment, instructions, services
@@ -108,7 +107,7 @@ def test_the_password_and_the_tag_have_no_default() -> None:
     assert asked == {(name, ":?set it in .env") for name in ("IMAGE_TAG", "DAGSTER_POSTGRES_PASSWORD")}
     example = (FOLDER / ".env.example").read_text(encoding="utf-8")
     assert dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE)) == {
-        "IMAGE_TAG": __version__, "DAGSTER_POSTGRES_PASSWORD": "",
+        "IMAGE_TAG": "", "DAGSTER_POSTGRES_PASSWORD": "",
     }  # fmt: skip
 
 

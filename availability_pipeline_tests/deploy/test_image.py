@@ -9,7 +9,6 @@ from fnmatch import fnmatch
 
 import pytest
 
-from availability_pipeline.version import __version__
 from availability_pipeline_tests.conftest import ROOT
 from availability_pipeline_tests.deploy.stack import FOLDER, image_environment, instructions
 
@@ -83,11 +82,3 @@ def test_extras_are_some_that_exist() -> None:
     }
     assert {extra for extras in named for extra in extras.split(",") if extra} == {"postgres", "kubernetes"}
     assert {"postgres", "kubernetes"} <= set(project["optional-dependencies"])
-
-
-def test_the_version_is_this_one() -> None:
-    values = (ROOT / "deploy" / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
-    assert f"binance-futures-availability:{__version__}" in (FOLDER / "Dockerfile").read_text(
-        encoding="utf-8"
-    )
-    assert f"        tag: {__version__}\n" in values
