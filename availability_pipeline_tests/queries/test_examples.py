@@ -9,7 +9,12 @@ import io
 import pytest
 
 import availability_pipeline
-from availability_pipeline import AvailabilityDatabase, AvailabilityQueries, AvailabilityValidator, parquet_files
+from availability_pipeline import (
+    AvailabilityDatabase,
+    AvailabilityQueries,
+    AvailabilityValidator,
+    parquet_files,
+)
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
 METHODS = {
