@@ -15,7 +15,7 @@ from availability_pipeline.settings import Settings
 from availability_pipeline.simulated import check_kind, mark_simulated
 from availability_pipeline.store.connection import SCHEMA_VERSION, connect
 from availability_pipeline.store.copies import attach, copy_to, logs, put
-from availability_pipeline.store.opening import make_folder
+from availability_pipeline.store.opening import exists, make_folder
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def restore(settings: Settings, source: Path) -> Restored:
     """
     began = time.perf_counter()
     working = settings.working_path
-    path = _newest(source) if source.is_dir() else source
-    if path.exists() and working.exists() and path.samefile(working):
+    path = _chosen(source)
+    if path.exists() and exists(working) and path.samefile(working):
         raise UsageError(f"{path} is the working database itself; name a backup")
     facts = verify(path)
     _check_restorable(settings, path, facts)
@@ -65,10 +65,16 @@ def restore(settings: Settings, source: Path) -> Restored:
     return Restored(path, facts, working, former if had else None, time.perf_counter() - began)
 
 
-def _newest(folder: Path) -> Path:
-    found = named(folder)
+def _chosen(source: Path) -> Path:
+    """The file, or the newest backup of the folder."""
+    try:
+        found = named(source) if source.is_dir() else [source]
+    except OSError as error:
+        raise UsageError(
+            f"the backup {source} cannot be read ({error.strerror}); name another file"
+        ) from error
     if not found:
-        raise UsageError(f"{folder} has no backup in it; name another folder, or a file")
+        raise UsageError(f"{source} has no backup in it; name another folder, or a file")
     return found[-1]
 
 

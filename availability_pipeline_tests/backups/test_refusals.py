@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from availability_pipeline import simulated
 from availability_pipeline.backups import backup, restore, restoring
-from availability_pipeline.errors import AvailabilityError
+from availability_pipeline.errors import AvailabilityError, StoreError, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.store import connection as store
 from availability_pipeline.store.connection import connect
@@ -92,6 +93,7 @@ def _empty_folder(folder: Path) -> Path:
         (_pipe, "is not a file"),
         (_empty_folder, "has no backup in it"),
         (lambda folder: folder / "none", "cannot be read (No such file or directory)"),
+        (lambda folder: folder / ("x" * 300), "cannot be read (File name too long); name another file"),
     ],
 )
 def test_what_is_no_backup_is_refused(
@@ -99,6 +101,18 @@ def test_what_is_no_backup_is_refused(
 ) -> None:
     (tmp_path / "other").mkdir()
     assert message in refused(settings, make(tmp_path / "other"))
+
+
+def test_a_data_directory_that_cannot_be_looked_into_is_told(taken: Path, tmp_path: Path) -> None:
+    settings = Settings.load({}, data_dir=str(tmp_path / ("x" * 300)))
+    with pytest.raises(
+        StoreError, match=r"cannot be reached \(File name too long\); set AVAILABILITY_DATA_DIR"
+    ):
+        restore(settings, taken)
+    with pytest.raises(
+        UsageError, match=r"cannot be written to \(File name too long\); choose another folder"
+    ):
+        simulated.mark_simulated(settings)
 
 
 def test_something_after_the_end_is_seen(settings: Settings, taken: Path, tmp_path: Path) -> None:
