@@ -1,6 +1,7 @@
 """When generations go to object storage: after a publication on this machine, and before a rollback on it.
 
-Where `AVAILABILITY_PUBLISH_URL` is not set, nothing does, and nothing that could is loaded.
+Where `AVAILABILITY_PUBLISH_URL` is not set, nothing does, and nothing that could is loaded. Simulated data never does:
+readers of the URL could not tell it from real data.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class UploadReport:
 
 
 def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | None:
-    """Let readers of object storage have the generation that is read on this machine; None if that is not asked for.
+    """Let readers of object storage have the generation that is read on this machine.
+
+    None if that is not asked for, or the data is simulated.
 
     Doing it again does no harm, and nothing but what is missing.
 
@@ -61,7 +64,7 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
     Raises:
         UploadError: They have what they had before.
     """
-    url = settings.publish_url
+    url = _url(settings)
     if url is None:
         return None
     from availability_pipeline.object_storage.pruning import prune  # noqa: PLC0415 - boto3 is slow to load
@@ -86,7 +89,7 @@ def going_back(settings: Settings) -> Callable[[Generation], None]:
     """
 
     def first(generation: Generation) -> None:
-        url = settings.publish_url
+        url = _url(settings)
         if url is None:
             return
         from availability_pipeline.object_storage.s3 import Bucket  # noqa: PLC0415 - boto3 is slow to load
@@ -96,6 +99,10 @@ def going_back(settings: Settings) -> Callable[[Generation], None]:
             upload(Bucket(url, settings.timeout_seconds, writing=True), generation, back_to)
 
     return first
+
+
+def _url(settings: Settings) -> str | None:
+    return None if settings.is_demo else settings.publish_url
 
 
 def _read_here(place: Place, url: str) -> Generation:
