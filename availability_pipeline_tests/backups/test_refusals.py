@@ -144,6 +144,20 @@ def later_version(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
         monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
 
 
+def test_in_a_folder_the_newest_of_the_same_kind_of_data_is_meant(
+    settings: Settings, taken: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    real = Path(shutil.copy(taken, folder / "availability-20240101T000000Z.duckdb"))
+    made_up = backup(mark_simulated(settings), folder).path
+    assert restore(settings, folder).backup == made_up
+    assert restore(Settings.load({}, data_dir=str(tmp_path / "new")), folder).backup == real
+    damaged = folder / "availability-20990101T000000Z.duckdb"
+    damaged.write_bytes(taken.read_bytes()[:-1])
+    assert f"{damaged} is not the whole of a backup" in refused(settings, folder)
+
+
 def test_a_backup_of_an_older_version_is_migrated(
     settings: Settings, taken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +183,7 @@ def test_real_and_simulated_data_do_not_meet(settings: Settings, taken: Path, tm
     made_up = backup(settings, tmp_path / "backups").path
     settings.demo_marker.unlink()
     assert "holds real data, and this is simulated" in refused(settings, made_up)
+    assert "holds real data, and this is simulated" in refused(settings, made_up.parent)
     new = Settings.load({}, data_dir=str(tmp_path / "new"))
     restore(new, made_up)
     assert new.is_demo
