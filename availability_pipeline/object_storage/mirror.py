@@ -15,7 +15,7 @@ from availability_pipeline.errors import UploadError
 from availability_pipeline.object_storage.source import RequestFailed
 from availability_pipeline.progress import Progress
 from availability_pipeline.publishing.generations import Generation, generation_read
-from availability_pipeline.publishing.place import Place
+from availability_pipeline.publishing.place import Place, locked
 from availability_pipeline.settings import Settings
 
 _SILENT = Progress()
@@ -63,6 +63,7 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
 
     Raises:
         UploadError: They have what they had before.
+        PublicationError: Likewise; another publisher on this machine does not come to an end.
     """
     url = _url(settings)
     if url is None:
@@ -77,7 +78,9 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
     generation = _read_here(place, url)
     with _told(url, generation):
         bucket = Bucket(url, settings.timeout_seconds, writing=True)
-        sent = upload(bucket, generation, newest(settings.publish_keep), lambda: _confirm(place, generation))
+        sent = upload(
+            bucket, generation, newest(settings.publish_keep), lambda: _still_read(place, generation)
+        )
     removed = prune(bucket, sent.listed, sent.dropped)
     return UploadReport(url, sent.files, sent.bytes, time.perf_counter() - began, len(removed))
 
@@ -114,13 +117,16 @@ def _read_here(place: Place, url: str) -> Generation:
     return generation
 
 
-def _confirm(place: Place, generation: Generation) -> None:
-    """Pass if the generation is still the one that is read on this machine."""
-    now = generation_read(place)
-    if now is None or now.manifest.generation != generation.manifest.generation:
-        raise RequestFailed(
-            "another one is read here by now", "it is uploaded by itself, or by `publish`", transient=True
-        )
+@contextmanager
+def _still_read(place: Place, generation: Generation) -> Iterator[None]:
+    """Pass if the generation is still the one that is read on this machine, and let no rollback change it meanwhile."""
+    with locked(place):
+        now = generation_read(place)
+        if now is None or now.manifest.generation != generation.manifest.generation:
+            raise RequestFailed(
+                "another one is read here by now", "it is uploaded by itself, or by `publish`", transient=True
+            )
+        yield
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.errors import UploadError
+from availability_pipeline.errors import PublicationError, UploadError
 from availability_pipeline.object_storage.mirror import going_back, mirror
 from availability_pipeline.publishing import rollback
 from availability_pipeline.settings import Settings
@@ -397,6 +397,26 @@ def test_an_upload_that_was_overtaken_on_its_machine_lets_the_newer_one_be(
     assert caught.value.transient
     assert store.latest()["generation"] == read_here(settings)
     mirror(settings)
+
+
+def test_no_rollback_comes_between_the_last_look_and_latest_json(
+    store: Store, machine: NewSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("availability_pipeline.publishing.place.LOCK_TIMEOUT_SECONDS", 0.1)
+    settings, refusals = machine(), []
+    mirror(settings)
+
+    def roll_back(request: Request) -> None:
+        if request.method == "PUT" and request.path.endswith("latest.json"):
+            store.gateway.instead = lambda _: None
+            with pytest.raises(PublicationError, match="another process is publishing") as refusal:
+                rollback(settings.db_file, going_back(settings))
+            refusals.append(refusal)
+
+    store.gateway.instead = roll_back
+    publish_again(settings, 2)
+    assert len(refusals) == 1
+    assert store.latest()["generation"] == read_here(settings)
 
 
 def test_without_a_generation_there_is_nothing_to_upload(machine: NewSettings) -> None:
