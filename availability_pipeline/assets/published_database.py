@@ -45,7 +45,11 @@ def published_database(
         loaded = settings.load()
         with working_database.get_connection() as connection:
             report = publish_checked(
-                connection, loaded, context.run.run_id, accept_fewer_files=config.accept_fewer_files
+                connection,
+                loaded,
+                context.run.run_id,
+                repeated=(context.run.parent_run_id, context.run.root_run_id),
+                accept_fewer_files=config.accept_fewer_files,
             )
         uploaded = mirror(loaded, progress)
     return dg.MaterializeResult(

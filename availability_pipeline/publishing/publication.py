@@ -7,6 +7,7 @@ on disk. What the files hold is the business of `content` and `parquet`, which g
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,19 +77,21 @@ def publish(
     return _report(place, manifest, time.perf_counter() - started)
 
 
-def published_by(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> PublishReport | None:
-    """What a run has published already, if it is what is read and the working database is still the same.
+def published_by(
+    connection: duckdb.DuckDBPyConnection, path: Path, run_ids: Collection[str | None]
+) -> PublishReport | None:
+    """What one of these runs has published already, if it is what is read and the working database is still the same.
 
     Args:
         connection: The working database.
         path: Where readers look for the published database.
-        run_id: The run.
+        run_ids: The runs.
     """
     started = time.perf_counter()
     place = Place.of(path)
     try:
         generation = generation_read(place)
-        if generation is None or generation.manifest.run_id != run_id:
+        if generation is None or generation.manifest.run_id not in run_ids:
             return None
         if id_read(place) != generation.manifest.generation or differences(connection, place.database):
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import duckdb
 
 from availability_pipeline.analysis import Rules
@@ -20,22 +22,25 @@ def publish_checked(
     settings: Settings,
     run_id: str,
     *,
+    repeated: Collection[str | None] = (),
     accept_fewer_files: bool = False,
 ) -> PublishReport:
     """Publish the working database, if those blocking checks pass that are not about the days of one run.
 
-    A step that is tried again after its publication publishes nothing more, unless the working database has changed.
+    A step that is tried or executed again after its publication publishes nothing more, unless the working database has
+    changed: what a rollback can go back to would be pushed out.
 
     Args:
         connection: The working database, with no transaction open.
         settings: Where it is to be published.
         run_id: The run that publishes.
+        repeated: The runs that it executes again, None where there is none.
         accept_fewer_files: Somebody has decided that files which complete days have lost are really gone.
 
     Raises:
         PublicationError: Nothing was published; the message says why and what to do.
     """
-    if published := published_by(connection, settings.db_file, run_id):
+    if published := published_by(connection, settings.db_file, {run_id, *repeated}):
         return published
     checks = [row_invariants] if accept_fewer_files else [row_invariants, no_regression]
     findings = [check(connection, Scope(settings)) for check in checks]

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from availability_pipeline import AvailabilityQueries, worker_process
 from availability_pipeline.cli import cli
+from availability_pipeline.definitions import build_defs
 from availability_pipeline.errors import RunError, UsageError
 from availability_pipeline.object_storage.cache import published_file
 from availability_pipeline.object_storage.mirror import mirror
@@ -118,6 +119,31 @@ def test_a_refused_upload_fails_the_run_in_one_sentence_without_credentials(
     assert not any(secret in recorded for secret in (KEY_ID, SECRET, TOKEN))
 
 
+def update_job() -> dg.JobDefinition:
+    return build_defs().resolve_job_def("availability_update")
+
+
+def test_a_run_that_is_executed_again_from_its_failure_publishes_nothing_new(
+    site: Site, uploading: Store
+) -> None:
+    site.run(DAY)
+    [first] = sample.generations(site.settings.data_dir)
+    uploading.gateway.instead = lambda request: saying(403) if request.method == "PUT" else None
+    with pytest.raises(RunError):
+        site.run("2024-01-16")
+    for allowed in (False, True):
+        if allowed:
+            uploading.gateway.instead = lambda _: None
+        failed = site.instance.get_runs(limit=1)[0].run_id
+        done = dg.execute_job(
+            dg.reconstructable(update_job), site.instance,
+            reexecution_options=dg.ReexecutionOptions.from_failure(failed, site.instance),
+        )  # fmt: skip
+        assert done.success is allowed
+    [_, second] = sample.generations(site.settings.data_dir)
+    assert uploading.latest()["generations"] == [second, first]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("AWS_PROFILE", "missing"), ("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
@@ -141,6 +167,8 @@ def test_a_run_publishes_once_unless_the_rows_have_changed(tmp_path: Path) -> No
         sample.collect(connection, sample.sample_files(2), "run-2", sample.DAYS)
         second = publish_checked(connection, settings, "run-a").generation
         third = publish_checked(connection, settings, "run-b").generation
+        again = publish_checked(connection, settings, "run-c", repeated=(None, "run-b"))
+        assert again.generation == third
     assert sample.generations(tmp_path) == [first, second, third]
 
 
