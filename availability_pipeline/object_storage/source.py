@@ -32,7 +32,6 @@ class RequestFailed(Exception):
         missing: bool = False,
     ) -> None:
         super().__init__(f"{problem}; {remedy}")
-        self.problem = problem
         self.transient = transient
         self.missing = missing
 
