@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from availability_pipeline.errors import PublicationError, PublishedDatabaseError
 from availability_pipeline.locations import is_url, published_url
@@ -11,6 +12,9 @@ from availability_pipeline.object_storage.source import open_source
 from availability_pipeline.publishing.manifest import Manifest, read_manifest
 from availability_pipeline.publishing.place import Place
 from availability_pipeline.settings import Settings
+
+_RESERVED = "!$%&'()*+,/:;=@[]~"
+"""What a URL consists of beside letters, digits and - . _"""
 
 
 def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
@@ -40,7 +44,9 @@ def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
         return _by_relation(_local(database), str(Place.of(database).database.parent))
     url = published_url("the location", location)
     with reading_from(url):
-        return _by_relation(read_published(open_source(url, settings.timeout_seconds)), url)
+        manifest = read_published(open_source(url, settings.timeout_seconds))
+    # Not every program that reads https encodes names that are not ASCII; in s3:// nothing may be encoded.
+    return _by_relation(manifest, url if url.startswith("s3://") else quote(url, safe=_RESERVED))
 
 
 def _local(database: Path) -> Manifest:

@@ -115,3 +115,14 @@ def test_where_nothing_is_published_it_says_so(tmp_path: Path, locations: dict[s
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(PublishedDatabaseError, match="is not a manifest of this program"):
         parquet_files(str(tmp_path / "availability.duckdb"))
+
+
+@pytest.mark.usefixtures("locations")
+def test_programs_that_encode_nothing_can_ask_a_web_server_for_names_that_are_not_ascii(
+    uploaded: Store, published: Path, truth: dict[str, list[dict[str, Any]]]
+) -> None:
+    bucket = f"s3://{uploaded.bucket}/größe"
+    mirror(Settings.load({}, data_dir=str(published), publish_url=bucket))
+    assert parquet_files(bucket)["latest"][0].startswith(f"{bucket}/generations/")
+    [latest] = parquet_files(f"{uploaded.gateway.url}/{uploaded.bucket}/gr%C3%B6ße")["latest"]
+    assert len(pd.read_parquet(latest)) == len(truth["latest"])
