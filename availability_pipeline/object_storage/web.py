@@ -29,7 +29,10 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
         (requests.exceptions.SSLError,),
         "its certificate is not trusted", "check the address, or set REQUESTS_CA_BUNDLE", False,
     ),
-    ((requests.Timeout,), "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True),
+    (
+        (requests.Timeout, urllib3.exceptions.ReadTimeoutError),
+        "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True,
+    ),
     ((requests.exceptions.ChunkedEncodingError,), "an answer was cut off", "try again", True),
 )  # fmt: skip
 """What requests raises: what it means, what to do, and whether it may pass; everything else is the connection."""
@@ -66,7 +69,8 @@ class WebServer:
 
 def _failed(error: Exception) -> RequestFailed:
     for kinds, problem, remedy, transient in _FAILURES:
-        if isinstance(error, kinds):
+        # While it reads a body, requests says ConnectionError, whatever happened, and passes that on in it.
+        if any(isinstance(each, kinds) for each in (error, *error.args)):
             return RequestFailed(problem, remedy, transient=transient)
     return RequestFailed("the connection failed", "check the address and the network", transient=True)
 
