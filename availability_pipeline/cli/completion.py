@@ -59,10 +59,12 @@ def complete_symbols(context: click.Context, parameter: click.Parameter, typed: 
 
 
 def _symbols() -> list[str]:
-    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415 - needs DuckDB
+    from availability_pipeline.object_storage.cache import file_at_hand  # noqa: PLC0415 - needs DuckDB
     from availability_pipeline.publishing.opening import read_symbols  # noqa: PLC0415
 
     try:
-        return read_symbols(published_file(Settings.load().db_path))
-    except AvailabilityError:
+        settings = Settings.load()
+        file = file_at_hand(settings.db_path, settings)
+        return read_symbols(file) if file else []
+    except (AvailabilityError, OSError):
         return []

@@ -38,7 +38,7 @@ def published_file(location: Path | str, settings: Settings | None = None) -> Pa
         return Path(location).expanduser()
     url = published_url("the published database", location)
     settings = settings or Settings.load()
-    folder = settings.data_dir / "remote" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder = _folder(url, settings)
     try:
         with reading_from(url):
             return _newest(open_source(url, settings.timeout_seconds), folder)
@@ -47,6 +47,18 @@ def published_file(location: Path | str, settings: Settings | None = None) -> Pa
             f"the published data at {url} cannot be kept in {folder} ({error.strerror or error}); check the folder's "
             "permissions and the disk's free space, or set AVAILABILITY_DATA_DIR to another folder"
         ) from error
+
+
+def file_at_hand(location: Path | str, settings: Settings) -> Path | None:
+    """The same without asking a server: what was fetched last, None if nothing was; arguments and errors likewise."""
+    if isinstance(location, Path) or not is_url(location):
+        return published_file(location)
+    fetched = _folder(published_url("the published database", location), settings).glob(f"*/{DATABASE}")
+    return max(fetched, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _folder(url: str, settings: Settings) -> Path:
+    return settings.data_dir / "remote" / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def _newest(source: Source, folder: Path) -> Path:

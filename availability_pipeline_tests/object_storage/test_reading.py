@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 import requests
 
 from availability_pipeline import AvailabilityDatabase, AvailabilityQueries
+from availability_pipeline.cli import completion
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
 from availability_pipeline.object_storage import web
 from availability_pipeline.object_storage.cache import published_file
@@ -121,6 +125,18 @@ def test_without_credentials_reading_is_anonymous(
     published_file(environment.s3_url, reader)
     signed = ["Authorization" in request.headers for request in environment.gateway.requests]
     assert signed == [True, True, False]
+
+
+def test_a_completion_asks_no_server(
+    environment: Store, reader: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVAILABILITY_DB_PATH", environment.http_url)
+    assert completion._symbols() == []
+    assert environment.gateway.requests == []
+    published_file(environment.http_url, reader)
+    environment.gateway.requests.clear()
+    assert completion._symbols() == sorted(sample.SPANS)
+    assert environment.gateway.requests == []
 
 
 def test_the_web_gets_no_credentials(environment: Store, reader: Settings) -> None:
@@ -283,6 +299,22 @@ def test_a_download_that_is_not_what_it_should_be_leaves_nothing(
     with pytest.raises(PublishedDatabaseError, match=told):
         published_file(getattr(environment, form), reader)
     assert [path for path in reader.data_dir.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("form", ["s3_url", "http_url"])
+def test_a_server_that_falls_silent_is_told_as_that(environment: Store, reader: Settings, form: str) -> None:
+    silence = threading.Event()
+
+    def stop(handler: BaseHTTPRequestHandler) -> None:
+        saying(200, b"{", **{"Content-Length": "9"})(handler)
+        silence.wait(60)
+
+    environment.gateway.instead = lambda _: stop
+    try:
+        with pytest.raises(PublishedDatabaseError, match=r"no answer came in time; try again, or raise"):
+            published_file(getattr(environment, form), dataclasses.replace(reader, timeout_seconds=1))
+    finally:
+        silence.set()
 
 
 def test_more_than_was_announced_is_not_taken(environment: Store, reader: Settings) -> None:
