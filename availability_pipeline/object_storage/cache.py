@@ -83,6 +83,7 @@ def _fetch(source: Source, entry: FileEntry, target: Path) -> None:
             )
         if size > entry.bytes or digest.hexdigest() != entry.sha256:
             raise RequestFailed(f"{entry.path} does not have its checksum", "publish there again")
+        draft.chmod(draft.stat().st_mode & 0o444)  # as those of generations, which nobody is to write to
         sync(draft)
         draft.replace(target)
 

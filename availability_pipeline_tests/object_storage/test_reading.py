@@ -106,7 +106,8 @@ def test_the_database_is_fetched_once(environment: Store, reader: Settings) -> N
 def test_a_cached_file_that_was_damaged_is_fetched_again(environment: Store, reader: Settings) -> None:
     path = published_file(environment.http_url, reader)
     content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert path.stat().st_mode & 0o222 == 0
+    sample.writable(path).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert published_file(environment.http_url, reader).read_bytes() == content
 
 

@@ -29,6 +29,7 @@ from availability_pipeline_tests.object_storage.stores import (
     memory,
     saying,
 )
+from availability_pipeline_tests.publishing import sample
 
 
 def publish_again(settings: Settings, number: int) -> str:
@@ -218,7 +219,7 @@ def test_no_credentials_are_in_errors_and_logs(
 def test_a_file_that_is_not_what_it_was_is_not_uploaded(store: Store, machine: NewSettings) -> None:
     settings = machine()
     file = settings.data_dir / "generations" / read_here(settings) / "latest.parquet"
-    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    sample.writable(file).write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(UploadError, match=r"latest\.parquet does not have its checksum; run `publish`"):
         mirror(settings)
     assert "latest.json" not in store.keys()  # noqa: SIM118 - it is no dict
