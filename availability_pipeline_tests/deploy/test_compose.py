@@ -107,7 +107,7 @@ def test_the_password_and_the_tag_have_no_default() -> None:
     assert asked == {(name, ":?set it in .env") for name in ("IMAGE_TAG", "DAGSTER_POSTGRES_PASSWORD")}
     example = (FOLDER / ".env.example").read_text(encoding="utf-8")
     assert dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE)) == {
-        "IMAGE_TAG": "1", "DAGSTER_POSTGRES_PASSWORD": "",
+        "IMAGE_TAG": "", "DAGSTER_POSTGRES_PASSWORD": "",
     }  # fmt: skip
 
 
