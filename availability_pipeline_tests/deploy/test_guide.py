@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
 from availability_pipeline_tests.conftest import ROOT
 from availability_pipeline_tests.deploy.commands import PROGRAMS, understood
