@@ -17,7 +17,7 @@ GUIDE = (ROOT / "docs" / "guides" / "deployment.md").read_text(encoding="utf-8")
 LINES = list(shown(GUIDE))
 DOCKER = ROOT / "deploy" / "docker"
 PROGRAMS_OF_OTHERS = {
-    "cd", "cp", "docker", "helm", "install", "journalctl", "kubectl", "python", "python3", "runuser", "ssh",
+    "cd", "cp", "docker", "helm", "install", "journalctl", "kubectl", "python", "python3", "rm", "runuser", "ssh",
     "systemctl", "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "tar", "availability",
 }  # fmt: skip
 
@@ -72,6 +72,28 @@ def test_every_file_for_systemd_is_installed() -> None:
     installed = "\n".join(line for line in LINES if "deploy/" in line)
     for path in (ROOT / "deploy" / "systemd").iterdir():
         assert path.name in installed or f"*{path.suffix}" in installed, path.name
+
+
+def test_only_the_services_user_reads_the_secrets() -> None:
+    """Whoever reads the data is in its group."""
+    [line] = [words(line) for line in LINES if "pipeline.env.example" in line and "install" in line]
+    assert line[1:5] == ["-m", "0600", "-o", "availability"]
+
+
+def test_folders_that_a_system_may_lack_are_made() -> None:
+    """Debian has no /etc/sysusers.d until somebody makes it."""
+    made = [words(line) for line in LINES if re.search(r"/etc/(sysusers|tmpfiles)\.d/\S+$", line)]
+    assert [line[:2] for line in made if line[0] == "install"] == [["install", "-D"]] * 2
+
+
+def test_an_upgrade_builds_anew_and_replaces_what_was_installed() -> None:
+    """An old wheel in `dist` would be installed too, and what `build` keeps would get into the new one."""
+    first, upgrade = GUIDE.split("## Upgrading")
+    cleaned, built = "$ rm -rf build dist\n", "$ python3 -m pip wheel "
+    assert f"{cleaned}{built}" in first
+    assert f"{cleaned}{built}" in upgrade
+    replaced = [line for line in shown(first) if "deploy/systemd" in line and "sysusers" not in line]
+    assert set(replaced) - set(shown(upgrade)) == {line for line in replaced if "tmpfiles" in line}
 
 
 def test_the_chart_is_of_the_version_that_is_tested() -> None:

@@ -108,6 +108,7 @@ def test_a_backfill_and_a_tick_on_postgresql(
                     lambda: len(runs := ticked(instance)) == 2 and all(run.is_finished for run in runs)
                 )
             assert all(run.is_success for run in instance.get_runs())
+            assert list(tmp_path.rglob("*.db")) == []  # nothing of it went to SQLite
             turns = steps(instance)
             checks = evaluations(instance)
             materialized = instance.get_materialized_partitions(dg.AssetKey("daily_availability"))
