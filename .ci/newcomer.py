@@ -1,6 +1,7 @@
 """A newcomer's path in this clone, timed: `make demo-ui`, until the Dagster UI shows every asset and check green.
 
-Needs Python and make only, like a newcomer. Exit code 1 if the UI does not get green.
+Then the question that the demo suggests is asked. Needs Python and make only, like a newcomer. Exit code 1 if the UI
+does not get green or the answer is wrong.
 """
 
 from __future__ import annotations
@@ -60,6 +61,15 @@ def not_green(node: dict[str, Any]) -> list[str]:
     return found
 
 
+def wrong_answer(output: str) -> list[str]:
+    """What is wrong with the demo's last words and the first command that they suggest."""
+    hint = next((line for line in output.splitlines() if line.endswith("query snapshot 2024-01-15")), "")
+    asked = subprocess.run(f"{hint} --format json", shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+    if "20 contracts" in output and '"BTCUSDT"' in asked.stdout:
+        return []
+    return [f"the demo said:\n{output}\nand then:\n{asked.stdout}{asked.stderr}"]
+
+
 def main() -> int:
     """Do it, and say how long it took."""
     with socket.socket() as free:
@@ -68,11 +78,12 @@ def main() -> int:
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as home,
+        tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(  # noqa: S603 - our own target
             ["make", f"PORT={url.rpartition(':')[2]}", "ARGS=--symbols 20", "demo-ui"],  # noqa: S607
             cwd=ROOT,
             env={**os.environ, "AVAILABILITY_DATA_DIR": home},
-            stdout=subprocess.DEVNULL,
+            stdout=said,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         ) as make,
@@ -85,6 +96,8 @@ def main() -> int:
                 if nodes:
                     problems = [problem for node in nodes for problem in not_green(node)]
             seconds = time.monotonic() - began
+            said.seek(0)
+            problems += wrong_answer(said.read())
         finally:
             os.killpg(make.pid, signal.SIGINT)
             make.wait()

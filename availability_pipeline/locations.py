@@ -15,7 +15,8 @@ BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)
 
 _HOST = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?", re.ASCII)
 _FOLDER = re.compile(r"(?!\.{1,2}$)[\w.=+@~-]+")
-_SECRET = re.compile(r"(?<=://)[^/]*@|[?#].*", re.DOTALL)
+# Up to the last @: a secret key may have a slash in it.
+_SECRET = re.compile(r"(?<=://).*@|[?#].*", re.DOTALL)
 
 LATEST = "latest.json"
 """The file at such a place that says which generation is read."""

@@ -20,6 +20,7 @@ from availability_pipeline.locations import (
     is_base_url,
     is_url,
     published_url,
+    shown,
 )
 
 CONTRACTS = ("perpetual", "settled", "delivery")
@@ -31,9 +32,12 @@ LOG_FORMATS = ("text", "json")
 
 def _url(name: str, text: str) -> str:
     if not is_base_url(text):
-        raise UsageError(f"{name} is {text!r}, which is no URL; write it like https://data.binance.vision")
+        raise UsageError(
+            f"{name} is {shown(text)!r}, which is no URL; write it like https://data.binance.vision, without user name "
+            "and query"
+        )
     if not has_usable_port(text):
-        raise UsageError(f"{name} is {text!r}, whose port is no number from 0 to 65535")
+        raise UsageError(f"{name} is {shown(text)!r}, whose port is no number from 0 to 65535")
     return text.rstrip("/")
 
 

@@ -29,8 +29,8 @@ def mark_simulated(settings: Settings) -> None:
     Raises:
         UsageError: It holds real data, or cannot be written to.
     """
-    check_kind(settings, simulated=True)
     try:
+        check_kind(settings, simulated=True)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         settings.demo_marker.write_text("The data in this folder is simulated.\n", encoding="utf-8")
     except OSError as error:

@@ -60,11 +60,14 @@ def test_what_can_not_be_read_from_is_refused(text: str) -> None:
         Settings.load({"AVAILABILITY_DB_PATH": text})
 
 
-@pytest.mark.parametrize("name", ["AVAILABILITY_DB_PATH", "AVAILABILITY_PUBLISH_URL"])
+@pytest.mark.parametrize(
+    "name", ["AVAILABILITY_DB_PATH", "AVAILABILITY_PUBLISH_URL", "AVAILABILITY_S3_ENDPOINT"]
+)
 @pytest.mark.parametrize(
     "text",
-    ["s3://KEY:SECRET@bucket/x", "https://user:SECRET@host/x", "https://host/x?X-Amz-Signature=SECRET"],
-)
+    ["s3://KEY:SECRET@bucket/x", "s3://KEY:SEC/SECRET@bucket/x", "https://user:SECRET@host/x",
+     "https://user:S/SECRET@host/x", "https://host/x?X-Amz-Signature=SECRET"],
+)  # fmt: skip
 def test_no_message_shows_what_may_be_a_secret(name: str, text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Settings.load({name: text})

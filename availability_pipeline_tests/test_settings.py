@@ -116,7 +116,7 @@ def test_urls_that_can_be_asked(name: str, url: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("name", sorted(URLS))
 def test_urls_that_cannot(name: str, url: str) -> None:
-    with pytest.raises(UsageError, match=f"{re.escape(f'{name} is {url!r}, which is no URL')}"):
+    with pytest.raises(UsageError, match=f"{name} is '.*', which is no URL"):
         Settings.load({}, **{name: url})
 
 

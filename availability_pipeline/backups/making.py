@@ -66,11 +66,13 @@ def backup(settings: Settings, folder: Path, keep: int | None = None) -> Backup:
 
 def _folder(folder: Path) -> Path:
     folder = folder.absolute()
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; name another")
-    if not folder.parent.is_dir():
-        raise UsageError(f"{folder} cannot be made, because {folder.parent} is no folder; make that first")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder; name another")
+        if not folder.parent.is_dir():
+            raise UsageError(
+                f"{folder} cannot be made, because {folder.parent} is no folder; make that first"
+            )
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made ({error.strerror}); name another folder") from error

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from availability_pipeline.backups.failing import told
-from availability_pipeline.backups.file import Facts, named, verify
+from availability_pipeline.backups.file import Facts, named, read_facts, verify
 from availability_pipeline.drafts import draft_of, sync
-from availability_pipeline.errors import BackupError, UsageError
+from availability_pipeline.errors import AvailabilityError, BackupError, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulated import check_kind, mark_simulated
 from availability_pipeline.store.connection import SCHEMA_VERSION, connect
 from availability_pipeline.store.copies import attach, copy_to, logs, put
-from availability_pipeline.store.opening import make_folder
+from availability_pipeline.store.opening import exists, make_folder
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ def restore(settings: Settings, source: Path) -> Restored:
         DatabaseInUse: Another process does not close the working database.
     """
     began = time.perf_counter()
-    working = settings.working_path
-    path = _newest(source) if source.is_dir() else source
-    if path.exists() and working.exists() and path.samefile(working):
+    working, there = settings.working_path, exists(settings.working_path)
+    path = _chosen(settings, source)
+    if there and path.exists() and path.samefile(working):
         raise UsageError(f"{path} is the working database itself; name a backup")
     facts = verify(path)
     _check_restorable(settings, path, facts)
@@ -65,11 +65,24 @@ def restore(settings: Settings, source: Path) -> Restored:
     return Restored(path, facts, working, former if had else None, time.perf_counter() - began)
 
 
-def _newest(folder: Path) -> Path:
-    found = named(folder)
+def _chosen(settings: Settings, source: Path) -> Path:
+    """The file, or the newest backup of the folder; others are passed over if they are of other data."""
+    try:
+        found = named(source) if source.is_dir() else [source]
+    except OSError as error:
+        raise UsageError(
+            f"the backup {source} cannot be read ({error.strerror}); name another file"
+        ) from error
     if not found:
-        raise UsageError(f"{folder} has no backup in it; name another folder, or a file")
-    return found[-1]
+        raise UsageError(f"{source} has no backup in it; name another folder, or a file")
+    return next((path for path in reversed(found) if not _is_other(settings, path)), found[-1])
+
+
+def _is_other(settings: Settings, path: Path) -> bool:
+    try:
+        return read_facts(path).simulated != settings.is_demo
+    except AvailabilityError:  # it is damaged, which is not to be passed over in silence
+        return False
 
 
 def _check_restorable(settings: Settings, path: Path, facts: Facts) -> None:

@@ -45,8 +45,8 @@ def backup(folder: Path, keep: int | None) -> None:
 def restore(source: Path) -> None:
     """Replace the working database by the one in a backup, after all of FILE was verified.
 
-    If FILE is a folder, the newest backup in it is meant. What readers have is not touched, and the database from
-    before stays beside the restored one until the next restore.
+    If FILE is a folder, the newest backup in it is meant, of real or of simulated data as the data directory has. What
+    readers have is not touched, and the database from before stays beside the restored one until the next restore.
     """
     from availability_pipeline import backups  # noqa: PLC0415 - as above
 

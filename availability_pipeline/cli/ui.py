@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from availability_pipeline.errors import AvailabilityError, UsageError
@@ -52,27 +53,29 @@ def serve_ui(settings: Settings, instance: Path, port: int) -> None:
     """
     command = [sys.executable, "-P", "-m", "dagster", "dev", "-m", "availability_pipeline.definitions"]
     environ = {**environment_of(settings), "DAGSTER_HOME": str(instance)}
-    # In a session of its own: it is told once to end, and what it leaves behind can be ended with it.
-    with subprocess.Popen(  # noqa: S603 - our own arguments
-        [*command, "--host", HOST, "--port", str(port)],
-        env=environ,
-        cwd=settings.data_dir,
-        start_new_session=True,
-    ) as dagster:
-        try:
-            with interruptible():
-                status = dagster.wait()
-        except KeyboardInterrupt:
-            return
-        finally:
-            _end(dagster)
+    try:
+        # Begun within, so that the processes do not inherit from a script's background that SIGINT is ignored.
+        with (
+            interruptible(),
+            _session([*command, "--host", HOST, "--port", str(port)], environ, settings.data_dir) as dagster,
+        ):
+            status = dagster.wait()
+    except KeyboardInterrupt:
+        return
     raise AvailabilityError(f"Dagster ended with exit status {status}; its message is above")
 
 
-def _end(dagster: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(dagster.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            dagster.wait(STOP_SECONDS)
-        # Its code servers would go on until they miss their heartbeat.
-        os.killpg(dagster.pid, signal.SIGKILL)
+@contextmanager
+def _session(command: list[str], environ: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own: it is told once to end, and what it leaves behind is ended with it."""
+    process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)  # noqa: S603 - our own
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            # Dagster's code servers would go on until they miss their heartbeat.
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

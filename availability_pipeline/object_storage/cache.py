@@ -20,7 +20,7 @@ from availability_pipeline.publishing.place import DATABASE, is_id
 from availability_pipeline.settings import Settings
 
 ATTEMPTS = 3
-"""How often `latest.json` is read if the generation that it names is gone: it was pruned in between."""
+"""How many generations are tried to be fetched, if each is pruned while it is fetched."""
 
 
 def published_file(location: Path | str, settings: Settings | None = None) -> Path:
@@ -50,17 +50,20 @@ def published_file(location: Path | str, settings: Settings | None = None) -> Pa
 
 
 def _newest(source: Source, folder: Path) -> Path:
+    manifest = read_published(source)
     for attempt in range(1, ATTEMPTS + 1):
-        manifest = read_published(source)
         entry, target = database_entry(manifest), folder / manifest.generation / DATABASE
         if target.is_file() and is_intact(target, entry):
             break
         try:
             _fetch(source, entry, target)
             break
-        except RequestFailed as error:
-            if not error.missing or attempt == ATTEMPTS:
+        except RequestFailed:
+            # Whatever went wrong: S3 answers 403, not 404, to those who may not list, and a download may be cut off.
+            now = read_published(source)
+            if now.generation == manifest.generation or attempt == ATTEMPTS:
                 raise
+            manifest = now
     _forget_older(folder, manifest.generation)
     return target
 

@@ -1,6 +1,7 @@
 """When generations go to object storage: after a publication on this machine, and before a rollback on it.
 
-Where `AVAILABILITY_PUBLISH_URL` is not set, nothing does, and nothing that could is loaded.
+Where `AVAILABILITY_PUBLISH_URL` is not set, nothing does, and nothing that could is loaded. Simulated data never does:
+readers of the URL could not tell it from real data.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from availability_pipeline.errors import UploadError
 from availability_pipeline.object_storage.source import RequestFailed
 from availability_pipeline.progress import Progress
 from availability_pipeline.publishing.generations import Generation, generation_read
-from availability_pipeline.publishing.place import Place
+from availability_pipeline.publishing.place import Place, locked
 from availability_pipeline.settings import Settings
 
 _SILENT = Progress()
@@ -50,7 +51,9 @@ class UploadReport:
 
 
 def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | None:
-    """Let readers of object storage have the generation that is read on this machine; None if that is not asked for.
+    """Let readers of object storage have the generation that is read on this machine.
+
+    None if that is not asked for, or the data is simulated.
 
     Doing it again does no harm, and nothing but what is missing.
 
@@ -60,8 +63,9 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
 
     Raises:
         UploadError: They have what they had before.
+        PublicationError: Likewise; another publisher on this machine does not come to an end.
     """
-    url = settings.publish_url
+    url = _url(settings)
     if url is None:
         return None
     from availability_pipeline.object_storage.pruning import prune  # noqa: PLC0415 - boto3 is slow to load
@@ -74,7 +78,9 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
     generation = _read_here(place, url)
     with _told(url, generation):
         bucket = Bucket(url, settings.timeout_seconds, writing=True)
-        sent = upload(bucket, generation, newest(settings.publish_keep), lambda: _confirm(place, generation))
+        sent = upload(
+            bucket, generation, newest(settings.publish_keep), lambda: _still_read(place, generation)
+        )
     removed = prune(bucket, sent.listed, sent.dropped)
     return UploadReport(url, sent.files, sent.bytes, time.perf_counter() - began, len(removed))
 
@@ -86,7 +92,7 @@ def going_back(settings: Settings) -> Callable[[Generation], None]:
     """
 
     def first(generation: Generation) -> None:
-        url = settings.publish_url
+        url = _url(settings)
         if url is None:
             return
         from availability_pipeline.object_storage.s3 import Bucket  # noqa: PLC0415 - boto3 is slow to load
@@ -98,6 +104,10 @@ def going_back(settings: Settings) -> Callable[[Generation], None]:
     return first
 
 
+def _url(settings: Settings) -> str | None:
+    return None if settings.is_demo else settings.publish_url
+
+
 def _read_here(place: Place, url: str) -> Generation:
     generation = generation_read(place)
     if generation is None:
@@ -107,13 +117,16 @@ def _read_here(place: Place, url: str) -> Generation:
     return generation
 
 
-def _confirm(place: Place, generation: Generation) -> None:
-    """Pass if the generation is still the one that is read on this machine."""
-    now = generation_read(place)
-    if now is None or now.manifest.generation != generation.manifest.generation:
-        raise RequestFailed(
-            "another one is read here by now", "it is uploaded by itself, or by `publish`", transient=True
-        )
+@contextmanager
+def _still_read(place: Place, generation: Generation) -> Iterator[None]:
+    """Pass if the generation is still the one that is read on this machine, and let no rollback change it meanwhile."""
+    with locked(place):
+        now = generation_read(place)
+        if now is None or now.manifest.generation != generation.manifest.generation:
+            raise RequestFailed(
+                "another one is read here by now", "it is uploaded by itself, or by `publish`", transient=True
+            )
+        yield
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     HTTPClientError,
     IncompleteReadError,
+    InvalidRegionError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
@@ -43,7 +44,7 @@ CONNECTIONS = 8
 
 _TRANSIENT = frozenset({"BadDigest", "RequestTimeout", "SlowDown", "InternalError", "OperationAborted"})
 _CODE = re.compile(r"[A-Za-z]{1,60}")
-_TELLING = (ProfileNotFound, ConfigParseError, PartialCredentialsError)
+_TELLING = (ProfileNotFound, ConfigParseError, PartialCredentialsError, InvalidRegionError)
 """What boto3 says of the user's configuration with nothing secret in it."""
 
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
@@ -58,9 +59,13 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
     ),
     ((NoConnection, HTTPClientError), "the connection failed", "check the endpoint and the network", True),
     ((ResponseParserError,), "the endpoint does not answer as S3 does", "check AWS_ENDPOINT_URL", False),
+    ((RecursionError,), "the endpoint redirects", "check AWS_ENDPOINT_URL, https may be meant", False),
     ((ValueError,), "the endpoint is no URL", "check AWS_ENDPOINT_URL", False),
 )  # fmt: skip
 """What else boto3 raises: what it means, what to do, and whether it may pass."""
+
+# boto3 follows a redirection by asking for the region of the bucket, and that by following a redirection.
+_RAISED = (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, ValueError, RecursionError)
 
 
 class Bucket:
@@ -140,7 +145,7 @@ class Bucket:
             yield
         except ClientError as error:
             raise self._refused(path, error) from None
-        except (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, ValueError) as error:
+        except _RAISED as error:
             raise _failed(error) from None
 
     def _refused(self, path: str, error: ClientError) -> RequestFailed:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,10 @@ def back_to(name: str, before: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def upload(
-    bucket: Bucket, generation: Generation, history: History, confirm: Callable[[], None] = lambda: None
+    bucket: Bucket,
+    generation: Generation,
+    history: History,
+    confirm: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Sent:
     """Upload a generation, if it is not there, and let readers have it.
 
@@ -77,7 +81,7 @@ def upload(
         bucket: Where to.
         generation: The generation, on this machine.
         history: What `latest.json` is to name; it stays as it is if that does not begin with the generation.
-        confirm: Called before `latest.json` is moved; what it raises keeps that as it is.
+        confirm: Entered while `latest.json` is moved; what it raises before keeps that as it is.
 
     Raises:
         RequestFailed: Readers have what they had.
@@ -87,9 +91,9 @@ def upload(
     before = above.generations if above else ()
     files, size = _send_files(bucket, generation)
     listed = history(generation.manifest.generation, before)
-    confirm()
-    if listed[0] == generation.manifest.generation:
-        _move(bucket, generation.manifest, listed, above)
+    with confirm():
+        if listed[0] == generation.manifest.generation:
+            _move(bucket, generation.manifest, listed, above)
     return Sent(files, size, listed, tuple(name for name in before if name not in listed))
 
 

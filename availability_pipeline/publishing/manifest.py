@@ -136,7 +136,7 @@ def parse(text: bytes) -> Manifest:
         version = int(facts["schema_version"])
         if version <= SCHEMA_VERSION:
             return _from_json(facts)
-    except (TypeError, KeyError, RecursionError) as error:
+    except (TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError("it is no manifest") from error
     raise NewerForm(version)
 

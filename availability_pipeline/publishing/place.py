@@ -32,7 +32,7 @@ FOLDER = "generations"
 """The name of the folder of generations."""
 
 LOCK_TIMEOUT_SECONDS = 60.0
-"""How long to wait for another publisher; it holds the lock for well under a second."""
+"""How long to wait for another publisher; it holds the lock for well under a second, or while a bucket answers."""
 
 _ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9]{1,64}(?:-(\d{1,9}))?", re.ASCII)
 

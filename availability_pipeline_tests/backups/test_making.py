@@ -153,6 +153,8 @@ def test_a_place_where_nothing_can_be_is_named(settings: Settings, tmp_path: Pat
         backup(settings, tmp_path / "file")
     with pytest.raises(UsageError, match=r"because .*/none is no folder; make that first"):
         backup(settings, tmp_path / "none" / "backups")
+    with pytest.raises(UsageError, match=r"x cannot be made \(File name too long\); name another folder"):
+        backup(settings, tmp_path / ("x" * 300))
 
 
 def test_a_full_disk_leaves_nothing(settings: Settings, taken: Path, small_disk: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from availability_pipeline import simulated
 from availability_pipeline.backups import backup, restore, restoring
-from availability_pipeline.errors import AvailabilityError
+from availability_pipeline.errors import AvailabilityError, StoreError, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.store import connection as store
 from availability_pipeline.store.connection import connect
@@ -92,6 +93,7 @@ def _empty_folder(folder: Path) -> Path:
         (_pipe, "is not a file"),
         (_empty_folder, "has no backup in it"),
         (lambda folder: folder / "none", "cannot be read (No such file or directory)"),
+        (lambda folder: folder / ("x" * 300), "cannot be read (File name too long); name another file"),
     ],
 )
 def test_what_is_no_backup_is_refused(
@@ -99,6 +101,18 @@ def test_what_is_no_backup_is_refused(
 ) -> None:
     (tmp_path / "other").mkdir()
     assert message in refused(settings, make(tmp_path / "other"))
+
+
+def test_a_data_directory_that_cannot_be_looked_into_is_told(taken: Path, tmp_path: Path) -> None:
+    settings = Settings.load({}, data_dir=str(tmp_path / ("x" * 300)))
+    with pytest.raises(
+        StoreError, match=r"cannot be reached \(File name too long\); set AVAILABILITY_DATA_DIR"
+    ):
+        restore(settings, taken)
+    with pytest.raises(
+        UsageError, match=r"cannot be written to \(File name too long\); choose another folder"
+    ):
+        simulated.mark_simulated(settings)
 
 
 def test_something_after_the_end_is_seen(settings: Settings, taken: Path, tmp_path: Path) -> None:
@@ -130,6 +144,20 @@ def later_version(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
         monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
 
 
+def test_in_a_folder_the_newest_of_the_same_kind_of_data_is_meant(
+    settings: Settings, taken: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    real = Path(shutil.copy(taken, folder / "availability-20240101T000000Z.duckdb"))
+    made_up = backup(mark_simulated(settings), folder).path
+    assert restore(settings, folder).backup == made_up
+    assert restore(Settings.load({}, data_dir=str(tmp_path / "new")), folder).backup == real
+    damaged = folder / "availability-20990101T000000Z.duckdb"
+    damaged.write_bytes(taken.read_bytes()[:-1])
+    assert f"{damaged} is not the whole of a backup" in refused(settings, folder)
+
+
 def test_a_backup_of_an_older_version_is_migrated(
     settings: Settings, taken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +183,7 @@ def test_real_and_simulated_data_do_not_meet(settings: Settings, taken: Path, tm
     made_up = backup(settings, tmp_path / "backups").path
     settings.demo_marker.unlink()
     assert "holds real data, and this is simulated" in refused(settings, made_up)
+    assert "holds real data, and this is simulated" in refused(settings, made_up.parent)
     new = Settings.load({}, data_dir=str(tmp_path / "new"))
     restore(new, made_up)
     assert new.is_demo

@@ -67,7 +67,7 @@ def times(count: int, ending: str, status: int) -> Callable[[Request], Answer | 
 def test_a_run_uploads_what_it_published_and_asks_the_archive_without_credentials(
     site: Site, uploading: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     with gateway_to(site.server.url) as archive:
         monkeypatch.setenv("AVAILABILITY_S3_ENDPOINT", archive.url)
         run = site.run("2024-01-01", "2024-01-05")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.errors import UploadError
+from availability_pipeline.errors import PublicationError, UploadError
 from availability_pipeline.object_storage.mirror import going_back, mirror
 from availability_pipeline.publishing import rollback
 from availability_pipeline.settings import Settings
@@ -120,6 +120,15 @@ def test_a_bucket_with_dots_is_reached_by_its_path(store: Store, machine: NewSet
     assert store.gateway.count("PUT", "/dotted.name.example/x/latest.json") == 1
 
 
+def test_simulated_data_is_never_uploaded(store: Store, machine: NewSettings) -> None:
+    settings = machine()
+    settings.demo_marker.touch()
+    assert mirror(settings) is None
+    publish_small(settings.data_dir, 2)
+    rollback(settings.db_file, going_back(settings))
+    assert store.gateway.requests == []
+
+
 def test_without_a_url_nothing_happens(store: Store, machine: NewSettings) -> None:
     settings = Settings.load({}, data_dir=str(machine().data_dir))
     assert mirror(settings) is None
@@ -167,6 +176,13 @@ def test_a_store_that_is_none_is_told_so(machine: NewSettings, monkeypatch: pyte
             mirror(machine())
 
 
+def test_a_store_that_redirects_is_told_so(store: Store, machine: NewSettings) -> None:
+    store.gateway.instead = lambda r: saying(301, Location=f"https://127.0.0.1{r.path}")
+    with pytest.raises(UploadError, match="the endpoint redirects; check AWS_ENDPOINT_URL") as caught:
+        mirror(machine())
+    assert not caught.value.transient
+
+
 def test_a_bucket_that_does_not_exist_is_told_so(machine: NewSettings) -> None:
     with pytest.raises(UploadError, match="there is no bucket no-such-bucket; check the address") as caught:
         mirror(machine(publish_url="s3://no-such-bucket/x"))
@@ -188,6 +204,7 @@ def test_missing_credentials_are_told_before_anything_is_asked(
     [
         ("AWS_PROFILE", "missing", r"The config profile \(missing\) could not be found; correct the AWS"),
         ("AWS_ENDPOINT_URL", "nonsense", "the endpoint is no URL; check AWS_ENDPOINT_URL"),
+        ("AWS_DEFAULT_REGION", "no region", r"'no region' doesn't match a supported format; correct the AWS"),
         ("AWS_SECRET_ACCESS_KEY", "", "there are no AWS credentials|Partial credentials"),
     ],
 )
@@ -380,6 +397,26 @@ def test_an_upload_that_was_overtaken_on_its_machine_lets_the_newer_one_be(
     assert caught.value.transient
     assert store.latest()["generation"] == read_here(settings)
     mirror(settings)
+
+
+def test_no_rollback_comes_between_the_last_look_and_latest_json(
+    store: Store, machine: NewSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("availability_pipeline.publishing.place.LOCK_TIMEOUT_SECONDS", 0.1)
+    settings, refusals = machine(), []
+    mirror(settings)
+
+    def roll_back(request: Request) -> None:
+        if request.method == "PUT" and request.path.endswith("latest.json"):
+            store.gateway.instead = lambda _: None
+            with pytest.raises(PublicationError, match="another process is publishing") as refusal:
+                rollback(settings.db_file, going_back(settings))
+            refusals.append(refusal)
+
+    store.gateway.instead = roll_back
+    publish_again(settings, 2)
+    assert len(refusals) == 1
+    assert store.latest()["generation"] == read_here(settings)
 
 
 def test_without_a_generation_there_is_nothing_to_upload(machine: NewSettings) -> None:
