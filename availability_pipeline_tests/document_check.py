@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = "binance-futures-availability"
 
 BLOCK = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+INLINE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 VARIABLE = re.compile(r"\bAVAILABILITY_[A-Z0-9_]*[A-Z0-9]\b")
@@ -59,9 +59,12 @@ def shown(text: str) -> Iterator[str]:
 
 
 def mentioned(text: str) -> Iterator[str]:
-    """The command lines that a document mentions in its sentences, with or without the program's name."""
+    """The command lines that a document mentions, with or without the program's name: in sentences and crontabs."""
+    for _, language, block in BLOCK.findall(text):
+        if not language:
+            yield from (line for line in block.splitlines() if f"{PROGRAM} " in line)
     for code in INLINE.findall(BLOCK.sub("", text)):
-        if code.startswith(("make ", f"{PROGRAM} ")):
+        if code.startswith("make ") or re.search(rf"(^|[\s/]){PROGRAM}\s", code):
             yield code
         elif code.split(" ")[0] in COMMANDS and " " in code:
             yield f"{PROGRAM} {code}"
@@ -93,7 +96,7 @@ def _wrong_command(line: str, *, whole: bool) -> Iterator[str]:
     if words[:1] == ["make"]:
         yield from (f"there is no target {word} for make" for word in words[1:] if _is_unknown_target(word))
     for place, word in enumerate(words):
-        if word == PROGRAM or word.endswith(f"bin/{PROGRAM}"):
+        if word == PROGRAM or word.endswith((f"bin/{PROGRAM}", f"({PROGRAM}")):
             arguments = list(takewhile(lambda text: not SHELL.fullmatch(text), words[place + 1 :]))
             problem = _misunderstood(arguments) if whole else _unknown_name(arguments)
             if problem:

@@ -34,6 +34,12 @@ def test_what_a_document_names_exists(document: Path) -> None:
         ("```console\n$ .venv/bin/binance-futures-availability urls --foo\n```", "--foo"),
         ("run `backfill --mising`", "--mising"),
         ("run `query univers DATE`", "univers"),
+        ("run `AVAILABILITY_DATA_DIR=/tmp/x binance-futures-availability\nrestor backups`", "restor"),
+        ("```\n30 9 * * *  binance-futures-availability backfill --mising\n```", "--mising"),
+        (
+            '```\n0 3 * * *  said=$(binance-futures-availability backups x 2>&1) || echo "$said"\n```',
+            "backups",
+        ),
         ("```console\n$ make demonstration\n```", "demonstration"),
         ("run `make tets`", "tets"),
         ("```console\n$ binance-futures-availability query sql 'SELECT\n```", "cannot be read"),

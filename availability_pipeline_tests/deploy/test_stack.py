@@ -59,14 +59,19 @@ def ticked(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     return list(instance.get_runs(dg.RunsFilter(tags={"dagster/schedule_name": SCHEDULE})))
 
 
-def steps(instance: dg.DagsterInstance) -> list[tuple[float, float]]:
-    """When each step of each run began and ended, in the order of their beginnings."""
+def steps(instance: dg.DagsterInstance) -> list[tuple[float, float, str]]:
+    """When each step of each run that takes turns began and ended, and which it is, in the order of their beginnings.
+
+    The service levels do not open the working database, and wait for nobody.
+    """
     found = []
     for run in instance.get_runs():
         for step in instance.get_run_step_stats(run.run_id):
+            if step.step_key == "published_database_service_levels":
+                continue
             assert step.start_time
             assert step.end_time
-            found.append((step.start_time, step.end_time))
+            found.append((step.start_time, step.end_time, f"{step.step_key} of {run.run_id}"))
     return sorted(found)
 
 
@@ -113,7 +118,7 @@ def test_a_backfill_and_a_tick_on_postgresql(
             checks = evaluations(instance)
             materialized = instance.get_materialized_partitions(dg.AssetKey("daily_availability"))
     assert len(turns) >= 3 * len(ASSETS)
-    assert all(ended <= began for (_, ended), (began, _) in pairwise(turns))
+    assert [(one, other) for one, other in pairwise(turns) if one[1] > other[0]] == []
     assert checks["continuity"]
     assert checks["row_invariants"]
     assert checks["equals_working"]

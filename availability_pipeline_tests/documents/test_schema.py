@@ -63,6 +63,9 @@ def test_every_column_says_what_it_is(name: str) -> None:
     for column, each in ROW_FORMS[name]["properties"].items():
         assert each["description"].endswith("."), column
         assert ("x-unit" in each) == (each["x-duckdb-type"] in ("BIGINT", "DATE", "TIMESTAMP")), column
+        unit, of_type = each.get("x-unit"), {"DATE": "UTC day", "TIMESTAMP": "UTC"}.get(each["x-duckdb-type"])
+        assert of_type in (None, unit), column
+        assert (unit == "bytes") == column.endswith("bytes"), column
 
 
 def test_every_form_is_of_a_relation() -> None:

@@ -123,6 +123,16 @@ def test_no_row_is_null_or_a_word_where_that_is_not_documented(file: str, name: 
 
 
 @pytest.mark.parametrize(("file", "name"), RELATIONS)
+def test_every_number_of_a_list_occurs(file: str, name: str, opened: Opened) -> None:
+    documented = schemas.row_form(schemas.load(file)["properties"][name])["properties"]
+    for column, each in documented.items():
+        numbers = {value for value in each.get("enum", ()) if isinstance(value, int)}
+        query = f'SELECT DISTINCT "{column}" FROM {name}'
+        found = {value for held in opened[file] for (value,) in held.execute(query).fetchall()}
+        assert numbers <= found, column
+
+
+@pytest.mark.parametrize(("file", "name"), RELATIONS)
 def test_tables_are_stored_in_the_order_that_is_documented(file: str, name: str, opened: Opened) -> None:
     order = schemas.load(file)["properties"][name].get("x-sorted-by", ())
     for connection in opened[file] if order else ():
