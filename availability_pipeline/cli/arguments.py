@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
+
 from availability_pipeline.errors import UsageError
+
+
+def path_named(_context: click.Context, parameter: click.Parameter, text: str) -> Path:
+    """The path of an argument; a variable of the shell that is empty does not mean the current folder.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if not text:
+        raise UsageError(f"{parameter.human_readable_name} is empty; it must be a path")
+    return Path(text)
 
 
 def symbol_names(symbols: str | None) -> list[str]:

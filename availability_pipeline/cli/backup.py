@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from availability_pipeline.cli.arguments import path_named
 from availability_pipeline.cli.help import PROGRAM, example
 from availability_pipeline.days import FIRST_DAY, parse_day
 from availability_pipeline.settings import Settings
 
 
 @click.command(epilog=example("backup /srv/backups", "backup /srv/backups --keep 14"))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(), callback=path_named)
 @click.option(
     "--keep",
     metavar="N",
@@ -41,7 +42,7 @@ def backup(folder: Path, keep: int | None) -> None:
 @click.command(
     epilog=example("restore /srv/backups/availability-20261121T120000Z.duckdb", "restore /srv/backups")
 )
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FILE", type=click.Path(), callback=path_named)
 def restore(source: Path) -> None:
     """Replace the working database by the one in a backup, after all of FILE was verified.
 

@@ -80,7 +80,8 @@ def test_what_is_compact_is_left_alone_with_a_sentence(run: Run, data: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("restore", "none"), 2), (("restore", "."), 2), (("restore", "notes"), 1), (("backup", "notes"), 2),
+        (("restore", "none"), 2), (("restore", ""), 2), (("backup", ""), 2),
+        (("restore", "."), 2), (("restore", "notes"), 1), (("backup", "notes"), 2),
         (("backup", "none/none"), 2), (("backup", ".", "--keep", "0"), 2), (("compact", "notes"), 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
