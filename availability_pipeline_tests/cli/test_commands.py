@@ -55,7 +55,7 @@ def test_every_example_can_be_parsed(run: Run, path: tuple[str, ...]) -> None:
             found = command.get_command(click.Context(command), example.pop(0))
             assert found is not None
             command = found
-        command.make_context("example", list(example))
+        command.make_context("example", list(example), parent=click.Context(cli, **cli.context_settings))
 
 
 def test_the_list_of_commands_loads_none_of_them(shell: Shell) -> None:
