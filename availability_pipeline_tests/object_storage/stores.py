@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -101,10 +101,10 @@ def gateway_to(url: str) -> Iterator[Gateway]:
                 return
             # An answer cut off must not leave its connection to another request.
             self.close_connection = True
-            connection = http.client.HTTPConnection(behind, timeout=60)
-            connection.request(self.command, self.path, body, dict(self.headers))
-            given = connection.getresponse()
-            content = gateway.change(request, given.read())
+            with closing(http.client.HTTPConnection(behind, timeout=60)) as connection:
+                connection.request(self.command, self.path, body, dict(self.headers))
+                given = connection.getresponse()
+                content = gateway.change(request, given.read())
             self.send_response_only(given.status)
             for name, value in given.getheaders():
                 if name.lower() not in ("connection", "transfer-encoding"):
@@ -112,7 +112,6 @@ def gateway_to(url: str) -> Iterator[Gateway]:
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(content)
-            connection.close()
 
         do_PUT = do_HEAD = do_DELETE = do_POST = do_GET  # noqa: N815
 
