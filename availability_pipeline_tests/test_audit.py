@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import runpy
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from availability_pipeline_tests.archive.servers import served
 from availability_pipeline_tests.dagster_side import root
 
 PINS = "alpha==1.0\nbeta==2.0\n"
@@ -46,10 +46,8 @@ def osv(answer: Callable[[str], tuple[int, dict[str, Any]]]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/query"
-        server.shutdown()
+    with served(Handler) as url:
+        yield f"{url}/v1/query"
 
 
 @pytest.fixture

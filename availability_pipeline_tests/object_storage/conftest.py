@@ -10,6 +10,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 
 from availability_pipeline.drafts import draft_of
+from availability_pipeline.object_storage.mirror import mirror
 from availability_pipeline.publishing.generations import install
 from availability_pipeline.publishing.manifest import Manifest, describe
 from availability_pipeline.publishing.place import DATABASE, Place
@@ -52,6 +53,17 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("objects")
     sample.publish_sample(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def uploaded(moto: str, published: Path) -> Iterator[Store]:
+    """The sample, uploaded once for all tests of a module."""
+    with gateway_to(moto) as gateway, pytest.MonkeyPatch.context() as patch:
+        store = new_store(gateway)
+        for name, value in store.environ.items():
+            patch.setenv(name, value)
+        mirror(Settings.load({}, data_dir=str(published), publish_url=store.s3_url))
+        yield store
 
 
 def publish_small(folder: Path, number: int) -> str:

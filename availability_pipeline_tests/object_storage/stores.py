@@ -6,7 +6,6 @@ import http.client
 import itertools
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
+
+from availability_pipeline_tests.archive.servers import served
 
 PREFIX = "team/availability"
 KEY_ID, SECRET, TOKEN = "AKIAKNOWNTOTESTS", "secret-of-the-tests", "token-of-the-tests"
@@ -118,7 +119,7 @@ def gateway_to(url: str) -> Iterator[Gateway]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with served(Handler) as gateway.url:
+    with served(Handler, _Server) as gateway.url:
         yield gateway
 
 
@@ -127,20 +128,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients are killed here."""
-
-
-@contextmanager
-def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server on a free port."""
-    server = _Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def saying(status: int, body: bytes = b"", **headers: str) -> Answer:

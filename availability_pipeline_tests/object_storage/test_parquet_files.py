@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from availability_pipeline import AvailabilityQueries, parquet_files
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
 from availability_pipeline.object_storage.mirror import mirror
 from availability_pipeline.settings import Settings
-from availability_pipeline_tests.object_storage.stores import Store, gateway_to, memory, new_store
+from availability_pipeline_tests.object_storage.stores import Store, memory
 from availability_pipeline_tests.publishing import sample
 
 QUERIES = {
@@ -30,16 +29,6 @@ QUERIES = {
     "status_spans": "FROM status_spans ORDER BY symbol, first_day",
     "symbol_lifecycle": "FROM symbol_lifecycle ORDER BY symbol, episode",
 }
-
-
-@pytest.fixture(scope="module")
-def uploaded(moto: str, published: Path) -> Iterator[Store]:
-    with gateway_to(moto) as gateway, pytest.MonkeyPatch.context() as patch:
-        store = new_store(gateway)
-        for name, value in store.environ.items():
-            patch.setenv(name, value)
-        mirror(Settings.load({}, data_dir=str(published), publish_url=store.s3_url))
-        yield store
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -29,8 +29,6 @@ from availability_pipeline_tests.object_storage.stores import (
     Answer,
     Request,
     Store,
-    gateway_to,
-    new_store,
     saying,
 )
 from availability_pipeline_tests.publishing import sample
@@ -51,31 +49,20 @@ QUESTIONS: dict[str, Callable[[AvailabilityQueries], Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared(moto: str, published: Path) -> Iterator[Store]:
-    """The sample, uploaded once."""
-    with gateway_to(moto) as gateway, pytest.MonkeyPatch.context() as patch:
-        store = new_store(gateway)
-        for name, value in store.environ.items():
-            patch.setenv(name, value)
-        mirror(Settings.load({}, data_dir=str(published), publish_url=store.s3_url))
-        yield store
-
-
 @pytest.fixture
 def reader(tmp_path: Path) -> Settings:
     return Settings.load({}, data_dir=str(tmp_path / "reader"))
 
 
 @pytest.fixture
-def environment(shared: Store, reader: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
+def environment(uploaded: Store, reader: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The environment of a reader of the shared store."""
-    shared.gateway.instead, shared.gateway.change = lambda _: None, lambda _, body: body
-    shared.gateway.requests.clear()
+    uploaded.gateway.instead, uploaded.gateway.change = lambda _: None, lambda _, body: body
+    uploaded.gateway.requests.clear()
     monkeypatch.setenv("AVAILABILITY_DATA_DIR", str(reader.data_dir))
-    for name, value in shared.environ.items():
+    for name, value in uploaded.environ.items():
         monkeypatch.setenv(name, value)
-    return shared
+    return uploaded
 
 
 def cached(settings: Settings) -> list[str]:
