@@ -80,8 +80,7 @@ def test_what_is_compact_is_left_alone_with_a_sentence(run: Run, data: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("restore", "none"), 2), (("restore", ""), 2), (("backup", ""), 2),
-        (("restore", "."), 2), (("restore", "notes"), 1), (("backup", "notes"), 2),
+        (("restore", "none"), 2), (("restore", "."), 2), (("restore", "notes"), 1), (("backup", "notes"), 2),
         (("backup", "none/none"), 2), (("backup", ".", "--keep", "0"), 2), (("compact", "notes"), 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -95,3 +94,13 @@ def test_what_cannot_be_done_is_one_sentence(
     assert (done.exit_code, done.stdout) == (code, "")
     assert done.stderr.splitlines()[-1].startswith("Error: ")
     assert (tmp_path / "notes").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(("command", "name"), [("backup", "DIR"), ("restore", "FILE")])
+def test_an_empty_path_is_not_the_current_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(command, "")
+    assert (done.exit_code, done.stderr) == (2, f"Error: {name} is empty; it must be a path\n")
+    assert list(tmp_path.glob("availability-*")) == []
