@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def wrong_answer(output: str) -> list[str]:
     asked = subprocess.run(f"{hint} --format json", shell=True, capture_output=True, text=True, check=False)  # noqa: S602
     if "20 contracts" in output and '"BTCUSDT"' in asked.stdout:
         return []
-    return [f"the demo said:\n{output}\nand then:\n{asked.stdout}{asked.stderr}"]
+    return [f"the demo did not say what to ask next, or got no answer: {asked.stdout}{asked.stderr}"]
 
 
 def main() -> int:
@@ -84,7 +85,7 @@ def main() -> int:
             cwd=ROOT,
             env={**os.environ, "AVAILABILITY_DATA_DIR": home},
             stdout=said,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         ) as make,
     ):
@@ -97,12 +98,14 @@ def main() -> int:
                     problems = [problem for node in nodes for problem in not_green(node)]
             seconds = time.monotonic() - began
             said.seek(0)
-            problems += wrong_answer(said.read())
+            output = said.read()
+            problems += wrong_answer(output)
         finally:
-            os.killpg(make.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(make.pid, signal.SIGINT)
             make.wait()
     if problems:
-        print("\n".join(problems))
+        print("\n".join([output[-3000:], *problems]))
         return 1
     print(f"From a clone to a green UI with `make demo-ui`: {seconds:.0f} s")
     return 0
