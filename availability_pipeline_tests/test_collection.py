@@ -323,7 +323,7 @@ def test_days_without_a_file_before_a_gap_belong_to_it(settings: Settings) -> No
     fill(settings, day("02-10"))
     with connect(settings.working_path) as connection:
         connection.execute(
-            "UPDATE daily_availability SET available = false, status_code = 404, file_size_bytes = NULL, "
+            "UPDATE availability SET available = false, status_code = 404, file_size_bytes = NULL, "
             "last_modified = NULL WHERE date >= '2024-02-09' OR date = '2024-02-05'"
         )
     assert missing(settings) == DayRange(day("02-09"), LAST)

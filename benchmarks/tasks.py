@@ -92,15 +92,15 @@ def write_with_executemany(settings: Settings) -> Figures:
     """A sample of rows, one INSERT each, as DuckDB's executemany does it."""
     day = _settled_day()
     rows = [
-        (day - dt.timedelta(days=n // 500), f"S{n % 500}USDT", True, 46000, dt.datetime(2024, 1, 2), "u", 200)  # noqa: DTZ001
+        (day - dt.timedelta(days=n // 500), f"S{n % 500}USDT", True, 46000, dt.datetime(2024, 1, 2), 200)  # noqa: DTZ001
         for n in range(SAMPLE_ROWS)
     ]
     with connect(settings.working_path.with_name("sample.duckdb")) as connection:
         began = time.perf_counter()
         connection.execute("BEGIN")
         connection.executemany(
-            "INSERT INTO daily_availability (date, symbol, available, file_size_bytes, last_modified, url, status_code)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO availability (date, symbol, available, file_size_bytes, last_modified, status_code)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             rows,
         )
         connection.execute("COMMIT")

@@ -1,7 +1,8 @@
 """The files of the archive as Arrow tables: the one form in which listing and probing report them.
 
 One row per file that exists. Columns: `date` (UTC day), `symbol`, `file_size_bytes`, `last_modified` (UTC,
-whole seconds: a HEAD does not tell more, and both ways must give the same rows).
+whole seconds: a HEAD does not tell more, and both ways must give the same rows), `has_checksum` (NULL from a HEAD,
+which says nothing of it).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from availability_pipeline.archive import keys
 
@@ -18,6 +20,7 @@ FILES = pa.schema(
         ("symbol", pa.string()),
         ("file_size_bytes", pa.int64()),
         ("last_modified", pa.timestamp("s")),
+        ("has_checksum", pa.bool_()),
     ]
 )
 """The columns of a table of files."""
@@ -28,7 +31,9 @@ _DAY_AND_ENDING = len("2024-01-15.zip")
 def files_of_page(
     symbol: str, names: Sequence[str], last_modified: Sequence[bytes], sizes: Sequence[bytes]
 ) -> pa.RecordBatch:
-    """The contract's zips among the keys of a page; checksums and whatever else is there are left out.
+    """The contract's zips among the keys of a page, and whether the checksum of each is there as well.
+
+    Whatever else is there is left out.
 
     Args:
         symbol: The contract whose folder was listed.
@@ -53,12 +58,14 @@ def files_of_page(
     except pa.ArrowInvalid:
         rows = [row for row in rows if _is_file(names[row])]
         dates = pa.array([names[row][-_DAY_AND_ENDING:-4] for row in rows], pa.string()).cast(pa.date32())
+    present = set(names)
     return pa.record_batch(
         [
             dates,
             pa.repeat(symbol, len(rows)),
             pa.array([int(sizes[row]) for row in rows], pa.int64()),
             _whole_seconds([last_modified[row] for row in rows]),
+            pa.array([names[row] + keys.CHECKSUM in present for row in rows], pa.bool_()),
         ],
         schema=FILES,
     )
@@ -78,6 +85,16 @@ def _whole_seconds(texts: Sequence[bytes]) -> pa.Array:
     return pa.array([text[:19] for text in texts], pa.binary()).cast(pa.string()).cast(pa.timestamp("s"))
 
 
-def join_files(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """All batches as one table."""
-    return pa.Table.from_batches(list(batches), FILES).combine_chunks()
+def join_files(batches: Iterable[pa.RecordBatch], checksums: Iterable[keys.FileKey] = ()) -> pa.Table:
+    """All batches as one table.
+
+    Args:
+        batches: As `files_of_page` makes them.
+        checksums: Those that were on another page than their zip.
+    """
+    files = pa.Table.from_batches(list(batches), FILES).combine_chunks()
+    for key in checksums:
+        zips = pc.and_(pc.equal(files["symbol"], key.symbol), pc.equal(files["date"], pa.scalar(key.day)))
+        column = pc.or_(files["has_checksum"], zips)
+        files = files.set_column(FILES.get_field_index("has_checksum"), FILES.field("has_checksum"), column)
+    return files

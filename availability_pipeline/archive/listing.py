@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -113,7 +114,8 @@ def list_files(
     jobs: list[Job] = [partial(collector.first_page, query) for query in queries]
     run_side_by_side(jobs, threads=connections, attempted=len(queries))
     raise_together(collector.contradictions(), len(queries))
-    return Listing(join_files(collector.batches), collector.pages, collector.keys)
+    files = join_files(collector.batches, collector.torn_off)
+    return Listing(files, collector.pages, collector.keys)
 
 
 @dataclass
@@ -123,6 +125,8 @@ class _Collector:
     bucket: Bucket
     progress: Progress
     batches: list[pa.RecordBatch] = field(default_factory=list)
+    torn_off: set[keys.FileKey] = field(default_factory=set)
+    """Checksums that begin a page whose predecessor ends with their zip."""
     pages: int = 0
     keys: int = 0
     _shown: dict[str, str] = field(default_factory=dict)
@@ -148,13 +152,15 @@ class _Collector:
     def _rest(self, query: FolderQuery, last: str) -> list[Job]:
         """Slices of as many days as a page holds, to be fetched side by side."""
         try:
-            seen = keys.parse_key(last).day
+            seen = keys.parse_key(last)
         except keys.UnknownName:
             self.progress.grow(1)
             return [partial(self._slice, query, last, query.days)]
         # Between a known day and the range nothing is asked for, so the first page may end before the range.
-        start = max(seen + dt.timedelta(days=1), query.days.start)
-        after = last if start <= seen + dt.timedelta(days=1) else keys.day_mark(query.symbol, start)
+        next_day = seen.day + dt.timedelta(days=1)
+        # A page that ends with a zip leaves its checksum to the next one.
+        start = max(next_day if seen.checksum else seen.day, query.days.start)
+        after = last if start <= next_day else keys.day_mark(query.symbol, start)
         jobs: list[Job] = []
         while start <= query.days.end:
             end = min(start + dt.timedelta(days=DAYS_PER_PAGE - 1), query.days.end)
@@ -166,7 +172,7 @@ class _Collector:
 
     def _slice(self, query: FolderQuery, after: str, days: DayRange) -> list[Job]:
         page = self._page(query, after, days)
-        end = str(keys.FileKey(query.symbol, days.end))
+        end = str(keys.FileKey(query.symbol, days.end, checksum=True))
         if page.token is None or page.names[-1] >= end:
             return []
         self.progress.grow(1)
@@ -192,6 +198,7 @@ class _Collector:
             raise unexpected(self.bucket, query.symbol, problem) from error
         with self._lock:
             self.batches.append(files)
+            self.torn_off.update(_leading_checksum(page.names))
             self.pages += 1
             self.keys += len(page.names)
             self._note(query, page, after)
@@ -248,12 +255,19 @@ class _Collector:
         return page.names
 
 
+def _leading_checksum(names: Sequence[str]) -> Iterator[keys.FileKey]:
+    """The checksum that a page begins with, if it does: its zip can only be on another page."""
+    if names and names[0].endswith(keys.CHECKSUM):
+        with suppress(keys.UnknownName):
+            yield keys.parse_key(names[0])
+
+
 def _before(query: FolderQuery) -> str:
     return keys.day_mark(query.symbol, query.known_day or query.days.start)
 
 
 def _last_name(query: FolderQuery) -> str:
-    return str(keys.FileKey(query.symbol, query.days.end))
+    return str(keys.FileKey(query.symbol, query.days.end, checksum=True))
 
 
 def _rows_within(names: list[str], symbol: str, days: DayRange) -> slice:

@@ -74,7 +74,9 @@ def probe_files(
         jobs: list[Job] = [partial(probe, session, symbol) for symbol in symbols]
         run_side_by_side(jobs, threads=settings.connections, attempted=len(symbols))
     names, sizes, modified = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.table([[day] * len(rows), names, sizes, modified], schema=FILES)
+    return pa.table(
+        [[day] * len(rows), names, sizes, modified, pa.nulls(len(rows), pa.bool_())], schema=FILES
+    )
 
 
 class _About(TypedDict):

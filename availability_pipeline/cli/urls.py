@@ -27,7 +27,7 @@ from availability_pipeline.queries import AvailabilityQueries
 )
 @click.option("--start", metavar="DATE", help="First day, UTC.  [default: the first collected day]")
 @click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
-@click.option("--checksums", is_flag=True, help="After each file, the file with its checksum.")
+@click.option("--checksums", is_flag=True, help="After each file, its checksum file if there is one.")
 @click.option("--aria2", is_flag=True, help="An input file for aria2, which keeps the archive's folders.")
 @click.option("--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
 @click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
@@ -54,6 +54,7 @@ def urls(  # noqa: PLR0913 - one for each option
             last if end is None else parse_day(end, "--end"),
         )
         rows, totals = queries.iter_availability_range(days.start, days.end, names), Totals()
+        without = queries.files_without_checksum(days.start, days.end) if checksums else None
         with text_output(path) as file:
-            file.writelines(lines(rows, totals, checksums=checksums, aria2=aria2))
+            file.writelines(lines(rows, totals, without_checksum=without, aria2=aria2))
     click.echo(str(totals), err=True)

@@ -17,10 +17,17 @@ _MEMORY_LIMIT = "512MB"
 
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table(?))"
 
-# The number of rows, and for each column a sum of hashes that any other content would change.
+# The number of rows, and for each stored column a sum of hashes that any other content would change.
 _FINGERPRINT = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FROM query_table(?)"
 
-_VIEWS = ("daily_availability", "symbol_timeline")
+# What views add to the rows is the same expression for all days: one day proves it for every contract.
+_URLS = """
+SELECT count(*), sum(hash(symbol, url)) FROM query_table($view)
+WHERE date = (SELECT max(date) FROM query_table($view))
+"""
+
+_VIEWS = {"daily_availability": "availability_by_date", "symbol_timeline": "availability_by_symbol"}
+"""By view, the table whose rows it shows."""
 
 _COPIED_TABLES = ("symbols", "availability_changes", "collection_runs")
 
@@ -136,23 +143,30 @@ def reading_back(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    columns = working.execute(_COLUMNS, ["daily_availability"]).fetchall()
-    expected = _fingerprint(working, "daily_availability")
-    for view in _VIEWS:
-        if published.execute(_COLUMNS, [view]).fetchall() != columns:
+    expected = _fingerprint(working, "availability")
+    shown = [working.execute(query, values).fetchall() for query, values in _of_view("daily_availability")]
+    for view, table in _VIEWS.items():
+        found = _fingerprint(published, table)
+        if found.keys() != expected.keys():
             yield f"{view} has other columns than the working table"
-            continue
-        found = _fingerprint(published, view)
-        if found["row_count"] != expected["row_count"]:
+        elif found["row_count"] != expected["row_count"]:
             yield f"{view} has {found['row_count']} rows instead of {expected['row_count']}"
         elif differing := [name for name, value in expected.items() if found[name] != value]:
             yield f"{view} differs from the working table in {', '.join(differing)}"
+        elif [published.execute(query, values).fetchall() for query, values in _of_view(view)] != shown:
+            yield f"{view} has other columns or urls than the working database"
     derived = DERIVED_TABLES if is_derived(working) else ()
     if not derived:
         yield f"the working database has no {' and '.join(DERIVED_TABLES)} yet"
     for table in (*_COPIED_TABLES, *derived):
         if published.execute(_COPY, [table]).fetchall() != working.execute(_COPY, [table]).fetchall():
             yield f"{table} differs from the working database"
+
+
+def _of_view(view: str) -> Iterator[tuple[str, list[str] | dict[str, str]]]:
+    """The questions whose answers must be those of the working database."""
+    yield _COLUMNS, [view]
+    yield _URLS, {"view": view}
 
 
 def _contradictions(published: duckdb.DuckDBPyConnection) -> Iterator[str]:

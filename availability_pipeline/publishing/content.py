@@ -11,13 +11,13 @@ from importlib.resources import files
 
 import duckdb
 
-from availability_pipeline.archive.keys import folder
+from availability_pipeline.archive.keys import url_sql
 from availability_pipeline.days import utc_now
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.store.connection import read_info
 from availability_pipeline.version import __version__
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The form of the published file. A reader refuses files of a newer one."""
 
 TELLING_TABLES = frozenset({"publication", "availability_by_date", "availability_by_symbol"})
@@ -87,12 +87,11 @@ def write_content(connection: duckdb.DuckDBPyConnection, run_id: str) -> Totals:
 
 def _create_views(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:
     """Made inside the new file, so that they work under any name that a client attaches it by."""
-    before, between = folder("\n").split("\n")
-    views = _sql("views.sql").replace("$before", _literal(f"{archive_url}/{before}"))
+    views = _sql("views.sql").replace("$url", url_sql(_literal(archive_url)))
     row = connection.execute("SELECT current_database()").fetchone()
     connection.execute("USE published")
     try:
-        connection.execute(views.replace("$between", _literal(between)))
+        connection.execute(views)
     finally:
         connection.execute(f"USE {_identifier(row[0] if row else 'memory')}")
 

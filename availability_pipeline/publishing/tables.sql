@@ -2,13 +2,9 @@
 
 -- The rows of daily_availability without url, which the views compute, in two physical orders: a day and a contract are
 -- then each a few neighbouring rows.
-CREATE TABLE published.availability_by_date AS
-SELECT date, symbol, available, file_size_bytes, last_modified, status_code, probe_timestamp
-FROM daily_availability ORDER BY date, symbol;
+CREATE TABLE published.availability_by_date AS FROM availability ORDER BY date, symbol;
 
-CREATE TABLE published.availability_by_symbol AS
-SELECT date, symbol, available, file_size_bytes, last_modified, status_code, probe_timestamp
-FROM daily_availability ORDER BY symbol, date;
+CREATE TABLE published.availability_by_symbol AS FROM availability ORDER BY symbol, date;
 
 CREATE TABLE published.symbols AS FROM symbols ORDER BY symbol;
 

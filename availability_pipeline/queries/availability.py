@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from availability_pipeline.days import FIRST_DAY, DayRange, parse_moment
+from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.publishing.opening import reading
 from availability_pipeline.queries.as_of import known_at
 from availability_pipeline.queries.columns import AvailabilityRow, Row
@@ -37,6 +38,11 @@ WHERE date BETWEEN ? AND ? AND available
 _RANGE_OF_CONTRACT = """
 SELECT date, symbol, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_symbol
 WHERE date BETWEEN ? AND ? AND available AND symbol = ?
+"""
+
+_WITHOUT_CHECKSUM = """
+SELECT date, symbol, has_checksum FROM published.availability_by_date
+WHERE date BETWEEN ? AND ? AND available AND has_checksum IS NOT TRUE
 """
 
 _RANGE_ARROW = "FROM published.daily_availability WHERE date BETWEEN ? AND ? AND available"
@@ -211,6 +217,29 @@ class FileQueries(Reader):
         """
         days = self._collected_range(start, end)
         return self._arrow(_RANGE_ARROW, [days.start, days.end])
+
+    def files_without_checksum(self, start: Day, end: Day) -> dict[tuple[dt.date, str], bool | None]:
+        """The files of a range of days beside which no `.CHECKSUM` is known to lie.
+
+        Returns:
+            By day and contract: False if the archive has none, None if it is not known, because the day was only
+            probed with HEADs and not listed since.
+
+        Raises:
+            UsageError: The start is after the end, or there is no data of a day.
+            PublishedDatabaseError: The database was published by a version that did not record checksums.
+
+        Example:
+            >>> queries.files_without_checksum("2024-01-15", "2024-01-21")
+            {}
+        """
+        days = self._collected_range(start, end)
+        if self.publication.schema_version < 2:
+            raise PublishedDatabaseError(
+                f"{self.path} was published by a version that did not record checksums; run `publish`"
+            )
+        found = self._fetch(_WITHOUT_CHECKSUM, [days.start, days.end])
+        return {(day, symbol): has_checksum for day, symbol, has_checksum in found}
 
     def availability_matrix(self, start: Day, end: Day) -> pa.Table:
         """Dates × contracts, for masking a panel of prices.

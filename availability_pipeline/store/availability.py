@@ -1,7 +1,8 @@
-"""The table `daily_availability`, with its ledger and its record of runs: one transaction per collection.
+"""The rows of `daily_availability`, with their ledger and the record of runs: one transaction per collection.
 
 Existing rows are updated and new ones inserted, never deleted and inserted again: DuckDB keeps deleted rows in the
-file and checks keys against rows that the same transaction has deleted.
+file and checks keys against rows that the same transaction has deleted. What is read comes from the view
+`daily_availability`, what is written goes to the table `availability` below it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from availability_pipeline.archive.keys import url_base
 from availability_pipeline.store.connection import read_info, transaction, write_info
 
 ROWS_PER_SLICE = 300_000
@@ -58,11 +58,10 @@ class WriteReport:
 _INCOMING = """
 CREATE OR REPLACE TEMP TABLE incoming AS
 SELECT
-    days.date, bases.symbol, files.date IS NOT NULL AS available, files.file_size_bytes, files.last_modified,
-    bases.url_base || days.date || '.zip' AS url, if(files.date IS NULL, 404, 200)::INTEGER AS status_code,
-    ?::TIMESTAMP AS probe_timestamp
-FROM days CROSS JOIN bases LEFT JOIN files ON files.date = days.date AND files.symbol = bases.symbol
-ORDER BY days.date, bases.symbol
+    days.date, contracts.symbol, files.date IS NOT NULL AS available, files.file_size_bytes, files.last_modified,
+    if(files.date IS NULL, 404, 200)::INTEGER AS status_code, ?::TIMESTAMP AS probe_timestamp, files.has_checksum
+FROM days CROSS JOIN contracts LEFT JOIN files ON files.date = days.date AND files.symbol = contracts.symbol
+ORDER BY days.date, contracts.symbol
 """
 
 _LEDGER = """
@@ -73,23 +72,28 @@ SELECT
     old.file_size_bytes AS old_file_size_bytes, new.file_size_bytes AS new_file_size_bytes,
     old.last_modified AS old_last_modified, new.last_modified AS new_last_modified,
     new.probe_timestamp AS observed_at, ? AS run_id
-FROM incoming AS new JOIN daily_availability AS old USING (date, symbol)
+FROM incoming AS new JOIN availability AS old USING (date, symbol)
 WHERE old.file_size_bytes IS DISTINCT FROM new.file_size_bytes
    OR old.last_modified IS DISTINCT FROM new.last_modified
 ORDER BY date, symbol
 """
 
-# Not url: it follows from the key, and `_adopt_archive_url` keeps it right where its base changes.
+# What a listing has said of a checksum stays known while the file is the same: a HEAD does not ask for it.
 _UPDATE = """
-UPDATE daily_availability SET
+UPDATE availability AS held SET
     available = incoming.available, file_size_bytes = incoming.file_size_bytes, last_modified = incoming.last_modified,
-    status_code = incoming.status_code, probe_timestamp = incoming.probe_timestamp
-FROM incoming WHERE incoming.date = daily_availability.date AND incoming.symbol = daily_availability.symbol
+    status_code = incoming.status_code, probe_timestamp = incoming.probe_timestamp,
+    has_checksum = coalesce(
+        incoming.has_checksum,
+        if((incoming.file_size_bytes, incoming.last_modified) = (held.file_size_bytes, held.last_modified),
+           held.has_checksum, NULL)
+    )
+FROM incoming WHERE incoming.date = held.date AND incoming.symbol = held.symbol
 """
 
 _INSERT = """
-INSERT INTO daily_availability BY NAME
-SELECT * FROM incoming ANTI JOIN daily_availability USING (date, symbol) ORDER BY date, symbol
+INSERT INTO availability BY NAME
+SELECT * FROM incoming ANTI JOIN availability USING (date, symbol) ORDER BY date, symbol
 """
 
 
@@ -122,11 +126,12 @@ def write_collection(
     rows = available = size = 0
     connection.register("found", files)
     with transaction(connection):
-        _adopt_archive_url(connection, archive_url)
+        if read_info(connection, "archive_url") != archive_url:
+            write_info(connection, "archive_url", archive_url)
         connection.execute("CREATE OR REPLACE TEMP TABLE files AS SELECT * FROM found ORDER BY date, symbol")
         for block in blocks:
             for days in _slices(block):
-                totals = _write_slice(connection, days, block.symbols, archive_url, collection)
+                totals = _write_slice(connection, days, block.symbols, collection)
                 rows, available, size = rows + totals[0], available + totals[1], size + totals[2]
         connection.execute("DROP TABLE files; DROP TABLE IF EXISTS incoming")
         changes = _changes_of(connection, collection.run_id)
@@ -146,12 +151,11 @@ def _write_slice(
     connection: duckdb.DuckDBPyConnection,
     days: Sequence[dt.date],
     symbols: Sequence[str],
-    archive_url: str,
     collection: Collection,
 ) -> tuple[int, int, int]:
     """Write all combinations; returns rows, files and bytes."""
     connection.register("days", pa.table({"date": pa.array(days, pa.date32())}))
-    connection.register("bases", _url_bases(archive_url, symbols))
+    connection.register("contracts", pa.table({"symbol": pa.array(symbols, pa.string())}))
     connection.execute(_INCOMING, [collection.finished_at])
     connection.execute(_LEDGER, [collection.run_id])
     connection.execute(_UPDATE)
@@ -187,30 +191,6 @@ def _record(connection: duckdb.DuckDBPyConnection, collection: Collection, rows:
             rows,
             changes,
         ],
-    )
-
-
-def _adopt_archive_url(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:
-    """Rewrite `url` where files are now served from another address than the rows were written with."""
-    known = read_info(connection, "archive_url")
-    if known == archive_url:
-        return
-    write_info(connection, "archive_url", archive_url)
-    if known is None:
-        return
-    connection.register("bases", _url_bases(archive_url, sorted(symbols_with_rows(connection))))
-    connection.execute(
-        "UPDATE daily_availability SET url = bases.url_base || date || '.zip' "
-        "FROM bases WHERE bases.symbol = daily_availability.symbol"
-    )
-
-
-def _url_bases(archive_url: str, symbols: Sequence[str]) -> pa.Table:
-    return pa.table(
-        {
-            "symbol": pa.array(symbols, pa.string()),
-            "url_base": pa.array([url_base(archive_url, symbol) for symbol in symbols], pa.string()),
-        }
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from availability_pipeline.archive.keys import url_sql
 from availability_pipeline.drafts import draft_of, remove_dead_drafts
 from availability_pipeline.errors import StoreError
 from availability_pipeline.store.opening import (
@@ -26,9 +27,29 @@ from availability_pipeline.store.opening import (
     when_free,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-MIGRATIONS: dict[int, str] = {}
+_RELATIONS = (
+    "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
+)
+
+# The url is not stored: it follows from the key and from where files are served now.
+_VIEW = """
+CREATE VIEW daily_availability AS
+SELECT
+    date, symbol, available, file_size_bytes, last_modified,
+    $url AS url, status_code, probe_timestamp
+FROM availability;
+""".replace("$url", url_sql("(SELECT value FROM database_info WHERE key = 'archive_url')"))
+
+MIGRATIONS: dict[int, str] = {
+    1: f"""
+    ALTER TABLE daily_availability DROP COLUMN url;
+    ALTER TABLE daily_availability ADD COLUMN has_checksum BOOLEAN;
+    ALTER TABLE daily_availability RENAME TO availability;
+    {_VIEW}
+    """
+}
 """SQL that lifts a database from the version that is the key to the next one."""
 
 
@@ -48,7 +69,10 @@ def connect(
     """
     connection = _open(path, wait_seconds, read_only=read_only)
     try:
-        check_version(connection, path, read_only=read_only)
+        if check_version(connection, path, read_only=read_only) < SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} was written by an older version of this program; run `publish`, which brings it to this one"
+            )
         yield connection
     except duckdb.Error as error:
         if not _is_of_the_file(error):
@@ -126,20 +150,24 @@ def _put(draft: Path, path: Path) -> None:
 def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         connection.execute(files("availability_pipeline.store").joinpath("schema.sql").read_text("utf-8"))
+        connection.execute(_VIEW)
         write_info(connection, "schema_version", str(SCHEMA_VERSION))
 
 
-def check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+def check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> int:
     """Make sure that it is a working database that this program knows; an older one is migrated unless `read_only`.
+
+    Returns:
+        Its schema version.
 
     Raises:
         StoreError: It is something else, or of a newer version; the message names the path.
     """
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not tables and not read_only:
+    relations = {name for (name,) in connection.execute(_RELATIONS).fetchall()}
+    if not relations and not read_only:
         _write_schema(connection)
-        return
-    if not {"database_info", "daily_availability"} <= tables:
+        return SCHEMA_VERSION
+    if not {"database_info", "daily_availability"} <= relations:
         raise StoreError(
             f"{path} is a DuckDB database of something else; set AVAILABILITY_DATA_DIR to another folder"
         )
@@ -154,15 +182,16 @@ def check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_onl
             f"{path} has schema version {version}, and this program knows only {SCHEMA_VERSION}; "
             "upgrade binance-futures-availability"
         )
-    if version < SCHEMA_VERSION and not read_only:
-        _migrate(connection, version)
+    return version if read_only else _migrate(connection, version)
 
 
-def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
-    with transaction(connection):
-        for step in range(version, SCHEMA_VERSION):
-            connection.execute(MIGRATIONS[step])
-        write_info(connection, "schema_version", str(SCHEMA_VERSION))
+def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> int:
+    if version < SCHEMA_VERSION:
+        with transaction(connection):
+            for step in range(version, SCHEMA_VERSION):
+                connection.execute(MIGRATIONS[step])
+            write_info(connection, "schema_version", str(SCHEMA_VERSION))
+    return SCHEMA_VERSION
 
 
 @contextmanager

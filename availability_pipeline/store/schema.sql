@@ -1,21 +1,21 @@
--- The working database, schema version 1. All timestamps are UTC.
+-- The tables of the working database, schema version 2. All timestamps are UTC.
 
 CREATE TABLE database_info (
     key VARCHAR PRIMARY KEY,
     value VARCHAR NOT NULL
 );
 
--- One row per tracked symbol and UTC day. No secondary indexes: they cost space, gain nothing here, and made
--- several releases of DuckDB write wrong rows.
-CREATE TABLE daily_availability (
+-- What is stored of the view daily_availability (`connection`): one row per tracked symbol and UTC day. No secondary
+-- indexes: they cost space, gain nothing here, and made several releases of DuckDB write wrong rows.
+CREATE TABLE availability (
     date DATE NOT NULL,
     symbol VARCHAR NOT NULL,
     available BOOLEAN NOT NULL,
     file_size_bytes BIGINT,
     last_modified TIMESTAMP,
-    url VARCHAR NOT NULL,
     status_code INTEGER NOT NULL,
     probe_timestamp TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    has_checksum BOOLEAN,           -- whether a .CHECKSUM lies beside the file; NULL without a file, or if only a HEAD asked
     PRIMARY KEY (date, symbol)
 );
 

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
-from availability_pipeline.archive.keys import url_base
 from availability_pipeline.days import FIRST_DAY, DayRange
-from availability_pipeline.store.connection import read_info
 from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, named, rows
 from availability_pipeline.words import counted
 
@@ -41,15 +38,15 @@ WHERE day NOT IN (SELECT date FROM daily_availability WHERE symbol = $symbol)
 _CONTRADICTIONS = """
 WITH judged AS (
     SELECT
-        date, symbol, available, status_code, file_size_bytes, last_modified, url,
+        date, symbol, available, status_code, file_size_bytes, last_modified,
         status_code NOT IN (200, 404)
             OR available IS DISTINCT FROM (status_code = 200)
             OR available IS DISTINCT FROM (file_size_bytes IS NOT NULL)
             OR available IS DISTINCT FROM (last_modified IS NOT NULL) AS contradictory,
-        url IS DISTINCT FROM url_base || date || '.zip' AS wrong_url,
+        symbol NOT IN (SELECT symbol FROM symbols) AS unknown_contract,
         coalesce(last_modified < date, false) AS too_early,
         date >= $today AS in_the_future
-    FROM daily_availability LEFT JOIN known_bases USING (symbol)
+    FROM daily_availability
     WHERE date BETWEEN $start AND $end
 )
 """
@@ -58,8 +55,9 @@ _TOTALS = (
     _CONTRADICTIONS
     + """
 SELECT
-    count(*) AS rows, count(*) FILTER (contradictory) AS contradictory, count(*) FILTER (wrong_url) AS wrong_url,
-    count(*) FILTER (too_early) AS too_early, count(*) FILTER (in_the_future) AS in_the_future
+    count(*) AS rows, count(*) FILTER (contradictory) AS contradictory,
+    count(*) FILTER (unknown_contract) AS unknown_contract, count(*) FILTER (too_early) AS too_early,
+    count(*) FILTER (in_the_future) AS in_the_future
 FROM judged
 """
 )
@@ -72,11 +70,11 @@ SELECT
     concat_ws(
         ', ',
         if(contradictory, 'available, status, size and last-modified do not agree', NULL),
-        if(wrong_url, 'the url is not the contract''s', NULL),
+        if(unknown_contract, 'the contract is not among the symbols', NULL),
         if(too_early, 'last-modified is before the day', NULL),
         if(in_the_future, 'the day is not over', NULL)
     ) AS problem
-FROM judged WHERE contradictory OR wrong_url OR too_early OR in_the_future
+FROM judged WHERE contradictory OR unknown_contract OR too_early OR in_the_future
 ORDER BY date, symbol LIMIT $sample
 """
 )
@@ -139,26 +137,18 @@ def _gap_sentence(window: DayRange, gaps: Sequence[dict[str, Any]], missing: int
 
 
 def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
-    """Available means status 200, a size and a last-modified; urls are their contracts'; no file precedes its day.
+    """Available means status 200, a size and a last-modified; rows are of known contracts; no file precedes its day.
 
     A day that is not over in UTC has no row.
     """
     window = DayRange(FIRST_DAY, dt.date.max) if scope.days is None else scope.days
-    archive_url = read_info(connection, "archive_url") or scope.settings.archive_url
-    names = [name for (name,) in connection.execute("SELECT symbol FROM symbols").fetchall()]
-    bases = {"symbol": pa.array(names, pa.string())}
-    bases["url_base"] = pa.array([url_base(archive_url, name) for name in names], pa.string())
-    connection.register("known_bases", pa.table(bases))
     values = {"start": window.start, "end": window.end, "today": scope.today}
-    try:
-        [numbers] = rows(connection, _TOTALS, values)
-        wrong = sum(count for name, count in numbers.items() if name != "rows")
-        if not wrong:
-            summary = f"no row of {numbers['rows']:,} contradicts itself"
-            return Finding("row_invariants", passed=True, summary=summary, numbers=numbers)
-        sample = rows(connection, _SAMPLE_OF_CONTRADICTIONS, {**values, "sample": SAMPLE})
-    finally:
-        connection.unregister("known_bases")
+    [numbers] = rows(connection, _TOTALS, values)
+    wrong = sum(count for name, count in numbers.items() if name != "rows")
+    if not wrong:
+        summary = f"no row of {numbers['rows']:,} contradicts itself"
+        return Finding("row_invariants", passed=True, summary=summary, numbers=numbers)
+    sample = rows(connection, _SAMPLE_OF_CONTRADICTIONS, {**values, "sample": SAMPLE})
     first, last = sample[0]["date"], sample[-1]["date"]
     summary = (
         f"{counted(wrong, 'contradiction')} in the rows, such as {named(sample, 'symbol', 'date', total=wrong)} "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from availability_pipeline.analysis import Rules, derive
+from availability_pipeline.store.connection import check_version
 
 FIRST_DAY = dt.date(2024, 1, 1)
 
@@ -39,7 +40,7 @@ def database() -> duckdb.DuckDBPyConnection:
     """An empty working database in memory."""
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(files("availability_pipeline.store").joinpath("schema.sql").read_text("utf-8"))
+    check_version(connection, Path(":memory:"), read_only=False)
     return connection
 
 
@@ -60,10 +61,10 @@ def collect(
     kinds = pa.schema({"date": pa.date32(), "symbol": pa.string(), "size": pa.int64()})
     connection.register("lives", pa.Table.from_pylist(rows, kinds))
     connection.execute("""
-        INSERT INTO daily_availability
+        INSERT INTO availability
         SELECT
-            date, symbol, size IS NOT NULL, size, if(size IS NULL, NULL, date + 1), 'url',
-            if(size IS NULL, 404, 200), TIMESTAMP '2030-01-01'
+            date, symbol, size IS NOT NULL, size, if(size IS NULL, NULL, date + 1), if(size IS NULL, 404, 200),
+            TIMESTAMP '2030-01-01', NULL
         FROM lives
     """)
     connection.execute("""

@@ -149,7 +149,7 @@ def test_deriving_again_makes_the_same_and_leaves_nothing_behind() -> None:
 
 def test_a_derivation_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = derived({"AUSDT": "LLL"})
-    connection.execute("DELETE FROM daily_availability WHERE date = ?", [day(2)])
+    connection.execute("DELETE FROM availability WHERE date = ?", [day(2)])
     monkeypatch.setattr("availability_pipeline.analysis.lifecycle._INTERMEDIATE", ("no_such_table",))
     with pytest.raises(duckdb.CatalogException):
         derive(connection, Rules())
@@ -158,7 +158,7 @@ def test_a_derivation_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 CHANGES = {
-    "a row": ("UPDATE daily_availability SET file_size_bytes = 46000 WHERE date = '2024-01-05'", "pppppuuu"),
+    "a row": ("UPDATE availability SET file_size_bytes = 46000 WHERE date = '2024-01-05'", "pppppuuu"),
     "what the exchange says": ("UPDATE symbols SET contract_type = 'TRADIFI_PERPETUAL'", "pppuuuuu"),
     "a damaged table": ("UPDATE status_spans SET status = 'published'", "pppfffff"),
     "a lost table": ("DROP TABLE symbol_lifecycle", "pppfffff"),

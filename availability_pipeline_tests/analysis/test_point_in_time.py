@@ -73,7 +73,7 @@ def whole_table(lives: dict[str, str], listings: dict[str, Any]) -> duckdb.DuckD
 
 def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
     """Derive what could be derived in the evening of a day."""
-    connection.execute("DELETE FROM daily_availability WHERE date > ?", [cut])
+    connection.execute("DELETE FROM availability WHERE date > ?", [cut])
     derive(connection, Rules(GAP, cut + dt.timedelta(days=1)))
 
 

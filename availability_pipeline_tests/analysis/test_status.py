@@ -110,7 +110,7 @@ def test_a_young_hole_is_pending() -> None:
 def test_files_that_come_late_or_are_replaced_change_what_follows_from_them() -> None:
     connection = derived({"AUSDT": "LLL.LLsssss"})
     assert statuses(connection, "AUSDT") == "pppmppfffff"
-    change = "UPDATE daily_availability SET available = true, file_size_bytes = ? WHERE date = ?"
+    change = "UPDATE availability SET available = true, file_size_bytes = ? WHERE date = ?"
     connection.execute(change, [SIZES["L"], day(3)])
     derive(connection, Rules(today=day(20)))
     assert statuses(connection, "AUSDT") == "ppppppfffff"

@@ -90,6 +90,7 @@ def test_heads_and_listings_say_the_same(bucket: Bucket, url: str, settings_for:
     probed = probe_files(settings, list(HELD), day(602))
     queries = [FolderQuery(symbol, DayRange(dt.date(2020, 1, 1), day(619))) for symbol in HELD]
     listed = list_files(bucket, queries, connections=4, progress=Progress()).files.to_pylist()
-    on_that_day = [row for row in listed if row["date"] == day(602)]
+    # A HEAD says nothing of the checksum.
+    on_that_day = [{**row, "has_checksum": None} for row in listed if row["date"] == day(602)]
     assert sorted(probed.to_pylist(), key=str) == sorted(on_that_day, key=str)
     assert {row["symbol"] for row in on_that_day} == {"BTCUSDT", "龙虾USDT"}

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from availability_pipeline.archive.files import FILES, files_of_page, join_files
-from availability_pipeline.archive.keys import folder
+from availability_pipeline.archive.keys import FileKey, folder
 
 STAMP = b"2024-01-16T08:12:33.000Z"
 HEAD = f"{folder('BTCUSDT')}BTCUSDT-1m-"
@@ -29,6 +29,7 @@ def test_a_file_has_day_symbol_size_and_time() -> None:
             "symbol": "龙虾USDT",
             "file_size_bytes": 65000,
             "last_modified": dt.datetime(2024, 1, 16, 8, 12, 33),  # noqa: DTZ001 - UTC without a zone, as stored
+            "has_checksum": False,
         }
     ]
 
@@ -38,6 +39,19 @@ def test_checksums_and_other_objects_are_left_out() -> None:
     assert days_of(f"{day}.zip", f"{day}.zip.CHECKSUM", f"{day}.csv", f"{HEAD}x.zip", f"{day[:-1]}.zip") == [
         "2024-01-15"
     ]
+
+
+def test_a_checksum_is_that_of_its_own_zip() -> None:
+    names = [f"{HEAD}2024-01-15.zip", f"{HEAD}2024-01-15.zip.AAA", f"{HEAD}2024-01-15.zip.CHECKSUM"]
+    names += [f"{HEAD}2024-01-16.zip", f"{HEAD}2024-01-17.zip.CHECKSUM"]
+    batch = files_of_page("BTCUSDT", names, [STAMP] * len(names), [b"7"] * len(names))
+    assert batch.column("has_checksum").to_pylist() == [True, False]
+
+
+def test_a_checksum_on_another_page_counts() -> None:
+    batches = [files_of_page("BTCUSDT", [f"{HEAD}2024-01-{day}.zip"], [STAMP], [b"7"]) for day in (15, 16)]
+    table = join_files(batches, [FileKey("BTCUSDT", dt.date(2024, 1, 16), checksum=True)])
+    assert (table.schema, table["has_checksum"].to_pylist()) == (FILES, [False, True])
 
 
 def test_another_contracts_file_is_left_out() -> None:

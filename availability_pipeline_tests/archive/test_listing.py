@@ -116,7 +116,11 @@ def test_every_file_of_any_folder_is_found_once(
     bucket = KeyBucket([*names, *odd, f"{keys.ROOT}BTCUSDT//stray"])
     if not names and not odd:
         return
-    assert found(bucket.list_days(span(*ends))) == zips
+    listing = bucket.list_days(span(*ends))
+    assert found(listing) == zips
+    checksums = {day(number) for i, number in enumerate(held) if 2 * i + 1 not in absent}
+    stated = zip(listing.files["date"].to_pylist(), listing.files["has_checksum"].to_pylist(), strict=True)
+    assert dict(stated) == {day(number): day(number) in checksums for number in zips}
 
 
 @pytest.mark.parametrize("known", [None, 2579, 2400])

@@ -83,11 +83,11 @@ def mark_simulated(settings: Settings) -> Settings:
 
 
 def grow(path: Path) -> None:
-    """Write all rows anew above something that is removed afterwards."""
+    """Write rows anew above something that is removed afterwards."""
     for statement in (
         "CREATE TABLE ballast AS SELECT range, md5(range::VARCHAR) FROM range(200000)",
-        "UPDATE daily_availability SET url = url || ' '",
-        "UPDATE daily_availability SET url = rtrim(url)",
+        "UPDATE database_info SET value = value || ' ' WHERE key = 'archive_url'",
+        "UPDATE database_info SET value = rtrim(value) WHERE key = 'archive_url'",
         "DROP TABLE ballast",
     ):
         with connect(path) as connection:

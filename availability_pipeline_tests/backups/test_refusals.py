@@ -139,9 +139,10 @@ def test_a_backup_that_somebody_wrote_to_is_refused(settings: Settings, taken: P
 
 
 def later_version(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    monkeypatch.setattr(store, "MIGRATIONS", {1: step})
+    version = store.SCHEMA_VERSION
+    monkeypatch.setattr(store, "MIGRATIONS", {version: step})
     for module in (store, restoring):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(module, "SCHEMA_VERSION", version + 1)
 
 
 def test_in_a_folder_the_newest_of_the_same_kind_of_data_is_meant(
@@ -175,7 +176,7 @@ def test_a_backup_of_a_newer_version_is_refused(
         with connect(settings.working_path):
             pass
         path = backup(settings, tmp_path / "backups").path
-    assert "has schema version 2, and this program knows only 1; upgrade" in refused(settings, path)
+    assert "has schema version 3, and this program knows only 2; upgrade" in refused(settings, path)
 
 
 def test_real_and_simulated_data_do_not_meet(settings: Settings, taken: Path, tmp_path: Path) -> None:

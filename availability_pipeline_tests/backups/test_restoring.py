@@ -37,13 +37,13 @@ def test_what_is_restored_is_what_was_backed_up(settings: Settings, tmp_path: Pa
     report = backup(settings, tmp_path / "backups")
     assert names(tmp_path / "backups") == [report.path.name]
     tables = report.facts.tables
-    assert tables["daily_availability"] == len(sample.DAYS) * len(sample.SPANS)
+    assert tables["availability"] == len(sample.DAYS) * len(sample.SPANS)
     assert (tables["collection_runs"], tables["symbols"]) == (2, len(sample.SPANS) + 1)
     assert tables["availability_changes"] > 100
     assert {"status_spans", "symbol_lifecycle"} < set(tables)
     assert (report.facts.data_through, report.facts.simulated) == (str(sample.LAST_DAY), False)
     with connect(settings.working_path) as connection:
-        connection.execute("DELETE FROM daily_availability WHERE symbol = 'BTCUSDT'; DROP TABLE status_spans")
+        connection.execute("DELETE FROM availability WHERE symbol = 'BTCUSDT'; DROP TABLE status_spans")
     done = restore(settings, report.path)
     assert everything(settings.working_path) == before
     assert done.former is not None

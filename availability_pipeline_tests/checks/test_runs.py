@@ -96,7 +96,7 @@ def test_a_gap_in_the_window_of_the_run_blocks(site: Site, monkeypatch: pytest.M
 
     def write_and_lose(connection: duckdb.DuckDBPyConnection, *rest: object) -> object:
         report = write(connection, *rest)  # type: ignore[arg-type]
-        connection.execute("DELETE FROM daily_availability WHERE symbol = 'BTCUSDT' AND date = '2024-02-02'")
+        connection.execute("DELETE FROM availability WHERE symbol = 'BTCUSDT' AND date = '2024-02-02'")
         return report
 
     monkeypatch.setattr(collection, "write", write_and_lose)

@@ -56,6 +56,24 @@ def test_contracts_come_one_after_the_other_as_they_were_typed(
     assert done.stderr.startswith(f"{len(expected)} files, ")
 
 
+def test_only_checksums_that_are_known_to_exist_are_listed(run: Run, tmp_path: Path) -> None:
+    day = DAYS[50]
+    with sample.working_database(tmp_path) as working:
+        for symbol, known in (("BTCUSDT", "false"), ("ETHUSDT", "NULL")):
+            working.execute(
+                f"UPDATE availability SET has_checksum = {known} WHERE date = ? AND symbol = ?", [day, symbol]
+            )
+    published = str(sample.republish(tmp_path))
+    done = run("urls", "--start", str(day), "--end", str(day), "--checksums", AVAILABILITY_DB_PATH=published)
+    named = [
+        line.rsplit("/", 1)[1].split("USDT")[0] for line in done.stdout.splitlines() if "CHECKSUM" in line
+    ]
+    assert "BTC" not in named
+    assert "ETH" not in named
+    assert len(named) == sum(date == day for date, _ in FILES) - 2
+    assert "1 file without a checksum in the archive; 1 checksum left out, because" in done.stderr
+
+
 def test_checksums_follow_their_files(run: Run) -> None:
     day = str(DAYS[50])
     plain = run("urls", "--start", day, "--end", day).stdout.splitlines()

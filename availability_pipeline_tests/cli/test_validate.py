@@ -37,7 +37,7 @@ def sound(tmp_path: Path) -> Path:
 
 def damaged(folder: Path) -> Path:
     with connect(settings_of(folder).working_path) as connection:
-        connection.execute("DELETE FROM daily_availability WHERE symbol = 'ETHUSDT' AND date = '2024-02-10'")
+        connection.execute("DELETE FROM availability WHERE symbol = 'ETHUSDT' AND date = '2024-02-10'")
     return folder
 
 

@@ -53,7 +53,7 @@ def test_a_database_has_what_is_documented_and_nothing_else(file: str, opened: O
 
 CHANGES = {
     WORKING: {
-        "ALTER TABLE daily_availability ADD COLUMN note VARCHAR": "daily_availability: columns",
+        "ALTER TABLE availability ADD COLUMN note VARCHAR": "availability: columns",
         "ALTER TABLE collection_runs DROP COLUMN pages": "collection_runs: columns",
         "ALTER TABLE collection_runs RENAME pages TO leaves": "collection_runs: columns",
         "ALTER TABLE symbols ALTER onboard_date TYPE TIMESTAMP": "symbols: columns",
@@ -61,13 +61,13 @@ CHANGES = {
         "CREATE VIEW days AS SELECT DISTINCT date FROM daily_availability": "days is not documented",
         "DROP TABLE status_spans": "status_spans does not exist",
         "DROP TABLE status_spans; CREATE VIEW status_spans AS SELECT 1": "status_spans: kind",
-        "ALTER TABLE daily_availability ALTER probe_timestamp DROP DEFAULT": "daily_availability: defaults",
+        "ALTER TABLE availability ALTER probe_timestamp DROP DEFAULT": "availability: defaults",
         "ALTER TABLE collection_runs ALTER changes SET DEFAULT 0": "collection_runs: defaults",
         "ALTER TABLE availability_changes ALTER kind DROP NOT NULL": "availability_changes: not_null",
         "ALTER TABLE status_spans ALTER symbol SET NOT NULL": "status_spans: not_null",
         "CREATE OR REPLACE TABLE symbols AS FROM symbols": "symbols: primary_key",
         "ALTER TABLE status_spans ADD PRIMARY KEY (symbol, first_day)": "status_spans: primary_key",
-        "CREATE INDEX by_symbol ON daily_availability (symbol)": "daily_availability: others",
+        "CREATE INDEX by_symbol ON availability (symbol)": "availability: others",
         "CREATE OR REPLACE TABLE status_spans (symbol VARCHAR CHECK (symbol <> ''))": "status_spans: others",
         "CREATE OR REPLACE TABLE status_spans (symbol VARCHAR UNIQUE)": "status_spans: others",
     },

@@ -166,7 +166,7 @@ def test_what_the_readme_shows_runs(
         made = database.execute(
             "SELECT name, \"notnull\", pk FROM pragma_table_info('daily_availability')"
         ).fetchall()
-    table = schemas.load(WORKING)["properties"]["daily_availability"]
+    table = schemas.load(WORKING)["properties"]["availability"]
     assert [name for name, _, _ in made] == list(FORMS["daily_availability"]["properties"])
-    assert {name for name, not_null, _ in made if not_null} == set(table["x-not-null"])
+    assert {name for name, not_null, _ in made if not_null} == {*table["x-not-null"], "url"}
     assert [name for name, _, key in made if key] == table["x-primary-key"]

@@ -64,7 +64,13 @@ def sample_files(seed: int = 1) -> Files:
 
 def arrow(files: Files) -> pa.Table:
     rows = [
-        {"date": day, "symbol": symbol, "file_size_bytes": size, "last_modified": modified}
+        {
+            "date": day,
+            "symbol": symbol,
+            "file_size_bytes": size,
+            "last_modified": modified,
+            "has_checksum": True,
+        }
         for (day, symbol), (size, modified) in files.items()
     ]
     return pa.Table.from_pylist(rows, FILES)

@@ -150,7 +150,7 @@ def test_a_publication_derives_what_is_missing_or_out_of_date(tmp_path: Path) ->
         working.execute("DROP TABLE status_spans; DROP TABLE symbol_lifecycle")
         assert publish(working, tmp_path / "availability.duckdb", "run-2").rows == before.rows
         working.execute(
-            "UPDATE daily_availability SET available = true, status_code = 200, file_size_bytes = 9, "
+            "UPDATE availability SET available = true, status_code = 200, file_size_bytes = 9, "
             "last_modified = '2024-02-10' WHERE symbol = 'ETHUSDT' AND date = '2024-02-09'"
         )
         publish(working, tmp_path / "availability.duckdb", "run-3")
@@ -166,7 +166,7 @@ def test_the_file_says_what_it_is(published: duckdb.DuckDBPyConnection) -> None:
     age = dt.datetime.now(dt.UTC).replace(tzinfo=None) - facts.pop("published_at")
     assert dt.timedelta(0) <= age < dt.timedelta(minutes=10)
     assert facts == {
-        "schema_version": 1,
+        "schema_version": 2,
         "first_day": sample.FIRST_DAY,
         "data_through": sample.LAST_DAY,
         "last_file_day": sample.LAST_DAY,

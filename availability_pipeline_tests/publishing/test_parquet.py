@@ -110,7 +110,7 @@ def test_an_unchanged_year_is_the_same_file_as_before(tmp_path: Path) -> None:
         # Another look at one day, which found nothing new.
         moment = sample.COLLECTED_AT + dt.timedelta(days=1)
         working.execute(
-            "UPDATE daily_availability SET probe_timestamp = ? WHERE date = ?", [moment, sample.LAST_DAY]
+            "UPDATE availability SET probe_timestamp = ? WHERE date = ?", [moment, sample.LAST_DAY]
         )
     second = sample.publish_run(tmp_path, "run-2").folder / "daily_availability"
     assert (second / "2023.parquet").samefile(first / "2023.parquet")

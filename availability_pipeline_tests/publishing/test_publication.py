@@ -96,13 +96,11 @@ def test_an_empty_working_database_is_not_published(tmp_path: Path) -> None:
 
 
 CORRUPTIONS = {
-    "rows contradict themselves": "UPDATE daily_availability SET status_code = 404 WHERE symbol = 'BTCUSDT'",
-    "contradict themselves": "UPDATE daily_availability SET last_modified = NULL WHERE date = '2024-02-01'",
+    "rows contradict themselves": "UPDATE availability SET status_code = 404 WHERE symbol = 'BTCUSDT'",
+    "contradict themselves": "UPDATE availability SET last_modified = NULL WHERE date = '2024-02-01'",
     "4 rows contradict":
-        "UPDATE daily_availability SET file_size_bytes = 1 WHERE date = '2024-01-12' AND NOT available",
-    "70 rows contradict": "UPDATE daily_availability SET status_code = 403 WHERE symbol = 'NEWUSDT'",
-    "daily_availability differs from the working table in url":
-        "UPDATE daily_availability SET url = url || '?x' WHERE symbol = 'ETHUSDT' AND date = '2024-02-01'",
+        "UPDATE availability SET file_size_bytes = 1 WHERE date = '2024-01-12' AND NOT available",
+    "70 rows contradict": "UPDATE availability SET status_code = 403 WHERE symbol = 'NEWUSDT'",
 }  # fmt: skip
 
 
@@ -135,6 +133,12 @@ TAMPERINGS = {
     "working database; published_days does not": "DELETE FROM status_spans WHERE symbol = 'NEWUSDT'",
     "published_symbols does not agree": "UPDATE published_symbols SET first_file_day = NULL WHERE symbol = 'BTCUSDT'",
     "publication does not agree": "UPDATE publication SET data_through = '2024-02-01'",
+    "daily_availability differs from the working table in has_checksum":
+        "UPDATE availability_by_date SET has_checksum = false WHERE symbol = 'BTCUSDT' AND date = '2024-02-01'",
+    "daily_availability has other columns or urls":
+        "CREATE OR REPLACE VIEW daily_availability AS "
+        "SELECT date, symbol, available, file_size_bytes, last_modified, 'u' AS url, status_code, probe_timestamp "
+        "FROM availability_by_date",
     "has other columns": "ALTER TABLE availability_by_date ALTER status_code TYPE BIGINT",
 }  # fmt: skip
 
@@ -378,7 +382,7 @@ def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
     with duckdb.connect(sample.writable(sample.publish_sample(tmp_path).path)) as newer:
         newer.execute("UPDATE publication SET schema_version = 99")
     assert _refusal(tmp_path).endswith(
-        "availability.duckdb has schema version 99, and this program knows only 1; "
+        "availability.duckdb has schema version 99, and this program knows only 2; "
         "upgrade binance-futures-availability"
     )
 

@@ -366,9 +366,9 @@ DAMAGES = {
     "text": "is not a DuckDB database; move it away",
     "folder": "cannot be opened (Is a directory)",
     "cut": "cannot be read (",
-    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '1', which is none;",
-    "UPDATE publication SET schema_version = 2":
-        "has schema version 2, and this program knows only 1; upgrade binance-futures-availability",
+    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '2', which is none;",
+    "UPDATE publication SET schema_version = 3":
+        "has schema version 3, and this program knows only 2; upgrade binance-futures-availability",
     "DROP TABLE publication": "is a DuckDB database of something else; set AVAILABILITY_DB_PATH",
     "DELETE FROM publication": "says nothing about itself",
     "DROP TABLE published_days": "cannot be read (Catalog Error",

@@ -211,7 +211,28 @@ def test_a_run_is_recorded_with_what_it_took(connection: duckdb.DuckDBPyConnecti
     ]
 
 
-def test_another_archive_url_is_written_into_every_row(connection: duckdb.DuckDBPyConnection) -> None:
+def with_checksum(connection: duckdb.DuckDBPyConnection, has_checksum: bool | None, **changed: Any) -> Any:
+    """What is known of a file's checksum after it was found with or without one, or only probed."""
+    row = {"date": day(0), "symbol": "BTCUSDT", "file_size_bytes": 7, "last_modified": STAMP, **changed}
+    files = pa.Table.from_pylist([{**row, "has_checksum": has_checksum}], schema=FILES)
+    write_collection(connection, [Block([day(0)], ["BTCUSDT", "AUSDT"])], files, URL, collection())
+    known = "SELECT has_checksum FROM availability WHERE symbol = 'BTCUSDT'"
+    return rows(connection, known)[0][0]
+
+
+def test_what_a_listing_said_of_a_checksum_stays_known_while_the_file_is_the_same(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    assert with_checksum(connection, None) is None
+    assert with_checksum(connection, False) is False
+    assert with_checksum(connection, None) is False
+    assert with_checksum(connection, True) is True
+    assert with_checksum(connection, None) is True
+    assert with_checksum(connection, None, file_size_bytes=8) is None
+    assert rows(connection, "SELECT has_checksum FROM availability WHERE NOT available") == [(None,)]
+
+
+def test_another_archive_url_is_that_of_every_row(connection: duckdb.DuckDBPyConnection) -> None:
     write(connection, {(0, "AUSDT"): (7, STAMP)}, days=range(5))
     write(connection, {}, days=[4], url="http://mirror")
     urls = rows(connection, "SELECT DISTINCT url[:20], count(*) FROM daily_availability GROUP BY 1")
@@ -297,7 +318,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
 def test_windows_in_any_order_and_repeated_give_the_same_table(
     shared: duckdb.DuckDBPyConnection, found: Found, chosen: list[range]
 ) -> None:
-    shared.execute("DELETE FROM daily_availability")
+    shared.execute("DELETE FROM availability")
     for window in [*chosen, chosen[0]]:
         write(shared, found, days=window)
     expected = sorted(
@@ -318,7 +339,7 @@ def test_windows_in_any_order_and_repeated_give_the_same_table(
 def test_the_ledger_explains_every_difference(
     shared: duckdb.DuckDBPyConnection, observed: list[tuple[Found, range]]
 ) -> None:
-    shared.execute("DELETE FROM daily_availability")
+    shared.execute("DELETE FROM availability")
     shared.execute("DELETE FROM availability_changes")
     seen: dict[tuple[int, str], tuple[int, dt.datetime] | None] = {}
     expected = []

@@ -23,15 +23,25 @@ from availability_pipeline.store.connection import check_usable, connect, read_i
 from availability_pipeline_tests.conftest import run_python, start_python
 
 COLUMNS = {
-    "daily_availability": [
+    "availability": [
         ("date", "DATE", "NO", None),
         ("symbol", "VARCHAR", "NO", None),
         ("available", "BOOLEAN", "NO", None),
         ("file_size_bytes", "BIGINT", "YES", None),
         ("last_modified", "TIMESTAMP", "YES", None),
-        ("url", "VARCHAR", "NO", None),
         ("status_code", "INTEGER", "NO", None),
         ("probe_timestamp", "TIMESTAMP", "NO", "CURRENT_TIMESTAMP"),
+        ("has_checksum", "BOOLEAN", "YES", None),
+    ],
+    "daily_availability": [
+        ("date", "DATE", "YES", None),
+        ("symbol", "VARCHAR", "YES", None),
+        ("available", "BOOLEAN", "YES", None),
+        ("file_size_bytes", "BIGINT", "YES", None),
+        ("last_modified", "TIMESTAMP", "YES", None),
+        ("url", "VARCHAR", "YES", None),
+        ("status_code", "INTEGER", "YES", None),
+        ("probe_timestamp", "TIMESTAMP", "YES", None),
     ],
     "symbols": [
         ("symbol", "VARCHAR", "NO", None),
@@ -85,16 +95,14 @@ def test_a_day_of_a_contract_has_one_row(path: Path) -> None:
     keys = "FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY' AND table_name = ?"
     with connect(path):
         pass
-    assert rows(path, f"SELECT constraint_column_names {keys}", "daily_availability") == [
-        (["date", "symbol"],)
-    ]
+    assert rows(path, f"SELECT constraint_column_names {keys}", "availability") == [(["date", "symbol"],)]
 
 
 def test_there_are_the_documented_tables_and_no_secondary_index(path: Path) -> None:
     with connect(path):
         pass
     assert {name for (name,) in rows(path, "SELECT table_name FROM duckdb_tables()")} == {
-        "daily_availability", "symbols", "availability_changes", "collection_runs", "database_info",
+        "availability", "symbols", "availability_changes", "collection_runs", "database_info",
     }  # fmt: skip
     assert rows(path, "SELECT index_name FROM duckdb_indexes()") == []
 
@@ -106,8 +114,8 @@ DEFAULT_TIME = """
 
     with connect(Path(sys.argv[1])) as connection:
         connection.execute(
-            "INSERT INTO daily_availability (date, symbol, available, url, status_code) "
-            "VALUES ('2024-01-15', 'BTCUSDT', false, 'x', 404)"
+            "INSERT INTO availability (date, symbol, available, status_code) "
+            "VALUES ('2024-01-15', 'BTCUSDT', false, 404)"
         )
         print(connection.execute("SELECT probe_timestamp FROM daily_availability").fetchall()[0][0])
 """
@@ -154,7 +162,7 @@ def test_a_newer_database_is_left_alone(path: Path) -> None:
     before = path.read_bytes()
     for read_only in (True, False):
         with (
-            pytest.raises(StoreError, match=r"schema version 2, .* knows only 1; upgrade"),
+            pytest.raises(StoreError, match=r"schema version 3, .* knows only 2; upgrade"),
             connect(path, read_only=read_only),
         ):
             pass
@@ -195,7 +203,7 @@ def test_a_database_of_something_else_is_left_alone(path: Path, sql: str) -> Non
 def test_a_database_without_a_table_becomes_ours(path: Path) -> None:
     made_by_others(path, "SELECT 1")
     with connect(path) as connection:
-        assert read_info(connection, "schema_version") == "1"
+        assert read_info(connection, "schema_version") == str(store.SCHEMA_VERSION)
 
 
 def test_a_damaged_database_is_called_one(path: Path) -> None:
@@ -319,7 +327,7 @@ def test_a_writer_waits_for_another_one(path: Path) -> None:
         assert holder.stdout
         holder.stdout.readline()
         with connect(path) as connection:
-            assert read_info(connection, "schema_version") == "1"
+            assert read_info(connection, "schema_version") == str(store.SCHEMA_VERSION)
 
 
 def test_a_writer_that_waits_longer_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,8 +428,8 @@ def test_a_transaction_is_all_or_nothing(path: Path, failure: type[BaseException
 
 
 def later_version(monkeypatch: pytest.MonkeyPatch, *steps: str) -> None:
-    monkeypatch.setattr(store, "MIGRATIONS", dict(enumerate(steps, 1)))
-    monkeypatch.setattr(store, "SCHEMA_VERSION", 1 + len(steps))
+    monkeypatch.setattr(store, "MIGRATIONS", dict(enumerate(steps, store.SCHEMA_VERSION)))
+    monkeypatch.setattr(store, "SCHEMA_VERSION", store.SCHEMA_VERSION + len(steps))
 
 
 def test_an_older_database_is_migrated_step_by_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,7 +437,7 @@ def test_an_older_database_is_migrated_step_by_step(path: Path, monkeypatch: pyt
         pass
     later_version(monkeypatch, "CREATE TABLE more (n INTEGER)", "INSERT INTO more VALUES (7)")
     with connect(path) as connection:
-        assert read_info(connection, "schema_version") == "3"
+        assert read_info(connection, "schema_version") == "4"
     assert rows(path, "FROM more") == [(7,)]
 
 
@@ -439,12 +447,40 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
     later_version(monkeypatch, "CREATE TABLE more (n INTEGER)", "INSERT INTO nowhere VALUES (7)")
     with pytest.raises(duckdb.CatalogException), connect(path):
         pass
-    assert rows(path, "SELECT value FROM database_info WHERE key = 'schema_version'") == [("1",)]
+    monkeypatch.undo()
+    assert rows(path, "SELECT value FROM database_info WHERE key = 'schema_version'") == [("2",)]
     assert rows(path, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'more'") == []
 
 
 def test_readers_do_not_migrate(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect(path):
         pass
+    before = path.read_bytes()
     later_version(monkeypatch, "CREATE TABLE more (n INTEGER)")
-    assert rows(path, "SELECT value FROM database_info WHERE key = 'schema_version'") == [("1",)]
+    with pytest.raises(StoreError, match="an older version of this program; run `publish`"):
+        rows(path, "SELECT 1")
+    assert path.read_bytes() == before
+
+
+VERSION_1 = """
+CREATE TABLE database_info (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+INSERT INTO database_info VALUES ('schema_version', '1'), ('archive_url', 'https://example.org');
+CREATE TABLE daily_availability (
+    date DATE NOT NULL, symbol VARCHAR NOT NULL, available BOOLEAN NOT NULL, file_size_bytes BIGINT,
+    last_modified TIMESTAMP, url VARCHAR NOT NULL, status_code INTEGER NOT NULL,
+    probe_timestamp TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (date, symbol)
+);
+INSERT INTO daily_availability
+SELECT '2024-01-01', 'S' || n || 'USDT', true, n, '2024-01-02 07:00', 'stored', 200, '2024-01-02 08:00'
+FROM range(9) AS numbers (n)
+"""
+
+
+def test_a_database_of_version_1_keeps_its_rows_and_their_key(path: Path) -> None:
+    made_by_others(path, VERSION_1)
+    with connect(path) as connection:
+        found = connection.execute("FROM daily_availability ORDER BY symbol").fetchall()
+        with pytest.raises(duckdb.ConstraintException):
+            connection.execute("INSERT INTO availability FROM availability LIMIT 1")
+    assert [row[3] for row in found] == list(range(9))
+    assert {row[5].split("/data/")[0] for row in found} == {"https://example.org"}

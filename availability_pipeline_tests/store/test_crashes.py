@@ -35,7 +35,7 @@ WRITER = """
         with connect(path) as connection:
             [(before,)] = connection.execute("SELECT count(*) FROM collection_runs").fetchall()
             sizes, times = [before + 1] * (100 * days), [now] * (100 * days)
-            columns = [dates * 100, [name for name in names for _ in dates], sizes, times]
+            columns = [dates * 100, [name for name in names for _ in dates], sizes, times, [True] * (100 * days)]
             files = pa.table(columns, schema=FILES)
             record = Collection(str(before), "list", dates[0], dates[-1], now, now, 0, 0, 0)
             write_collection(connection, [Block(dates, names)], files, "http://x", record)

@@ -104,7 +104,7 @@ def test_an_answer_with_hardly_a_contract_is_no_pass(tmp_path: Path) -> None:
 
 def test_a_day_that_was_collected_in_part_is_not_judged(tmp_path: Path) -> None:
     with table(tmp_path, LIVES, DAYS) as connection:
-        connection.execute("DELETE FROM daily_availability WHERE date = '2024-02-28' AND symbol > 'A05'")
+        connection.execute("DELETE FROM availability WHERE date = '2024-02-28' AND symbol > 'A05'")
         finding = compare(connection, scope_of(tmp_path), TRADING)
     assert finding.passed
     assert "of 2024-02-27" in finding.summary

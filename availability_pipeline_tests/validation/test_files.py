@@ -88,7 +88,7 @@ def test_days_before_the_first_file_of_a_complete_history_neither(tmp_path: Path
     days = list(DayRange(FIRST_DAY, dt.date(2020, 3, 1)))
     with table(tmp_path, {"BTCBUSD": days[-20:]}, days) as connection:
         assert completeness(connection, scope_of(tmp_path)).passed
-        connection.execute("DELETE FROM daily_availability WHERE date = '2020-01-15'")
+        connection.execute("DELETE FROM availability WHERE date = '2020-01-15'")
         assert completeness(connection, scope_of(tmp_path)).numbers["empty_days"] > 0
 
 

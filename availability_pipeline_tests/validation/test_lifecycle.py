@@ -40,7 +40,7 @@ def test_what_was_derived_passes(derived: duckdb.DuckDBPyConnection, tmp_path: P
 @pytest.mark.parametrize("name", OF_THE_LIFECYCLE)
 @pytest.mark.parametrize(
     "change",
-    ["DROP TABLE status_spans", "DELETE FROM daily_availability WHERE date = '2024-02-29'"],
+    ["DROP TABLE status_spans", "DELETE FROM availability WHERE date = '2024-02-29'"],
     ids=["never derived", "other rows"],
 )
 def test_tables_that_do_not_fit_the_rows_are_not_judged(

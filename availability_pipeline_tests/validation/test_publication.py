@@ -121,7 +121,7 @@ def test_a_day_cannot_be_worn_away_in_small_steps(published: Path) -> None:
 
 def test_lost_rows_are_a_fall_however_few(published: Path) -> None:
     with connect(settings_of(published).working_path) as connection:
-        connection.execute("DELETE FROM daily_availability WHERE symbol = 'A07USDT' AND date = '2024-02-10'")
+        connection.execute("DELETE FROM availability WHERE symbol = 'A07USDT' AND date = '2024-02-10'")
         finding = no_regression(connection, scope_of(published))
     assert (finding.is_error, finding.numbers["fallen_days"]) == (True, 1)
 
@@ -142,7 +142,7 @@ def test_a_fall_is_not_published_unless_somebody_says_so(published: Path) -> Non
         ):
             publish_checked(connection, settings_of(published), "run-3")
         publish_checked(connection, settings_of(published), "run-3", accept_fewer_files=True)
-        connection.execute("UPDATE daily_availability SET status_code = 404 WHERE date = '2024-02-01'")
+        connection.execute("UPDATE availability SET status_code = 404 WHERE date = '2024-02-01'")
         with pytest.raises(PublicationError, match="row_invariants: 40 contradictions"):
             publish_checked(connection, settings_of(published), "run-3", accept_fewer_files=True)
 
@@ -157,8 +157,8 @@ def test_what_was_published_equals_what_was_audited(published: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ("DELETE FROM daily_availability WHERE symbol = 'A03USDT' AND date = '2024-02-03'", "799"),
-        ("UPDATE daily_availability SET file_size_bytes = 1 WHERE symbol = 'A03USDT'", "file_size_bytes"),
+        ("DELETE FROM availability WHERE symbol = 'A03USDT' AND date = '2024-02-03'", "799"),
+        ("UPDATE availability SET file_size_bytes = 1 WHERE symbol = 'A03USDT'", "file_size_bytes"),
         ("UPDATE symbols SET status = 'SETTLING'", "symbols"),
         ("UPDATE status_spans SET episode = 2 WHERE symbol = 'A03USDT'", "status_spans"),
         ("UPDATE symbol_lifecycle SET days = 2 WHERE symbol = 'A03USDT'", "symbol_lifecycle"),
@@ -203,7 +203,7 @@ def test_late_files_are_no_changed_files(published: Path) -> None:
 
 def test_replaced_files_are_counted_and_sampled(published: Path) -> None:
     with connect(settings_of(published).working_path) as connection:
-        connection.execute("UPDATE daily_availability SET file_size_bytes = 1")
+        connection.execute("UPDATE availability SET file_size_bytes = 1")
         write(connection, LIVES, DAYS, "replaced")
         finding = changed_files(connection, scope_of(published, run_id="replaced"))
     assert (finding.numbers["republished"], len(finding.offenders)) == (800, SAMPLE)
