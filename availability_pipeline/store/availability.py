@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
+from availability_pipeline.errors import StoreError
 from availability_pipeline.store.connection import read_info, transaction, write_info
 
 ROWS_PER_SLICE = 300_000
@@ -64,6 +65,10 @@ FROM days CROSS JOIN contracts LEFT JOIN files ON files.date = days.date AND fil
 ORDER BY days.date, contracts.symbol
 """
 
+_TOTALS = (
+    "SELECT count(*), count(*) FILTER (available), coalesce(sum(file_size_bytes), 0)::BIGINT FROM incoming"
+)
+
 _LEDGER = """
 INSERT INTO availability_changes BY NAME
 SELECT
@@ -91,9 +96,12 @@ UPDATE availability AS held SET
 FROM incoming WHERE incoming.date = held.date AND incoming.symbol = held.symbol
 """
 
+# Only the days of the slice, so that the memory does not grow with the history.
 _INSERT = """
 INSERT INTO availability BY NAME
-SELECT * FROM incoming ANTI JOIN availability USING (date, symbol) ORDER BY date, symbol
+SELECT * FROM incoming ANTI JOIN (
+    FROM availability WHERE date BETWEEN (SELECT min(date) FROM incoming) AND (SELECT max(date) FROM incoming)
+) USING (date, symbol) ORDER BY date, symbol
 """
 
 
@@ -122,6 +130,9 @@ def write_collection(
         files: `archive.files.FILES`: every file of the blocks that exists. Other rows of it are ignored.
         archive_url: Where files are served; the base of every `url`.
         collection: The record of the run.
+
+    Raises:
+        StoreError: A file is there twice; nothing is written.
     """
     rows = available = size = 0
     connection.register("found", files)
@@ -142,7 +153,7 @@ def write_collection(
 
 def _slices(block: Block) -> Iterator[Sequence[dt.date]]:
     days_per_slice = max(1, ROWS_PER_SLICE // max(1, len(block.symbols)))
-    ordered = sorted(block.days)
+    ordered = sorted(set(block.days))
     for start in range(0, len(ordered), days_per_slice):
         yield ordered[start : start + days_per_slice]
 
@@ -155,14 +166,17 @@ def _write_slice(
 ) -> tuple[int, int, int]:
     """Write all combinations; returns rows, files and bytes."""
     connection.register("days", pa.table({"date": pa.array(days, pa.date32())}))
-    connection.register("contracts", pa.table({"symbol": pa.array(symbols, pa.string())}))
+    names = sorted(set(symbols))
+    connection.register("contracts", pa.table({"symbol": pa.array(names, pa.string())}))
     connection.execute(_INCOMING, [collection.finished_at])
+    [totals] = connection.execute(_TOTALS).fetchall()
+    if totals[0] != len(days) * len(names):
+        raise StoreError(
+            f"the files of {days[0]} to {days[-1]} have a contract and day twice; nothing was written"
+        )
     connection.execute(_LEDGER, [collection.run_id])
     connection.execute(_UPDATE)
     connection.execute(_INSERT)
-    [totals] = connection.execute(
-        "SELECT count(*), count(*) FILTER (available), coalesce(sum(file_size_bytes), 0)::BIGINT FROM incoming"
-    ).fetchall()
     return totals
 
 

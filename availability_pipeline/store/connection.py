@@ -43,12 +43,19 @@ FROM availability;
 """.replace("$url", url_sql("(SELECT value FROM database_info WHERE key = 'archive_url')"))
 
 MIGRATIONS: dict[int, str] = {
-    1: f"""
-    ALTER TABLE daily_availability DROP COLUMN url;
-    ALTER TABLE daily_availability ADD COLUMN has_checksum BOOLEAN;
-    ALTER TABLE daily_availability RENAME TO availability;
-    {_VIEW}
-    """
+    1: """
+    ALTER TABLE daily_availability RENAME TO former;
+    CREATE TABLE availability AS
+    SELECT * EXCLUDE (url), NULL::BOOLEAN AS has_checksum FROM former ORDER BY date, symbol;
+    DROP TABLE former;
+    ALTER TABLE availability ALTER date SET NOT NULL;
+    ALTER TABLE availability ALTER symbol SET NOT NULL;
+    ALTER TABLE availability ALTER available SET NOT NULL;
+    ALTER TABLE availability ALTER status_code SET NOT NULL;
+    ALTER TABLE availability ALTER probe_timestamp SET NOT NULL;
+    ALTER TABLE availability ALTER probe_timestamp SET DEFAULT CURRENT_TIMESTAMP;
+    """  # noqa: S608 - our own text
+    + _VIEW
 }
 """SQL that lifts a database from the version that is the key to the next one."""
 

@@ -160,12 +160,12 @@ def test_a_place_where_nothing_can_be_is_named(settings: Settings, tmp_path: Pat
 def test_a_full_disk_leaves_nothing(settings: Settings, taken: Path, small_disk: Path) -> None:
     full = Settings.load({}, data_dir=str(small_disk / "data"))
     full.working_path.parent.mkdir(parents=True)
-    for ballast in (6_000_000, 4_500_000, 2_000_000):
+    for ballast in (7_000_000, 6_000_000, 4_500_000):
         (small_disk / "ballast").write_bytes(b"\0" * ballast)
         with pytest.raises(BackupError, match=r"could not be backed up to .*, no backup was made; check"):
             backup(settings, small_disk)
         assert names(small_disk) == ["ballast", "data"]
-        if ballast > 4_000_000:
+        if ballast > 5_000_000:
             with pytest.raises(
                 BackupError, match=r"could not be restored .*, the working database is as it was"
             ):

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline.archive.files import FILES
+from availability_pipeline.errors import StoreError
 from availability_pipeline.store import availability
 from availability_pipeline.store.availability import Block, Collection, WriteReport, write_collection
 from availability_pipeline.store.connection import connect
@@ -209,6 +210,27 @@ def test_a_run_is_recorded_with_what_it_took(connection: duckdb.DuckDBPyConnecti
         ("run", "list", day(0), day(1), NOW, NOW, 5, 4, 30, 6, 0),
         ("second", "list", day(0), day(1), NOW, LATER, 5, 4, 30, 6, 1),
     ]
+
+
+def test_a_row_is_written_once_whatever_comes_in(connection: duckdb.DuckDBPyConnection) -> None:
+    twice = ([day(0), day(1), day(0)], ["BTCUSDT", "AUSDT", "BTCUSDT"])
+    write_collection(
+        connection, [Block(*twice), Block(*twice)], table_of({(0, "AUSDT"): (7, STAMP)}), URL, collection()
+    )
+    write(connection, {}, days=[1, 2], symbols=["AUSDT"])
+    counted = "SELECT count(*), count(DISTINCT (date, symbol)) FROM daily_availability"
+    assert rows(connection, counted) == [(5, 5)]
+
+
+def test_a_file_that_is_there_twice_is_refused_and_nothing_is_written(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    files = pa.concat_tables([table_of({(0, "AUSDT"): (7, STAMP)}), table_of({(0, "AUSDT"): (8, STAMP)})])
+    with pytest.raises(
+        StoreError, match="the files of 2024-01-01 to 2024-01-01 have a contract and day twice"
+    ):
+        write_collection(connection, [Block([day(0)], SYMBOLS)], files, URL, collection())
+    assert rows(connection, "FROM daily_availability") == rows(connection, "FROM collection_runs") == []
 
 
 def with_checksum(connection: duckdb.DuckDBPyConnection, has_checksum: bool | None, **changed: Any) -> Any:
