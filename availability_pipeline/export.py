@@ -94,7 +94,10 @@ def export(published: Path, folder: Path, form: str, *, force: bool) -> Export:
         AvailabilityError: A file could not be written; the folder is as it was.
     """
     target = Path(os.path.realpath(folder))
-    _check_target(target, force=force)
+    try:
+        _check_target(target, force=force)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be made ({error.strerror}); name another folder") from error
     connection, publication = open_published(published)
     with connection, _told(target, published), draft_of(target) as draft:
         draft.mkdir()

@@ -48,7 +48,7 @@ def has_usable_port(url: str) -> bool:
 
 def is_url(text: str) -> bool:
     """Whether something was meant as a URL rather than as a path."""
-    return "://" in text
+    return re.match(r"[A-Za-z0-9+.-]*://", text) is not None
 
 
 def bucket_url(name: str, text: str) -> str:

@@ -9,6 +9,7 @@ from availability_pipeline.errors import PublicationError, PublishedDatabaseErro
 from availability_pipeline.locations import is_url, published_url
 from availability_pipeline.object_storage.remote import read_published, reading_from
 from availability_pipeline.object_storage.source import open_source
+from availability_pipeline.paths import database_path
 from availability_pipeline.publishing.manifest import Manifest, read_manifest
 from availability_pipeline.publishing.place import Place
 from availability_pipeline.settings import Settings
@@ -40,7 +41,7 @@ def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
     settings = Settings.load()
     location = settings.db_path if location is None else location
     if isinstance(location, Path) or not is_url(location):
-        database = Path(location).expanduser()
+        database = database_path("the published database", str(location))
         return _by_relation(_local(database), str(Place.of(database).database.parent))
     url = published_url("the location", location)
     with reading_from(url):

@@ -7,7 +7,6 @@ nothing and contain no SQL.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -17,6 +16,7 @@ from pydantic import Field
 
 from availability_pipeline.errors import UsageError
 from availability_pipeline.liveness import process_tags
+from availability_pipeline.paths import database_path
 from availability_pipeline.settings import VARIABLES, Settings
 from availability_pipeline.store.connection import connect
 
@@ -70,7 +70,6 @@ class WorkingDatabase(DuckDBResource):
     def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection, closed whatever happens; raises StoreError."""
         settings = self.settings.load()
-        with connect(
-            Path(self.database) if self.database else settings.working_path, read_only=read_only
-        ) as connection:
+        path = database_path("database", self.database) if self.database else settings.working_path
+        with connect(path, read_only=read_only) as connection:
             yield connection

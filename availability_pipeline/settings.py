@@ -22,6 +22,7 @@ from availability_pipeline.locations import (
     published_url,
     shown,
 )
+from availability_pipeline.paths import database_path
 
 CONTRACTS = ("perpetual", "settled", "delivery")
 """The kinds of contract that a folder's name tells apart."""
@@ -71,19 +72,8 @@ def _up_to(maximum: int, minimum: int = 1) -> Callable[[str, str], int]:
     return read
 
 
-def _path(name: str, text: str) -> Path:
-    if not text:
-        raise UsageError(f"{name} is empty; it must be a path")
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError:
-        raise UsageError(
-            f"{name} is {text!r}, whose home directory is not known; write the path in full"
-        ) from None
-
-
 def _path_or_url(name: str, text: str) -> Path | str:
-    return published_url(name, text) if is_url(text) else _path(name, text)
+    return published_url(name, text.strip()) if is_url(text.strip()) else database_path(name, text)
 
 
 def _words(name: str, text: str) -> tuple[str, ...]:
@@ -208,14 +198,15 @@ class Settings:
             if argument is not None:
                 values[name] = read(name, str(argument))
             elif environ.get(variable, "").strip():
-                values[name] = read(variable, environ[variable].strip())
-        values.setdefault("data_dir", _path("data_dir", str(cls.data_dir)))
+                text = environ[variable]
+                values[name] = read(variable, text if read in _OF_PATHS else text.strip())
+        values.setdefault("data_dir", database_path("data_dir", str(cls.data_dir)))
         values.setdefault("db_path", values["data_dir"] / "availability.duckdb")
         return cls(**values)
 
 
 VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "data_dir": ("AVAILABILITY_DATA_DIR", _path),
+    "data_dir": ("AVAILABILITY_DATA_DIR", database_path),
     "db_path": ("AVAILABILITY_DB_PATH", _path_or_url),
     "s3_endpoint": ("AVAILABILITY_S3_ENDPOINT", _url),
     "s3_bucket": ("AVAILABILITY_S3_BUCKET", _bucket),
@@ -234,6 +225,10 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "tracked_contracts": ("AVAILABILITY_TRACKED_CONTRACTS", _contracts),
 }
 """The environment variable of each setting and how its text is read and checked."""
+
+
+_OF_PATHS = (database_path, _path_or_url)
+"""What reads the whole of a text: a path may begin and end with blanks."""
 
 
 def log_format(environ: Mapping[str, str] | None = None) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 from availability_pipeline.days import DayRange
 from availability_pipeline.errors import RunError, UsageError
+from availability_pipeline.paths import check_instance_path, path_named
 from availability_pipeline.settings import VARIABLES, Settings
 
 RETRY_SECONDS = "2"
@@ -39,13 +40,45 @@ class Outcome:
 
 
 def instance_folder(settings: Settings, environ: Mapping[str, str] | None = None) -> Path:
-    """Where the Dagster instance is: DAGSTER_HOME, else the checkout that this is run in, else the data directory."""
+    """Where the Dagster instance is: DAGSTER_HOME, else the checkout that this is run in, else the data directory.
+
+    Raises:
+        UsageError: It cannot be there.
+    """
     environ = os.environ if environ is None else environ
     if home := environ.get("DAGSTER_HOME"):
         if not Path(home).is_absolute():
             raise UsageError(f"DAGSTER_HOME is {home!r}; it must be an absolute path")
-        return Path(home)
-    return _checkout() or settings.data_dir / "dagster"
+        return instance_at(path_named("DAGSTER_HOME", home))
+    return instance_at(_checkout() or settings.data_dir / "dagster")
+
+
+def instance_at(folder: Path) -> Path:
+    """The folder of a Dagster instance, if its databases can be where its dagster.yaml has them.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    databases = _sqlite_folder(folder)
+    if databases:
+        check_instance_path(path_named("the folder of the Dagster instance", str(databases)))
+    return folder
+
+
+def _sqlite_folder(folder: Path) -> Path | None:
+    """Where the instance has its SQLite databases; None if it has others, or the environment says where."""
+    import yaml  # noqa: PLC0415 - only runs need it
+
+    try:
+        config = yaml.safe_load((folder / "dagster.yaml").read_bytes())
+    except (OSError, yaml.YAMLError):  # there is none, or Dagster says what is wrong with it
+        return folder
+    storage = config.get("storage") if isinstance(config, dict) else None
+    if not isinstance(storage, dict):
+        return folder
+    sqlite = storage.get("sqlite")
+    base = sqlite.get("base_dir") if isinstance(sqlite, dict) else None
+    return folder / base if isinstance(base, str) else None
 
 
 def _checkout() -> Path | None:
@@ -88,11 +121,12 @@ def run_in_worker(
     from availability_pipeline.publishing import check_target  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.store.connection import check_usable  # noqa: PLC0415
 
+    instance = folder or instance_folder(settings)
     check_usable(settings.working_path, settings.db_file)
     check_target(settings.db_file, settings.working_path)
     began = time.monotonic()
     request = {
-        "instance": str(folder or instance_folder(settings)),
+        "instance": str(instance),
         "start": str(days.start),
         "end": str(days.end),
         "symbols": list(symbols),

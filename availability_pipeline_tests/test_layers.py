@@ -50,6 +50,7 @@ BELOW = {
         "parquet_locations",
     ),
     "parquet_locations.py": ("store", "queries", "cli", "collection", "simulator"),
+    "paths.py": ("archive", "store", "publishing", "queries", "cli", "settings", "object_storage"),
     "locations.py": ("archive", "store", "publishing", "queries", "cli", "settings", "object_storage"),
     "export.py": ("queries", "cli", "collection", "simulator", "store"),
     "backups/": (
@@ -212,6 +213,7 @@ def test_servers_are_asked_in_few_places_only(module: str) -> None:
         "alerts.py",
         "logs.py",
         "locations.py",
+        "paths.py",
     ),
 )
 def test_databases_are_unknown_where_they_do_not_belong(module: str) -> None:

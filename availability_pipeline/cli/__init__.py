@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -57,6 +58,9 @@ _INTERRUPTED = "Query interrupted"
 """What DuckDB makes of Ctrl-C: a RuntimeError with this text."""
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class _Failure(click.ClickException):
     """What ends a command: `Error: one sentence` on standard error, or a JSON line, and an exit code."""
 
@@ -66,7 +70,9 @@ class _Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         if log_format() == "text":
-            super().show(file)
+            # In one line, whatever the names of files in it are.
+            message = _CONTROLS.sub(lambda found: repr(found[0])[1:-1], self.message)
+            click.echo(f"Error: {message}", file=file, err=file is None)
         else:
             click.echo(logs.json_line(logging.ERROR, self.message), err=True)
 
@@ -183,7 +189,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Symbols are not all ASCII, whatever the terminal's locale says.
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     try:
         cli.main(prog_name=PROGRAM)
     except OSError as error:  # click has ended those of a pipe that nobody reads any more

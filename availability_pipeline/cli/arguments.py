@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from availability_pipeline import paths
 from availability_pipeline.errors import UsageError
 
 
-def path_named(_context: click.Context, parameter: click.Parameter, text: str) -> Path:
-    """The path of an argument; a variable of the shell that is empty does not mean the current folder.
+def path_named(_context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
+    """The path of an argument or option; a variable of the shell that is empty does not mean the current folder.
 
     Raises:
-        UsageError: It is empty.
+        UsageError: It is empty or cannot be used.
     """
-    if not text:
-        raise UsageError(f"{parameter.human_readable_name} is empty; it must be a path")
-    return Path(text)
+    if text is None:
+        return None
+    option = isinstance(parameter, click.Option)
+    return paths.path_named(parameter.opts[0] if option else parameter.human_readable_name, text)
+
+
+def database_named(context: click.Context, parameter: click.Parameter, text: str) -> Path | None:
+    """Likewise, where databases of DuckDB are."""
+    path = path_named(context, parameter, text)
+    return path and paths.check_database_path(parameter.human_readable_name, path)
+
+
+def output_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options `--output`, which it receives as `path`, and `--force`."""
+    output = click.option(
+        "--output", "path", type=click.Path(dir_okay=False), callback=path_named, help="Write to a file."
+    )
+    force = click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
+    return output(force(command))
 
 
 def symbol_names(symbols: str | None) -> list[str]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.cli.arguments import path_named
+from availability_pipeline.cli.arguments import database_named
 from availability_pipeline.cli.help import PROGRAM, example
 from availability_pipeline.days import FIRST_DAY, parse_day
 from availability_pipeline.settings import Settings
 
 
 @click.command(epilog=example("backup /srv/backups", "backup /srv/backups --keep 14"))
-@click.argument("folder", metavar="DIR", type=click.Path(), callback=path_named)
+@click.argument("folder", metavar="DIR", type=click.Path(), callback=database_named)
 @click.option(
     "--keep",
     metavar="N",
@@ -30,7 +30,7 @@ def backup(folder: Path, keep: int | None) -> None:
     from availability_pipeline import backups  # noqa: PLC0415 - needs the database libraries
 
     made = backups.backup(Settings.load(), folder, keep)
-    click.echo(made.path)
+    click.echo(made.path, color=True)  # or what looks like a colour in it would be left out
     removed = f", removed {len(made.removed)} older" if made.removed else ""
     click.echo(
         f"{made.facts.rows:,} rows, data through {made.facts.data_through or 'no day'}, {made.bytes / 1e6:,.1f} MB, in "
@@ -42,7 +42,7 @@ def backup(folder: Path, keep: int | None) -> None:
 @click.command(
     epilog=example("restore /srv/backups/availability-20261121T120000Z.duckdb", "restore /srv/backups")
 )
-@click.argument("source", metavar="FILE", type=click.Path(), callback=path_named)
+@click.argument("source", metavar="FILE", type=click.Path(), callback=database_named)
 def restore(source: Path) -> None:
     """Replace the working database by the one in a backup, after all of FILE was verified.
 

@@ -13,7 +13,7 @@ from availability_pipeline.cli.help import example
 from availability_pipeline.days import FIRST_DAY, DayRange, collectable_range, last_complete_day, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
-from availability_pipeline.worker_process import Outcome, run_in_worker
+from availability_pipeline.worker_process import Outcome, instance_folder, run_in_worker
 
 
 @click.command(
@@ -37,8 +37,9 @@ def backfill(start: str | None, end: str | None, symbols: str | None, *, missing
     settings = Settings.load()
     if missing and (start, end, symbols) != (None, None, None):
         raise UsageError("--missing finds out the days itself; leave out --start, --end and --symbols")
+    instance = instance_folder(settings)
     days = _missing(settings) if missing else _range(start, end)
-    collect(settings, days, symbol_names(symbols))
+    collect(settings, days, symbol_names(symbols), instance)
 
 
 @click.command(epilog=example("update", "update 2024-01-15"))

@@ -23,7 +23,7 @@ from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulated import mark_simulated
 from availability_pipeline.simulator import SimulatedArchive
-from availability_pipeline.worker_process import python_path
+from availability_pipeline.worker_process import instance_at, python_path
 
 
 @click.command(epilog=example("demo", "demo --symbols 20 --data-dir /tmp/demo", "demo --ui"))
@@ -43,15 +43,16 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
     given = Settings.load(data_dir=data_dir)
     _ = given.db_file
     folder = given.data_dir if data_dir is not None else given.data_dir / "demo"
+    instance = instance_at(folder / "dagster")
     began = time.monotonic()
     with _simulated_archive(symbols) as environment:
         settings = Settings.load(environment, data_dir=str(folder))
         mark_simulated(settings)
-        outcome = collect(settings, DayRange(FIRST_DAY, last_complete_day()), (), folder / "dagster")
+        outcome = collect(settings, DayRange(FIRST_DAY, last_complete_day()), (), instance)
         click.echo(_summary(settings, outcome.metadata["published_database"], time.monotonic() - began))
         if ui:
             click.echo(f"\nDagster UI: http://{HOST}:{port}  (Ctrl-C ends it)")
-            serve_ui(settings, folder / "dagster", port)
+            serve_ui(settings, instance, port)
 
 
 @contextmanager

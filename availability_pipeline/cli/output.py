@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from availability_pipeline.cli.arguments import output_file
 from availability_pipeline.drafts import draft_of
 from availability_pipeline.errors import AvailabilityError, UsageError
 
@@ -97,10 +98,7 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(FORMATS),
         help="Default: by the ending of --output, table on a terminal, json otherwise.",
     )
-    @click.option(
-        "--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file."
-    )
-    @click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
+    @output_file
     @functools.wraps(command)
     def with_output(
         *args: object, chosen: str | None, path: Path | None, force: bool, **kwargs: object
@@ -114,9 +112,13 @@ def check_new(path: Path | None, *, force: bool) -> None:
     """Pass if the file is not there yet or may be replaced.
 
     Raises:
-        UsageError: It is there.
+        UsageError: It is there, or cannot be.
     """
-    if path and path.exists() and not force:
+    try:
+        there = path is not None and path.exists()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
+    if there and not force:
         raise UsageError(f"{path} exists already; pass --force to replace it")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.cli.arguments import symbol_names
+from availability_pipeline.cli.arguments import output_file, symbol_names
 from availability_pipeline.cli.completion import complete_symbols
 from availability_pipeline.cli.help import example
 from availability_pipeline.cli.output import check_new, text_output
@@ -29,8 +29,7 @@ from availability_pipeline.queries import AvailabilityQueries
 @click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
 @click.option("--checksums", is_flag=True, help="After each file, its checksum file if there is one.")
 @click.option("--aria2", is_flag=True, help="An input file for aria2, which keeps the archive's folders.")
-@click.option("--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
-@click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
+@output_file
 def urls(  # noqa: PLR0913 - one for each option
     *,
     symbols: str | None,

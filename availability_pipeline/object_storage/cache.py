@@ -15,6 +15,7 @@ from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.locations import is_url, published_url
 from availability_pipeline.object_storage.remote import database_entry, read_published, reading_from
 from availability_pipeline.object_storage.source import RequestFailed, Source, open_source
+from availability_pipeline.paths import database_path
 from availability_pipeline.publishing.manifest import FileEntry, is_intact
 from availability_pipeline.publishing.place import DATABASE, is_id
 from availability_pipeline.settings import Settings
@@ -35,7 +36,7 @@ def published_file(location: Path | str, settings: Settings | None = None) -> Pa
         PublishedDatabaseError: It cannot be fetched, or is damaged.
     """
     if isinstance(location, Path) or not is_url(location):
-        return Path(location).expanduser()
+        return database_path("the published database", str(location))
     url = published_url("the published database", location)
     settings = settings or Settings.load()
     folder = _folder(url, settings)

@@ -131,11 +131,12 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _why(path: Path, text: str) -> str:
-    if "not a valid DuckDB database" in text:
+    said = text.replace(str(path), "")
+    if "not a valid DuckDB database" in said:
         return f"{path} is not a DuckDB database; {_RESTORE}"
-    if "Could not set lock" in text:
+    if "Could not set lock" in said:
         return f"the published database {path} is open for writing elsewhere; close it there"
-    if "No open result set" in text or "closed" in text:
+    if "No open result set" in said or "closed" in said:
         return f"the published database {path} was closed while an answer was read; close it afterwards"
     reason = text.splitlines()[0] if text else "no reason given"
     return f"the published database {path} cannot be read ({reason}); {_RESTORE}"

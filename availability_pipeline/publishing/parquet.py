@@ -6,11 +6,12 @@ did not change is the same file as in the generation before. Each new file is re
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -37,7 +38,7 @@ FROM daily_availability
 WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
 """
 
-_OF_FILE = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FROM read_parquet(?)"
+_OF_FILE = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FROM written"
 
 _WRITE_YEAR = """
 COPY (
@@ -61,12 +62,12 @@ _DERIVED = {
 
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM daily_availability)"
 
-_FILE_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM read_parquet(?))"
+_FILE_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM written)"
 
 # Rows that are not strictly after the row before them.
 _MISPLACED = """
 SELECT count(*) FROM (
-    SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before FROM read_parquet(?)
+    SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before FROM written
 ) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
 """
 
@@ -106,8 +107,8 @@ def _write_derived(working: duckdb.DuckDBPyConnection, folder: Path, table: str)
     path, query = folder / f"{table}.parquet", _DERIVED[table]
     working.execute(f"COPY ({query}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
     rows = working.execute(query).fetchall()
-    with reading_back(path) as reader:
-        intact = reader.execute("FROM read_parquet(?)", [str(path)]).fetchall() == rows
+    with _reader(path) as reader:
+        intact = reader.execute("FROM written").fetchall() == rows
     if not intact:
         raise _failed(path.relative_to(folder), f"it differs from {table} of the working database")
     return describe(folder, path, len(rows))
@@ -139,34 +140,41 @@ def _taken_over(
 def _read_back(
     working: duckdb.DuckDBPyConnection, folder: Path, path: Path, expected: Fingerprint
 ) -> FileEntry:
-    with reading_back(path) as reader:
-        problems = list(_problems(working, reader, path, expected))
+    with _reader(path) as reader:
+        problems = list(_problems(working, reader, expected))
     if problems:
         raise _failed(path.relative_to(folder), "; ".join(problems))
     return describe(folder, path, expected["row_count"] or 0, _text(expected))
 
 
 def _problems(
-    working: duckdb.DuckDBPyConnection, reader: duckdb.DuckDBPyConnection, path: Path, expected: Fingerprint
+    working: duckdb.DuckDBPyConnection, reader: duckdb.DuckDBPyConnection, expected: Fingerprint
 ) -> Iterator[str]:
     columns = working.execute(_COLUMNS).fetchall()
-    if reader.execute(_FILE_COLUMNS, [str(path)]).fetchall() != columns:
+    if reader.execute(_FILE_COLUMNS).fetchall() != columns:
         yield "it has other columns than the working table"
         return
-    found = _fingerprints(reader, _OF_FILE, str(path))[0]
+    found = _fingerprints(reader, _OF_FILE)[0]
     if found["row_count"] != expected["row_count"]:
         yield f"it has {found['row_count']} rows instead of {expected['row_count']}"
     elif differing := [name for name, value in expected.items() if found[name] != value]:
         yield f"it differs from the working table in {', '.join(differing)}"
-    [(misplaced,)] = reader.execute(_MISPLACED, [str(path)]).fetchall()
+    [(misplaced,)] = reader.execute(_MISPLACED).fetchall()
     if misplaced:
         yield f"{misplaced} rows are duplicates or out of order"
 
 
-def _fingerprints(
-    connection: duckdb.DuckDBPyConnection, query: str, *values: str
-) -> list[dict[str, int | None]]:
-    result = connection.execute(query, list(values))
+@contextmanager
+def _reader(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with what a file holds as `written`."""
+    with reading_back(path) as reader:
+        # DuckDB takes a path for a pattern, and folders called key=value for columns.
+        reader.read_parquet(glob.escape(str(path)), hive_partitioning=False).create_view("written")
+        yield reader
+
+
+def _fingerprints(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, int | None]]:
+    result = connection.execute(query)
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 

@@ -101,7 +101,7 @@ _IN_USE = ("Could not set lock", "different configuration", "Unique file handle 
 
 def cannot_open(path: Path, error: duckdb.Error) -> StoreError:
     """Why the file could not be opened, as an error to raise."""
-    text = str(error)
+    text = str(error).replace(str(path), "")
     if any(sign in text for sign in _IN_USE):
         return DatabaseInUse(
             f"the working database {path} is in use by another process ({first_line(error)}); "
