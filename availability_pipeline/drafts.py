@@ -1,6 +1,7 @@
 """Drafts: files and folders that are written beside their target and then take its name, and what a kill leaves behind.
 
-A draft's name tells the process that writes it, so that those of processes that are gone can be removed, and no others.
+Whoever writes a draft holds a lock on a file beside it, which the operating system releases when the process dies, in
+every container: so those of processes that are gone can be removed, and no others.
 """
 
 from __future__ import annotations
@@ -14,45 +15,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PROCESS = re.compile(r"\.(\d+)\.[0-9a-f]{8}\.new")
+from filelock import FileLock, Timeout
 
-_under_way: set[Path] = set()
-"""The drafts of this process: in a container, a process before it may have had the same number."""
+_DRAFT = re.compile(r"\.[0-9a-f]{8}\.new")
 
 
 @contextmanager
 def draft_of(target: Path) -> Iterator[Path]:
     """A name beside the target for a file or folder that is gone afterwards, unless it was renamed."""
     remove_dead_drafts(target)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.new")
-    _under_way.add(draft)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
+    lock = _lock_of(draft)
+    # Where no file can be made, writing the draft says so better; filelock would make the folder.
+    if draft.parent.is_dir():
+        with suppress(OSError):
+            lock.acquire()
     try:
         yield draft
     finally:
-        for file in draft.parent.glob(f"{glob.escape(draft.name)}*"):
-            _remove(file)
-        _under_way.discard(draft)
+        _remove_all(draft)
+        lock.release()
 
 
 def remove_dead_drafts(target: Path) -> None:
     """Remove the drafts of a target, and what DuckDB put beside them, whose process is gone."""
     before = f".{target.name}"
-    for file in target.parent.glob(f"{glob.escape(before)}.*.new*"):
-        match = _PROCESS.match(file.name, len(before))
-        if match and not _is_written(file.with_name(file.name[: match.end()]), int(match[1])):
-            _remove(file)
+    found = target.parent.glob(f"{glob.escape(before)}.*.new*")
+    matches = ((file, _DRAFT.match(file.name, len(before))) for file in found)
+    for draft in {file.with_name(file.name[: match.end()]) for file, match in matches if match}:
+        # One that cannot be locked is left alone.
+        with suppress(Timeout, OSError), _lock_of(draft).acquire(timeout=0):
+            _remove_all(draft)
 
 
-def _is_written(draft: Path, process: int) -> bool:
-    if process == os.getpid():
-        return draft in _under_way
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's, but running
-        pass
-    return True
+def _lock_of(draft: Path) -> FileLock:
+    return FileLock(f"{draft}.lock")
+
+
+def _remove_all(draft: Path) -> None:
+    for file in draft.parent.glob(f"{glob.escape(draft.name)}*"):
+        _remove(file)
 
 
 def _remove(file: Path) -> None:

@@ -14,6 +14,7 @@ import dagster as dg
 from availability_pipeline.alerts import Finding, Memory
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import UsageError
+from availability_pipeline.failures import root_cause
 
 OVERLAP_SECONDS = 60
 """How far a look goes back before the last one: a run's record may appear a little after its own time."""
@@ -138,7 +139,8 @@ def _of_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Finding]
 
 
 def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Finding:
-    messages = [event.message for event in _events(instance, run, dg.DagsterEventType.RUN_FAILURE)]
+    events = _events(instance, run, dg.DagsterEventType.RUN_FAILURE)
+    messages = [root_cause(event.job_failure_data.error) or event.message for event in events]
     return Finding(
         subject=f"run of {run.job_name}",
         what=f"The run of {run.job_name} failed",
@@ -159,10 +161,7 @@ def _reason(failure: Any) -> str:
     """What a step said of its failure, or the first line of what went wrong in it."""
     if failure.user_failure_data and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
-    error = failure.error
-    while error and error.cause:
-        error = error.cause
-    return error.message.strip().splitlines()[0] if error else "It gave no reason."
+    return root_cause(failure.error) or "It gave no reason."
 
 
 def _days(run: dg.DagsterRun) -> DayRange | None:

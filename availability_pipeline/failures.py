@@ -6,6 +6,7 @@ Which errors are worth another try is said in `errors`; that nothing below tries
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 
@@ -64,6 +65,13 @@ def _first_wait_seconds() -> int:
     variable, _ = VARIABLES["retry_seconds"]
     # This one alone: the resource may have replaced others, which then need not be right in the environment.
     return Settings.load({variable: os.environ.get(variable, "")}).retry_seconds
+
+
+def root_cause(error: Any) -> str | None:
+    """The first line of what went wrong first, from an error in Dagster's records; None if there is none."""
+    while error and error.cause:
+        error = error.cause
+    return str(error.message).strip().splitlines()[0] if error else None
 
 
 def _metadata(error: AvailabilityError) -> dict[str, dg.MetadataValue]:

@@ -7,8 +7,9 @@ process that does this for the command line.
 from __future__ import annotations
 
 import shutil
+import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -22,11 +23,11 @@ from dagster._core.instance.ref import InstanceRef
 from availability_pipeline.days import DayRange
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.errors import RunError, UsageError
-from availability_pipeline.failures import EXIT_CODE
-from availability_pipeline.liveness import end_dead_runs, process_tags, runs_being_waited_for
+from availability_pipeline.failures import EXIT_CODE, root_cause
+from availability_pipeline.orphaned_runs import alone
 from availability_pipeline.partitions import range_tags
 from availability_pipeline.progress import Progress
-from availability_pipeline.settings import log_format
+from availability_pipeline.settings import Settings, log_format
 
 _CONSOLE_LEVELS = {"text": "CRITICAL", "json": "INFO"}
 
@@ -72,29 +73,38 @@ def _absolute(config: Any, folder: Path) -> Any:
     }
 
 
-def clear_the_way(instance: dg.DagsterInstance) -> Iterator[str]:
-    """End dead runs, and tell of those and of what the next run will wait for."""
-    for run_id in end_dead_runs(instance):
-        yield f"Ended the run {run_id[:8]}, whose process is gone."
-    for run in runs_being_waited_for(instance):
-        yield f"Waiting for the run {run}, which is writing to the same database."
-
-
 def run_update(
-    instance: dg.DagsterInstance, days: DayRange, symbols: Sequence[str], progress: Progress
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    days: DayRange,
+    symbols: Sequence[str],
+    progress: Progress,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Report:
     """Discover, collect the days and publish, as one Dagster run in this process.
 
     Args:
         instance: Where the run is recorded.
+        settings: Those of the environment: where the lock is, and how long to wait for it.
         days: The days to collect.
         symbols: The contracts to collect; all tracked ones if empty.
         progress: Who is told how far the run is.
+        tell: Called with a sentence about each run that is waited for or ended.
 
     Raises:
+        DatabaseInUse: Another run writes to the same database, and has not ended in time.
         RunError: The run failed; the message is that of the step that failed.
         UsageError: Likewise, if what was asked for is the reason.
     """
+    run_id = str(uuid.uuid4())
+    # Before anything is planned: a run that waits would be shown as one that is under way.
+    with alone(instance, settings, run_id, tell):
+        return _execute(instance, run_id, days, symbols, progress)
+
+
+def _execute(
+    instance: dg.DagsterInstance, run_id: str, days: DayRange, symbols: Sequence[str], progress: Progress
+) -> Report:
     progress.stage(f"planning {len(days):,} partitions in Dagster")
     chosen = {"config": {"symbols": list(symbols)}}
     with warnings.catch_warnings():
@@ -102,7 +112,8 @@ def run_update(
         job = build_defs(progress).resolve_job_def("availability_update")
         result = job.execute_in_process(
             instance=instance,
-            tags={**range_tags(days), **process_tags()},
+            run_id=run_id,
+            tags=range_tags(days),
             run_config={
                 "ops": {"symbols": chosen, "daily_availability": chosen},
                 # The events are in the instance; a terminal belongs to the progress report.
@@ -128,8 +139,8 @@ def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
             kind = UsageError if code and code.value == UsageError.exit_code else RunError
             return kind(data.user_failure_data.description or "")
         return RunError(
-            f"the step {event.step_key} failed: {_root_cause(data.error)}; its traceback is in the Dagster UI, at the "
-            f"run {result.run_id}"
+            f"the step {event.step_key} failed: {root_cause(data.error) or 'unknown'}; its traceback is in the Dagster "
+            f"UI, at the run {result.run_id}"
         )
     return RunError(f"the run {result.run_id} was ended before it was done; run the command again")
 
@@ -140,12 +151,6 @@ def _blocks(evaluation: dg.AssetCheckEvaluation) -> bool:
         and not evaluation.passed
         and evaluation.severity is dg.AssetCheckSeverity.ERROR
     )
-
-
-def _root_cause(error: Any) -> str:
-    while error and error.cause:
-        error = error.cause
-    return error.message.strip().splitlines()[0] if error else "unknown"
 
 
 def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from availability_pipeline.errors import UsageError
-from availability_pipeline.liveness import process_tags
+from availability_pipeline.orphaned_runs import alone
 from availability_pipeline.paths import database_path
 from availability_pipeline.settings import VARIABLES, Settings
 from availability_pipeline.store.connection import connect
@@ -61,10 +61,15 @@ class WorkingDatabase(DuckDBResource):
     database: str = Field(default="", description="Path of the file; from the settings if empty")
     settings: dg.ResourceDependency[PipelineSettings]
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Note the run's process before any step waits for the pool."""
-        if context.instance and context.run:
-            context.instance.add_run_tags(context.run.run_id, process_tags())
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WorkingDatabase"]:
+        """Have the data directory to the run alone, from before its first step until after its last."""
+        if not (context.instance and context.run):
+            yield self
+            return
+        tell = (context.log or dg.get_dagster_logger()).warning
+        with alone(context.instance, self.settings.load(), context.run.run_id, tell):
+            yield self
 
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:

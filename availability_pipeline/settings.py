@@ -124,6 +124,8 @@ class Settings:
     episode_gap_days: int = 30
     """Days without a file after which a contract has ended, and files after them are another episode. Single files were
     late by up to three weeks, so less would make delistings of delays."""
+    lock_timeout_seconds: int = 1800
+    """Seconds that a run waits for another one that writes to the same database."""
     retry_seconds: int = 30
     """Seconds before a step that failed is tried again; twice as many before each further try."""
     alert_webhook: str | None = field(default=None, repr=False)
@@ -216,6 +218,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "timeout_seconds": ("AVAILABILITY_TIMEOUT_SECONDS", _up_to(3600)),
     "lookback_days": ("AVAILABILITY_LOOKBACK_DAYS", _up_to(10_000)),
     "episode_gap_days": ("AVAILABILITY_EPISODE_GAP_DAYS", _up_to(10_000)),
+    "lock_timeout_seconds": ("AVAILABILITY_LOCK_TIMEOUT_SECONDS", _up_to(86_400, minimum=0)),
     "retry_seconds": ("AVAILABILITY_RETRY_SECONDS", _up_to(3600, minimum=0)),
     "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _webhook),
     "log_format": ("AVAILABILITY_LOG_FORMAT", _log_format),

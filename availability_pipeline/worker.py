@@ -23,7 +23,7 @@ from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import AvailabilityError, RunError
 from availability_pipeline.logs import written
 from availability_pipeline.progress import Progress
-from availability_pipeline.settings import log_format
+from availability_pipeline.settings import Settings, log_format
 
 
 def main() -> None:
@@ -62,18 +62,18 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from availability_pipeline import launch  # noqa: PLC0415 - under the filter of its notices
+        from availability_pipeline.orphaned_runs import end_orphaned_run  # noqa: PLC0415 - likewise
 
-    days = DayRange(parse_day(request["start"]), parse_day(request["end"]))
+    days, settings = DayRange(parse_day(request["start"]), parse_day(request["end"])), Settings.load()
     with (
         launch.open_instance(Path(request["instance"])) as instance,
         _progress(quiet=request["quiet"]) as progress,
     ):
-        news = list(launch.clear_the_way(instance))
         if request["only_clear"]:
+            end_orphaned_run(instance, settings)
             return {}
-        if not request["quiet"]:
-            _tell(news)
-        report = launch.run_update(instance, days, request["symbols"], progress)
+        tell = _say_nothing if request["quiet"] else _tell
+        report = launch.run_update(instance, settings, days, request["symbols"], progress, tell)
     return {"run_id": report.run_id, "metadata": report.metadata}
 
 
@@ -81,12 +81,15 @@ def _progress(*, quiet: bool) -> AbstractContextManager[Progress]:
     return nullcontext(Progress()) if quiet else shown_progress(log_format=log_format())
 
 
-def _tell(news: list[str]) -> None:
-    for line in news:
-        if log_format() == "text":
-            print(line, file=sys.stderr)
-        else:
-            logging.getLogger("availability_pipeline.worker").info(line)
+def _say_nothing(_: str) -> None:
+    pass
+
+
+def _tell(line: str) -> None:
+    if log_format() == "text":
+        print(line, file=sys.stderr)
+    else:
+        logging.getLogger("availability_pipeline.worker").info(line)
 
 
 if __name__ == "__main__":

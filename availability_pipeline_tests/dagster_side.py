@@ -38,7 +38,7 @@ class Site:
     def run(self, start: str, end: str | None = None, symbols: Sequence[str] = ()) -> launch.Report:
         """Run the job over days, as the command line does."""
         days = DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end or start))
-        return launch.run_update(self.instance, days, symbols, Progress())
+        return launch.run_update(self.instance, self.settings, days, symbols, Progress())
 
     def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what a schedule or sensor requested, as the daemon does it, in this process."""

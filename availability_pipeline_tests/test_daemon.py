@@ -13,7 +13,7 @@ import yaml
 
 from availability_pipeline.days import DayRange, last_complete_day
 from availability_pipeline.launch import open_instance
-from availability_pipeline.liveness import WRITERS_POOL
+from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.partitions import range_tags
 from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline_tests import pipeline

@@ -76,7 +76,7 @@ def test_the_job_the_schedule_and_the_sensors_are_there_and_on() -> None:
         "daily_availability_schedule": dg.DefaultScheduleStatus.RUNNING
     }
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == dict.fromkeys(
-        ("dead_runs", "publication_watch", "failure_alerts"), dg.DefaultSensorStatus.RUNNING
+        ("publication_watch", "failure_alerts"), dg.DefaultSensorStatus.RUNNING
     )
 
 

@@ -11,13 +11,7 @@ import pytest
 
 from availability_pipeline.drafts import draft_of, remove_dead_drafts
 from availability_pipeline.store.connection import connect
-
-
-def ended_process() -> int:
-    """The number of a process that is gone."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    return process.pid
+from availability_pipeline_tests.conftest import ROOT, start_python
 
 
 def names(folder: Path) -> set[str]:
@@ -29,7 +23,7 @@ def test_a_draft_is_beside_its_target_and_gone_afterwards(tmp_path: Path) -> Non
         draft.write_text("half")
         Path(f"{draft}.wal").write_text("of it")
         assert draft.parent == tmp_path
-        assert draft.name.startswith(f".a[1].duckdb.{os.getpid()}.")
+        assert draft.name.startswith(".a[1].duckdb.")
     assert names(tmp_path) == set()
 
 
@@ -44,7 +38,7 @@ def test_a_folder_can_be_a_draft(tmp_path: Path) -> None:
     with draft_of(tmp_path / "a") as draft:
         (draft / "deep").mkdir(parents=True)
         (draft / "deep" / "file").write_text("half")
-    dead = tmp_path / f".a.{ended_process()}.0123abcd.new"
+    dead = tmp_path / ".a.0123abcd.new"
     (dead / "deep").mkdir(parents=True)
     remove_dead_drafts(tmp_path / "a")
     assert names(tmp_path) == set()
@@ -70,25 +64,47 @@ def test_two_drafts_of_one_process_do_not_meet(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from availability_pipeline.drafts import draft_of
+
+with draft_of(Path(sys.argv[1])) as draft:
+    draft.write_text("half")
+    print(draft, flush=True)
+    sys.stdin.read()
+"""
+
+
 def test_only_drafts_of_the_target_whose_process_is_gone_are_removed(tmp_path: Path) -> None:
-    dead = ended_process()
-    kept = {
-        f".a.duckdb.{os.getppid()}.0123abcd.new",
-        ".a.duckdb.1.0123abcd.new.wal",
-        f".b.duckdb.{dead}.0123abcd.new",
-        ".a.duckdb.notes.new",
-        "a.duckdb",
-    }
-    removed = {
-        f".a.duckdb.{dead}.0123abcd.new",
-        f".a.duckdb.{dead}.0123abcd.new.wal",
-        f".a.duckdb.{os.getpid()}.0123abcd.new",  # of an earlier process with the number of this one
-        f".a.duckdb.{2**70}.0123abcd.new",
-    }
-    for name in kept | removed:
+    target = tmp_path / "a.duckdb"
+    kept = {".b.duckdb.0123abcd.new", ".a.duckdb.notes.new", "a.duckdb"}
+    for name in kept | {".a.duckdb.0123abcd.new", ".a.duckdb.0123abcd.new.wal"}:
         (tmp_path / name).write_text(name)
-    remove_dead_drafts(tmp_path / "a.duckdb")
+    with start_python(WRITER, target, stdin=subprocess.PIPE) as writer, draft_of(target) as own:
+        own.write_text("half")
+        assert writer.stdout
+        live = Path(writer.stdout.readline().strip())
+        remove_dead_drafts(target)
+        assert names(tmp_path) == kept | {live.name, f"{live.name}.lock", own.name, f"{own.name}.lock"}
+        writer.kill()
+        writer.wait()
+    remove_dead_drafts(target)
     assert names(tmp_path) == kept
+
+
+def test_a_draft_of_another_pid_namespace_is_left_alone(tmp_path: Path) -> None:
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("making namespaces takes rights that this process does not have")
+    target = tmp_path / "a.duckdb"
+    with draft_of(target) as draft:
+        draft.write_text("half")
+        code = "import sys; from pathlib import Path; from availability_pipeline.drafts import remove_dead_drafts; "
+        code += "remove_dead_drafts(Path(sys.argv[1]))"
+        command = [*alone, sys.executable, "-c", code, str(target)]
+        subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        assert draft.read_text() == "half"
 
 
 def test_a_missing_folder_has_no_drafts(tmp_path: Path) -> None:
@@ -101,6 +117,6 @@ def test_opening_the_working_database_removes_what_a_kill_left(tmp_path: Path, e
     if exists:
         with connect(path):
             pass
-    (tmp_path / f".availability.duckdb.{ended_process()}.0123abcd.new").write_text("half")
+    (tmp_path / ".availability.duckdb.0123abcd.new").write_text("half")
     with connect(path):
         assert {name for name in names(tmp_path) if name.endswith(".new")} == set()

@@ -57,9 +57,9 @@ def test_the_page_of_checks_shows_states_and_plots(tmp_path: Path, settings_for:
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
         with launch.open_instance(checkout) as instance:
-            launch.run_update(instance, JANUARY, (), Progress())
+            launch.run_update(instance, settings, JANUARY, (), Progress())
             archive.remove_file("BTCUSDT", dt.date(2024, 1, 10))
-            launch.run_update(instance, JANUARY, (), Progress())
+            launch.run_update(instance, settings, JANUARY, (), Progress())
         with dagster_dev(checkout, settings) as graphql:
             base = f"http://{urlsplit(graphql).netloc}/assets/daily_availability?view=checks&checkDetail=completeness"
             text = text_of(base, tmp_path / "profile", until="missing_days")

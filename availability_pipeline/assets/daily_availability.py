@@ -7,7 +7,7 @@ from availability_pipeline.assets.symbols import SelectedSymbols, symbols
 from availability_pipeline.collection import Collected
 from availability_pipeline.days import utc_now
 from availability_pipeline.failures import failures_reported
-from availability_pipeline.liveness import WRITERS_POOL
+from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.partitions import DAILY, days_of_run
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase

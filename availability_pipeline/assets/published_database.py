@@ -5,8 +5,8 @@ from pydantic import Field
 
 from availability_pipeline.assets.symbol_lifecycle import symbol_lifecycle
 from availability_pipeline.failures import failures_reported
-from availability_pipeline.liveness import WRITERS_POOL
 from availability_pipeline.object_storage.mirror import mirror
+from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 from availability_pipeline.validation.gate import publish_checked

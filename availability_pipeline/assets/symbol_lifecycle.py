@@ -5,7 +5,7 @@ import dagster as dg
 from availability_pipeline.analysis import DeriveReport, Rules, derive
 from availability_pipeline.assets.daily_availability import daily_availability
 from availability_pipeline.failures import failures_reported
-from availability_pipeline.liveness import WRITERS_POOL
+from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from availability_pipeline import collection
 from availability_pipeline.failures import failures_reported
-from availability_pipeline.liveness import WRITERS_POOL
+from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from availability_pipeline.checks.results import result_of, scope_of_run
 from availability_pipeline.failures import failures_reported
-from availability_pipeline.liveness import WRITERS_POOL
+from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 from availability_pipeline.validation.validator import OF_THE_PUBLICATION
 

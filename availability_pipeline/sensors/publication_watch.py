@@ -5,6 +5,7 @@ import dagster as dg
 from availability_pipeline.days import utc_now
 from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.jobs import availability_update
+from availability_pipeline.orphaned_runs import end_orphaned_run
 from availability_pipeline.partitions import days_under_way, request_for
 from availability_pipeline.publication_watch import Memory, look
 from availability_pipeline.resources import PipelineSettings
@@ -20,7 +21,10 @@ def publication_watch(
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for a few of the files that recent days still lack, and request a run when one of them is there."""
     try:
-        seen = look(settings.load(), Memory.read(context.cursor), utc_now(), days_under_way(context.instance))
+        loaded = settings.load()
+        # A run that was killed would count as under way.
+        end_orphaned_run(context.instance, loaded)
+        seen = look(loaded, Memory.read(context.cursor), utc_now(), days_under_way(context.instance))
     except AvailabilityError as error:
         return dg.SkipReason(f"Nothing could be looked for: {error}")
     if not seen.runs:

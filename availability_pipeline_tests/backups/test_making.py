@@ -110,7 +110,7 @@ def test_what_a_killed_backup_left_is_gone_after_the_next(settings: Settings, tm
     folder = tmp_path / "backups"
     folder.mkdir()
     for ending in ("", ".taken", ".tmp"):
-        (folder / f".backup.99999999.0123abcd.new{ending}").write_bytes(b"half")
+        (folder / f".backup.0123abcd.new{ending}").write_bytes(b"half")
     assert names(folder)[0].startswith(".")
     assert names(folder)[-1:] != [backup(settings, folder).path.name]
     assert [path for path in names(folder) if path.startswith(".")] == []

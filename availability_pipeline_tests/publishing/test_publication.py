@@ -16,7 +16,6 @@ from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import check_target, generations, publication, publish
 from availability_pipeline.store.connection import connect
 from availability_pipeline_tests.publishing import sample
-from availability_pipeline_tests.test_drafts import ended_process
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -211,7 +210,7 @@ sample.publish_sample(Path(sys.argv[1]))
 def test_leftovers_make_room_before_the_new_files_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead, folder = f"{ended_process()}.0123abcd.new", tmp_path / "generations"
+    dead, folder = "0123abcd.new", tmp_path / "generations"
     (folder / f".generation.{dead}" / "daily_availability").mkdir(parents=True)
     (folder / f".generation.{dead}" / "daily_availability" / "2024.parquet").write_text("of a killed run")
     (folder / "20200101T000000Z-orphan").mkdir()
