@@ -62,14 +62,14 @@ def discover(settings: Settings) -> Discovery:
         host = urlsplit(settings.s3_endpoint).netloc
         raise ArchiveUnreachable(
             f"the archive's host {host} cannot be reached: {error.problem}; "
-            "check the network, or see everything offline with `make demo` (`binance-futures-availability demo`)",
+            "to see everything offline, run `make demo` (`binance-futures-availability demo`)",
             url=error.url,
         ) from error
     finally:
         bucket.close()
     try:
         return Discovery(folders, tuple(fetch_contracts(settings)), None)
-    except ArchiveError as error:
+    except (ArchiveError, UsageError) as error:
         return Discovery(folders, (), str(error))
 
 

@@ -10,10 +10,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-
-from availability_pipeline.archive.probing import open_session
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.network.failures import FAILURES, problem
+from availability_pipeline.network.session import Session
 from availability_pipeline.settings import Settings
 
 PATH = "/fapi/v1/exchangeInfo"
@@ -37,22 +36,17 @@ def fetch_contracts(settings: Settings) -> list[ListedContract]:
 
     Raises:
         ArchiveError: No usable answer came.
+        UsageError: The configuration of the network cannot be used.
     """
     url = settings.fapi_url + PATH
-    with open_session(settings.fapi_url, 1) as session:
+    with Session(anonymous=True) as session:
         try:
             answer = session.get(url, timeout=settings.timeout_seconds)
-        except requests.Timeout as error:
-            raise ArchiveUnreachable(f"no answer within {settings.timeout_seconds} s", url=url) from error
-        except requests.RequestException as error:
-            problem = "the connection failed; check the host's name and the network"
-            raise ArchiveUnreachable(problem, url=url) from error
-        except ValueError as error:  # it led to something that is no URL
-            problem = "the answer redirects to what is no URL; check AVAILABILITY_FAPI_URL"
-            raise UnexpectedAnswer(problem, url=url) from error
+        except FAILURES as error:
+            raise ArchiveUnreachable(problem(error, settings.timeout_seconds), url=url) from error
     if answer.status_code != 200:
-        problem = f"exchangeInfo answered HTTP {answer.status_code}"
-        raise ArchiveRefused(problem, url=url, status=answer.status_code)
+        why = f"exchangeInfo answered HTTP {answer.status_code}"
+        raise ArchiveRefused(why, url=url, status=answer.status_code)
     try:
         return [_contract(entry) for entry in answer.json()["symbols"]]
     except (
@@ -64,8 +58,8 @@ def fetch_contracts(settings: Settings) -> list[ListedContract]:
         OSError,
         RecursionError,
     ) as error:
-        problem = "the answer is not an exchangeInfo; check AVAILABILITY_FAPI_URL"
-        raise UnexpectedAnswer(problem, url=url, status=200) from error
+        why = "the answer is not an exchangeInfo; check AVAILABILITY_FAPI_URL"
+        raise UnexpectedAnswer(why, url=url, status=200) from error
 
 
 def _contract(entry: dict[str, Any]) -> ListedContract:

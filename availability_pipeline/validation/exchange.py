@@ -9,7 +9,7 @@ import duckdb
 
 from availability_pipeline.archive.exchange_info import ListedContract, fetch_contracts
 from availability_pipeline.days import FIRST_FILE_DAY
-from availability_pipeline.errors import ArchiveError
+from availability_pipeline.errors import ArchiveError, UsageError
 from availability_pipeline.store.availability import complete_days
 from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named
 from availability_pipeline.words import counted
@@ -42,7 +42,7 @@ def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
     """
     try:
         listed = fetch_contracts(scope.settings)
-    except ArchiveError as error:
+    except (ArchiveError, UsageError) as error:
         return _not_evaluated(str(error))
     return compare(connection, scope, listed)
 
