@@ -8,6 +8,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from availability_pipeline.network.connections import resending
 from availability_pipeline.network.environment import Environment
 from availability_pipeline.network.failures import ProxyFailed, proxy_failure
 
@@ -18,9 +19,13 @@ class _Adapter(HTTPAdapter):
         self._lock = Lock()
         super().__init__(pool_maxsize=connections, max_retries=0)
 
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        resending(self.poolmanager)
+
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         with self._lock:
-            return super().proxy_manager_for(proxy, **options)
+            return resending(super().proxy_manager_for(proxy, **options))
 
     def send(
         self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, *_: Any, **__: Any
