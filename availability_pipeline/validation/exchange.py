@@ -41,7 +41,7 @@ def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
     that does not answer gives a warning that nothing could be evaluated.
     """
     try:
-        listed = fetch_contracts(scope.settings)
+        listed = fetch_contracts(scope.settings).contracts
     except (ArchiveError, UsageError) as error:
         return _not_evaluated(str(error))
     return compare(connection, scope, listed)
@@ -64,8 +64,8 @@ def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequenc
         return _not_evaluated(
             f"exchangeInfo lists only {listed_ones} that traded on {day}, of {len(files):,} with a file"
         )
-    known = {contract.symbol for contract in listed if contract.status == "TRADING"}
-    return _compared(day, trading, files, files - known)
+    may_trade = {contract.symbol for contract in listed if contract.status in ("TRADING", None)}
+    return _compared(day, trading, files, files - may_trade)
 
 
 def _is_expected(contract: ListedContract, day: dt.date, before: set[str], scope: Scope) -> bool:

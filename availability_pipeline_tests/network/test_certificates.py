@@ -164,6 +164,6 @@ def test_exchange_info_that_fails_leaves_the_discovery_as_it_is(
     with authority.in_front_of(address) as (_, port):
         found = discover(settings(server_url, fapi_url=f"https://localhost:{port}"))
     assert [symbol.name for symbol in found.folders.symbols] == ["BTCUSDT", "ETHUSDT"]
-    assert found.listed == ()
+    assert found.exchange.contracts == ()
     assert said in (found.exchange_problem or "")
     assert found.exchange_problem
