@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-
 from availability_pipeline.days import DayRange, utc_now, utc_today
 from availability_pipeline.errors import UsageError
+from availability_pipeline.network.failures import FAILURES, problem
+from availability_pipeline.network.session import Session
 from availability_pipeline.settings import VARIABLES, Settings
 
 TIMEOUT_SECONDS = 10
@@ -189,18 +189,22 @@ def _post(webhook: str, text: str) -> str | None:
     # Slack reads these three characters as its markup.
     message = {"text": html.escape(text, quote=False)}
     try:
-        with requests.post(
-            webhook,
-            json=message,
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-            stream=True,
-            headers={"Accept-Encoding": "identity"},
-        ) as answer:
+        with (
+            Session() as session,
+            session.post(
+                webhook,
+                json=message,
+                timeout=TIMEOUT_SECONDS,
+                stream=True,
+                headers={"Accept-Encoding": "identity"},
+            ) as answer,
+        ):
             if not 200 <= answer.status_code < 300:
                 return f"HTTP {answer.status_code}"
             # Slack calls its "ok" HTML, so it is the text that tells a login page.
             page = next(answer.iter_content(64), b"").lstrip().startswith(b"<")
             return "it answered with a web page" if page else None
-    except (requests.RequestException, OSError, ValueError) as error:
-        return type(error).__name__
+    except UsageError as error:
+        return str(error)
+    except FAILURES as error:
+        return problem(error, TIMEOUT_SECONDS)

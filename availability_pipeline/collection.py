@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from availability_pipeline.archive.client import Bucket
-from availability_pipeline.archive.exchange_info import ListedContract, fetch_contracts
+from availability_pipeline.archive.exchange_info import ExchangeInfo, fetch_contracts
 from availability_pipeline.archive.listing import FolderQuery, Folders, Listing, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange, last_complete_day, utc_now
@@ -36,7 +36,8 @@ class Discovery:
     """All folders of the archive, and what the exchange says of its contracts."""
 
     folders: Folders
-    listed: tuple[ListedContract, ...]
+    exchange: ExchangeInfo
+    """Empty if it could not be had."""
     exchange_problem: str | None
     """Why exchangeInfo could not be had, or None; the collection goes on without it."""
 
@@ -62,15 +63,15 @@ def discover(settings: Settings) -> Discovery:
         host = urlsplit(settings.s3_endpoint).netloc
         raise ArchiveUnreachable(
             f"the archive's host {host} cannot be reached: {error.problem}; "
-            "check the network, or see everything offline with `make demo` (`binance-futures-availability demo`)",
+            "to see everything offline, run `make demo` (`binance-futures-availability demo`)",
             url=error.url,
         ) from error
     finally:
         bucket.close()
     try:
-        return Discovery(folders, tuple(fetch_contracts(settings)), None)
-    except ArchiveError as error:
-        return Discovery(folders, (), str(error))
+        return Discovery(folders, fetch_contracts(settings), None)
+    except (ArchiveError, UsageError) as error:
+        return Discovery(folders, ExchangeInfo(), str(error))
 
 
 def write_discovery(
@@ -80,7 +81,7 @@ def write_discovery(
     return symbols.write_symbols(
         connection,
         discovery.folders.symbols,
-        discovery.listed,
+        discovery.exchange.contracts,
         tracked=set(discovery.tracked(settings)),
         now=utc_now(),
     )

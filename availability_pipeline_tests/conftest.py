@@ -58,7 +58,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 FOREIGN = ("AVAILABILITY_", "AWS_", "DAGSTER_")
 """How variables begin that would make a test depend on the machine it runs on."""
 
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+NETWORK = (
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
+)  # fmt: skip
+"""What programs look up in the environment when they ask servers."""
 
 SettingsFactory = Callable[..., Settings]
 
@@ -91,7 +94,7 @@ def run_python(code: str, *arguments: object, **environ: str) -> str:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
-        if name.startswith(FOREIGN) or name.upper() in PROXIES:
+        if name.startswith(FOREIGN) or name.upper() in NETWORK:
             monkeypatch.delenv(name)
 
 

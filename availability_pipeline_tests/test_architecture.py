@@ -10,6 +10,7 @@ GROUPS = {
         "errors", "days", "words", "symbol_names", "locations", "paths", "settings", "progress", "drafts", "logs",
         "simulated", "version",
     ),
+    "network": ("network",),
     "simulator": ("simulator",),
     "archive": ("archive",),
     "store": ("store",),

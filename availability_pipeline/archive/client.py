@@ -12,19 +12,18 @@ from typing import Any
 import boto3
 import botocore.loaders
 import botocore.session
+import requests
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
-from botocore.exceptions import (
-    BotoCoreError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import BotoCoreError
 from botocore.parsers import ResponseParserError
 
 from availability_pipeline.archive.page_parser import take_contents
 from availability_pipeline.errors import ArchiveError, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.network.boto import send_by
+from availability_pipeline.network.failures import problem
+from availability_pipeline.network.session import Session
 from availability_pipeline.settings import Settings
 
 REGION = "ap-northeast-1"
@@ -41,7 +40,9 @@ class Bucket:
         self.name = settings.s3_bucket
         self.url = f"{settings.s3_endpoint}/{self.name}"
         self._timeout = settings.timeout_seconds
+        self._session = Session(settings.connections, anonymous=True)
         self._client = _unsigned_client(settings)
+        send_by(self._session, self._client.meta.events, settings.timeout_seconds)
         # Under this name, and not "…s3.ListObjectsV2", botocore calls it before its own handler, which would parse
         # the whole page only to see whether it is an error.
         self._client.meta.events.register_first("before-parse.*.ListObjectsV2", take_contents)
@@ -58,6 +59,7 @@ class Bucket:
 
         Raises:
             ArchiveError: No usable answer came.
+            UsageError: The configuration of the network cannot be used.
         """
         url = f"{self.url}?prefix={parameters.get('Prefix', '')}"
         try:
@@ -66,25 +68,17 @@ class Bucket:
             )
         except ArchiveError as error:
             raise type(error)(error.problem, url=url, symbol=symbol, status=error.status) from error.__cause__
+        except (requests.RequestException, BotoCoreError) as error:
+            raise ArchiveUnreachable(problem(error, self._timeout), url=url, symbol=symbol) from error
         except (ResponseParserError, ValueError, TypeError) as error:  # the latter are a number that is none
-            problem = "the answer is not the XML of a listing; check AVAILABILITY_S3_ENDPOINT"
-            raise UnexpectedAnswer(problem, url=url, symbol=symbol) from error
-        except BotoCoreError as error:
-            raise ArchiveUnreachable(self._unreachable(error), url=url, symbol=symbol) from error
+            why = "the answer is not the XML of a listing; check AVAILABILITY_S3_ENDPOINT"
+            raise UnexpectedAnswer(why, url=url, symbol=symbol) from error
         return answer
-
-    def _unreachable(self, error: BotoCoreError) -> str:
-        if isinstance(error, EndpointConnectionError):
-            return "no connection"
-        if isinstance(error, ConnectTimeoutError):
-            return f"no connection within {self._timeout} s"
-        if isinstance(error, ReadTimeoutError):
-            return f"no answer within {self._timeout} s"
-        return "the connection failed"
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._session.close()
 
 
 @cache
@@ -112,8 +106,5 @@ def _unsigned_client(settings: Settings) -> Any:
             signature_version=UNSIGNED,
             s3={"addressing_style": "path"},
             retries={"total_max_attempts": 1, "mode": "standard"},
-            max_pool_connections=settings.connections,
-            connect_timeout=settings.timeout_seconds,
-            read_timeout=settings.timeout_seconds,
         ),
     )

@@ -1,81 +1,105 @@
 """What the exchange says of its contracts now: exchangeInfo.
 
 It refuses many clouds and countries (HTTP 451), so nothing may depend on its answer; callers decide what a
-failure means to them.
+failure means to them. An answer is read entry by entry: what one of them does not say is no reason to leave out others.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
-import requests
-
-from availability_pipeline.archive.probing import open_session
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.network.failures import FAILURES, problem
+from availability_pipeline.network.session import Session
 from availability_pipeline.settings import Settings
 
 PATH = "/fapi/v1/exchangeInfo"
 
+_EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC).timestamp() * 1000
+_LATEST = dt.datetime(2100, 1, 1, tzinfo=dt.UTC).timestamp() * 1000
+
 
 @dataclass(frozen=True)
 class ListedContract:
-    """One contract as the exchange describes it."""
+    """One contract as the exchange describes it; None is what it does not say in a usable form."""
 
     symbol: str
-    contract_type: str
+    contract_type: str | None
     """PERPETUAL, TRADIFI_PERPETUAL, CURRENT_QUARTER, NEXT_QUARTER, or empty."""
-    status: str
+    status: str | None
     """TRADING, SETTLING or PENDING_TRADING."""
     onboard_date: dt.date | None
     """The UTC day of its listing; it changes between answers, so do not rely on it alone."""
 
 
-def fetch_contracts(settings: Settings) -> list[ListedContract]:
+@dataclass(frozen=True)
+class ExchangeInfo:
+    """What of an answer can be used."""
+
+    contracts: tuple[ListedContract, ...] = ()
+    """One for each symbol; of entries with the same symbol the first."""
+    odd_entries: int = 0
+    """How many entries lack something, have it in no usable form, or are of a symbol that was there before."""
+
+
+def fetch_contracts(settings: Settings) -> ExchangeInfo:
     """All contracts that the exchange lists now.
 
     Raises:
         ArchiveError: No usable answer came.
+        UsageError: The configuration of the network cannot be used.
     """
     url = settings.fapi_url + PATH
-    with open_session(settings.fapi_url, 1) as session:
+    with Session(anonymous=True) as session:
         try:
             answer = session.get(url, timeout=settings.timeout_seconds)
-        except requests.Timeout as error:
-            raise ArchiveUnreachable(f"no answer within {settings.timeout_seconds} s", url=url) from error
-        except requests.RequestException as error:
-            problem = "the connection failed; check the host's name and the network"
-            raise ArchiveUnreachable(problem, url=url) from error
-        except ValueError as error:  # it led to something that is no URL
-            problem = "the answer redirects to what is no URL; check AVAILABILITY_FAPI_URL"
-            raise UnexpectedAnswer(problem, url=url) from error
+        except FAILURES as error:
+            raise ArchiveUnreachable(problem(error, settings.timeout_seconds), url=url) from error
     if answer.status_code != 200:
-        problem = f"exchangeInfo answered HTTP {answer.status_code}"
-        raise ArchiveRefused(problem, url=url, status=answer.status_code)
+        why = f"exchangeInfo answered HTTP {answer.status_code}"
+        raise ArchiveRefused(why, url=url, status=answer.status_code)
     try:
-        return [_contract(entry) for entry in answer.json()["symbols"]]
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        OSError,
-        RecursionError,
-    ) as error:
-        problem = "the answer is not an exchangeInfo; check AVAILABILITY_FAPI_URL"
-        raise UnexpectedAnswer(problem, url=url, status=200) from error
+        entries = answer.json()["symbols"]
+        if not isinstance(entries, list):
+            raise TypeError("symbols is no list")
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        why = "the answer is not an exchangeInfo; check AVAILABILITY_FAPI_URL"
+        raise UnexpectedAnswer(why, url=url, status=200) from error
+    return _read(entries)
+
+
+def _read(entries: list[Any]) -> ExchangeInfo:
+    contracts: dict[str, ListedContract] = {}
+    odd = 0
+    for entry in entries:
+        contract = _contract(entry if isinstance(entry, dict) else {})
+        odd += not contract.symbol or contract.symbol in contracts or None in astuple(contract)
+        if contract.symbol:
+            contracts.setdefault(contract.symbol, contract)
+    return ExchangeInfo(tuple(contracts.values()), odd)
 
 
 def _contract(entry: dict[str, Any]) -> ListedContract:
-    milliseconds = entry.get("onboardDate")
-    onboard = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).date() if milliseconds else None
+    """What of an entry can be used; without a symbol, nothing."""
     return ListedContract(
-        _text(entry["symbol"]), _text(entry["contractType"]), _text(entry["status"]), onboard
+        _text(entry.get("symbol")) or "",
+        _text(entry.get("contractType")),
+        _text(entry.get("status")) or None,
+        _day(entry.get("onboardDate")),
     )
 
 
-def _text(value: object) -> str:
-    """A text that can be stored; JSON allows half a character, which raises UnicodeEncodeError here."""
-    return str(value).encode().decode()
+def _text(value: object) -> str | None:
+    """A text of one line that can be stored, which half a character, as JSON allows it, cannot."""
+    return value if isinstance(value, str) and value.isprintable() else None
+
+
+def _day(milliseconds: object) -> dt.date | None:
+    """The UTC day of a moment in milliseconds; None for other units as well, which are in other centuries."""
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return None
+    if not _EARLIEST <= milliseconds < _LATEST or milliseconds != int(milliseconds):
+        return None
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).date()

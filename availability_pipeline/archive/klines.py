@@ -18,8 +18,9 @@ import requests
 
 from availability_pipeline.archive import keys
 from availability_pipeline.archive.batch import Job, run_side_by_side
-from availability_pipeline.archive.probing import open_session
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.network.failures import FAILURES, problem
+from availability_pipeline.network.session import Session
 from availability_pipeline.settings import Settings
 
 MAX_BYTES = 4_000_000
@@ -45,6 +46,7 @@ def traded_minutes(settings: Settings, files: Collection[File]) -> dict[File, in
 
     Raises:
         ArchiveError: A file could not be had or read; ArchiveFailures if several could not.
+        UsageError: The configuration of the network cannot be used.
     """
     minutes: dict[File, int] = {}
     lock = Lock()
@@ -55,7 +57,7 @@ def traded_minutes(settings: Settings, files: Collection[File]) -> dict[File, in
             minutes[file] = found
         return []
 
-    with open_session(settings.archive_url, settings.connections) as session:
+    with Session(settings.connections, anonymous=True) as session:
         jobs: list[Job] = [partial(look, session, file) for file in files]
         run_side_by_side(jobs, threads=settings.connections, attempted=len(files))
     return minutes
@@ -69,24 +71,20 @@ def _look(session: requests.Session, settings: Settings, symbol: str, day: dt.da
             url,
             timeout=settings.timeout_seconds,
             headers={"Accept-Encoding": "identity"},
-            allow_redirects=False,
             stream=True,
         ) as answer:
             body = answer.raw.read(MAX_BYTES + 1) if answer.status_code == 200 else b""
-    except requests.Timeout as error:
-        problem = f"no answer within {settings.timeout_seconds} s"
-        raise ArchiveUnreachable(problem, url=url, symbol=symbol, date=date) from error
-    except (requests.RequestException, OSError) as error:
-        problem = "the connection failed; check the host's name and the network"
-        raise ArchiveUnreachable(problem, url=url, symbol=symbol, date=date) from error
+    except FAILURES as error:
+        why = problem(error, settings.timeout_seconds)
+        raise ArchiveUnreachable(why, url=url, symbol=symbol, date=date) from error
     if answer.status_code != 200:
-        problem = f"the archive answered HTTP {answer.status_code}"
-        raise ArchiveRefused(problem, url=url, symbol=symbol, date=date, status=answer.status_code)
+        why = f"the archive answered HTTP {answer.status_code}"
+        raise ArchiveRefused(why, url=url, symbol=symbol, date=date, status=answer.status_code)
     try:
         return _minutes(body)
     except _UNREADABLE as error:
-        problem = f"the file is no zip of klines ({error})"
-        raise UnexpectedAnswer(problem, url=url, symbol=symbol, date=date, status=200) from error
+        why = f"the file is no zip of klines ({error})"
+        raise UnexpectedAnswer(why, url=url, symbol=symbol, date=date, status=200) from error
 
 
 def _minutes(body: bytes) -> int:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -15,27 +14,17 @@ from typing import TypedDict
 
 import pyarrow as pa
 import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 
 from availability_pipeline.archive import keys
 from availability_pipeline.archive.batch import Job, run_side_by_side
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.network.failures import FAILURES, problem
+from availability_pipeline.network.session import Session
 from availability_pipeline.settings import Settings
 
 MAX_DIGITS = 16
 """Sizes with so many digits are no sizes."""
-
-
-def open_session(base_url: str, connections: int) -> requests.Session:
-    """A session that keeps its connections, tries once, and reads the environment only now."""
-    session = requests.Session()
-    session.mount(base_url, HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0))
-    session.proxies = dict(get_environ_proxies(base_url))
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-    session.trust_env = False
-    return session
 
 
 def probe_files(
@@ -58,6 +47,7 @@ def probe_files(
 
     Raises:
         ArchiveError: A contract's file could not be probed; ArchiveFailures if several could not.
+        UsageError: The configuration of the network cannot be used.
     """
     rows: list[tuple[str, int, dt.datetime]] = []
     lock = Lock()
@@ -70,7 +60,7 @@ def probe_files(
         on_probed(1)
         return []
 
-    with open_session(settings.archive_url, settings.connections) as session:
+    with Session(settings.connections, anonymous=True) as session:
         jobs: list[Job] = [partial(probe, session, symbol) for symbol in symbols]
         run_side_by_side(jobs, threads=settings.connections, attempted=len(symbols))
     names, sizes, modified = zip(*rows, strict=True) if rows else ((), (), ())
@@ -96,17 +86,13 @@ def _probe(
     try:
         # Without "identity" a server may compress, and the length would not be the file's.
         answer = session.head(url, timeout=settings.timeout_seconds, headers={"Accept-Encoding": "identity"})
-    except requests.Timeout as error:
-        raise ArchiveUnreachable(f"no answer within {settings.timeout_seconds} s", **about) from error
-    except requests.RequestException as error:
-        raise ArchiveUnreachable(
-            "the connection failed; check the host's name and the network", **about
-        ) from error
+    except FAILURES as error:
+        raise ArchiveUnreachable(problem(error, settings.timeout_seconds), **about) from error
     if answer.status_code == 404:
         return None
     if answer.status_code != 200:
-        problem = f"the archive answered HTTP {answer.status_code}"
-        raise ArchiveRefused(problem, status=answer.status_code, **about)
+        why = f"the archive answered HTTP {answer.status_code}"
+        raise ArchiveRefused(why, status=answer.status_code, **about)
     try:
         return _size_and_time(answer.headers)
     except (ValueError, OverflowError) as error:

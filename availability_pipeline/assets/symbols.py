@@ -56,6 +56,7 @@ def symbols(
             "new_symbols": ", ".join(report.new[:50]),
             "unknown_folders": ", ".join(discovery.folders.unknown[:50]),
             "requests": discovery.folders.pages + 1,
-            "exchange_info": discovery.exchange_problem or f"{len(discovery.listed)} contracts",
+            "exchange_info": discovery.exchange_problem or f"{len(discovery.exchange.contracts)} contracts",
+            "exchange_info_odd_entries": discovery.exchange.odd_entries,
         }
     )

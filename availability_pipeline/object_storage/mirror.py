@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from availability_pipeline.errors import UploadError
+from availability_pipeline.errors import UploadError, UsageError
 from availability_pipeline.object_storage.source import RequestFailed
 from availability_pipeline.progress import Progress
 from availability_pipeline.publishing.generations import Generation, generation_read
@@ -134,7 +134,7 @@ def _told(url: str, generation: Generation, *, back: bool = False) -> Iterator[N
     name = generation.manifest.generation
     try:
         yield
-    except RequestFailed as error:
+    except (RequestFailed, UsageError) as error:
         raise UploadError(
             f"nothing was rolled back, because generation {name} could not be read at {url}: {error}"
             if back

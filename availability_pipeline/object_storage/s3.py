@@ -1,18 +1,21 @@
 """S3 and what speaks its language: one function per kind of request, and what its failures become.
 
 Endpoint, credentials and region are found as boto3 finds them for any program. The archive's client is another one, in
-`archive.client`, and shares nothing with this.
+`archive.client`, and shares only how requests are sent.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import IO, Any
 
 import boto3
+import botocore.session
+import requests
 import urllib3
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -20,8 +23,6 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConfigParseError,
-    ConnectTimeoutError,
-    HTTPClientError,
     IncompleteReadError,
     InvalidRegionError,
     NoCredentialsError,
@@ -29,12 +30,14 @@ from botocore.exceptions import (
     ProfileNotFound,
     ReadTimeoutError,
     ResponseStreamingError,
-    SSLError,
 )
-from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from availability_pipeline.locations import bucket_and_prefix
+from availability_pipeline.network.boto import send_by
+from availability_pipeline.network.environment import Environment
+from availability_pipeline.network.failures import ProxyFailed, within
+from availability_pipeline.network.session import Session
 from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
 CHUNK_BYTES = 1 << 20
@@ -48,16 +51,23 @@ _TELLING = (ProfileNotFound, ConfigParseError, PartialCredentialsError, InvalidR
 """What boto3 says of the user's configuration with nothing secret in it."""
 
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
-    ((SSLError,), "the endpoint's certificate is not trusted", "check AWS_ENDPOINT_URL and AWS_CA_BUNDLE", False),
     (
-        (ConnectTimeoutError, ReadTimeoutError, urllib3.exceptions.TimeoutError),
+        (ssl.SSLCertVerificationError,),
+        "the endpoint's certificate is not trusted", "check AWS_ENDPOINT_URL and AWS_CA_BUNDLE", False,
+    ),
+    (
+        (ssl.SSLError,),
+        "the endpoint does not speak TLS as it should", "check AWS_ENDPOINT_URL, http may be meant", False,
+    ),
+    (
+        (requests.Timeout, ReadTimeoutError, urllib3.exceptions.ReadTimeoutError),
         "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True,
     ),
     (
-        (IncompleteReadError, ResponseStreamingError, urllib3.exceptions.HTTPError),
+        (IncompleteReadError, ResponseStreamingError, urllib3.exceptions.IncompleteRead),
         "an answer was cut off", "try again", True,
     ),
-    ((NoConnection, HTTPClientError), "the connection failed", "check the endpoint and the network", True),
+    ((requests.RequestException,), "the connection failed", "check the endpoint and the network", True),
     ((ResponseParserError,), "the endpoint does not answer as S3 does", "check AWS_ENDPOINT_URL", False),
     ((RecursionError,), "the endpoint redirects", "check AWS_ENDPOINT_URL, https may be meant", False),
     ((ValueError,), "the endpoint is no URL", "check AWS_ENDPOINT_URL", False),
@@ -65,7 +75,10 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
 """What else boto3 raises: what it means, what to do, and whether it may pass."""
 
 # boto3 follows a redirection by asking for the region of the bucket, and that by following a redirection.
-_RAISED = (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, ValueError, RecursionError)
+_RAISED = (
+    BotoCoreError, ResponseParserError, requests.RequestException, urllib3.exceptions.HTTPError, ValueError,
+    RecursionError,
+)  # fmt: skip
 
 
 class Bucket:
@@ -165,8 +178,11 @@ def _failed(error: Exception) -> RequestFailed:
         return _no_credentials()
     if isinstance(error, _TELLING):
         return RequestFailed(str(error).rstrip("."), "correct the AWS configuration")
+    if isinstance(error, ProxyFailed):
+        return RequestFailed(str(error), error.remedy, transient=True)
+    causes = list(within(error))
     for kinds, problem, remedy, transient in _FAILURES:
-        if isinstance(error, kinds):
+        if any(isinstance(cause, kinds) for cause in causes):
             return RequestFailed(problem, remedy, transient=transient)
     return RequestFailed(
         f"the AWS configuration cannot be used ({type(error).__name__})",
@@ -175,7 +191,11 @@ def _failed(error: Exception) -> RequestFailed:
 
 
 def _client(timeout_seconds: int, *, writing: bool) -> Any:
-    session = boto3.session.Session()
+    core = botocore.session.get_session()
+    session = boto3.session.Session(botocore_session=core)
+    environment = Environment(ca_bundle=core.get_config_variable("ca_bundle"))
+    sending = Session(CONNECTIONS, anonymous=True, environment=environment)
+    send_by(sending, session.events, timeout_seconds)
     anonymous = session.get_credentials() is None
     if anonymous and writing:
         raise _no_credentials()
@@ -184,9 +204,6 @@ def _client(timeout_seconds: int, *, writing: bool) -> Any:
         config=Config(
             signature_version=UNSIGNED if anonymous else None,
             retries={"total_max_attempts": 1, "mode": "standard"},
-            max_pool_connections=CONNECTIONS,
-            connect_timeout=timeout_seconds,
-            read_timeout=timeout_seconds,
             # Stores other than Amazon's do not know its newer checksums; puts have a Content-MD5, reads a SHA-256.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

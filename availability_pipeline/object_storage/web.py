@@ -5,12 +5,15 @@ http is for intranets and tests. No answer to https is taken from a server witho
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 from urllib.parse import quote, urljoin
 
 import requests
 import urllib3
 
+from availability_pipeline.network.failures import FAILURES, ProxyFailed, within
+from availability_pipeline.network.session import Session
 from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
 CHUNK_BYTES = 1 << 20
@@ -26,9 +29,10 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
     ((_Downgraded,), "https was redirected to somewhere without it", "check the address", False),
     ((requests.TooManyRedirects,), "it redirects in a circle", "check the address", False),
     (
-        (requests.exceptions.SSLError,),
+        (ssl.SSLCertVerificationError,),
         "its certificate is not trusted", "check the address, or set REQUESTS_CA_BUNDLE", False,
     ),
+    ((ssl.SSLError,), "it does not speak TLS as it should", "check the address, http may be meant", False),
     (
         (requests.Timeout, urllib3.exceptions.ReadTimeoutError),
         "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True,
@@ -38,9 +42,9 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
 """What requests raises: what it means, what to do, and whether it may pass; everything else is the connection."""
 
 
-class _Session(requests.Session):
+class _Session(Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        target = super().get_redirect_target(resp)
+        target = requests.Session.get_redirect_target(self, resp)
         if target and resp.url.startswith("https:") and not urljoin(resp.url, target).startswith("https:"):
             raise _Downgraded
         return target
@@ -63,14 +67,16 @@ class WebServer:
                 with session.get(url, headers=headers, timeout=self._timeout, stream=True) as answer:
                     _check(answer, path)
                     yield from answer.iter_content(CHUNK_BYTES)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except FAILURES as error:
             raise _failed(error) from None
 
 
 def _failed(error: Exception) -> RequestFailed:
+    if isinstance(error, ProxyFailed):
+        return RequestFailed(str(error), error.remedy, transient=True)
+    causes = list(within(error))
     for kinds, problem, remedy, transient in _FAILURES:
-        # While it reads a body, requests says ConnectionError, whatever happened, and passes that on in it.
-        if any(isinstance(each, kinds) for each in (error, *error.args)):
+        if any(isinstance(cause, kinds) for cause in causes):
             return RequestFailed(problem, remedy, transient=transient)
     return RequestFailed("the connection failed", "check the address and the network", transient=True)
 

@@ -96,7 +96,7 @@ class UniverseRow(TypedDict):
     age_days: int | None
     """Days since then, 0 on that day."""
     contract_type: str | None
-    """What exchangeInfo last said; None if it never spoke of the contract."""
+    """What exchangeInfo last said; None if it never spoke of the contract, or not in a usable form."""
     reason: str | None
     """Why the contract is not in the universe; None if it is."""
 
@@ -172,7 +172,7 @@ class ListingRow(TypedDict):
     first_day: dt.date
     """The first UTC day with a file."""
     contract_type: str | None
-    """What exchangeInfo last said; None if it never spoke of the contract."""
+    """What exchangeInfo last said; None if it never spoke of the contract, or not in a usable form."""
 
 
 class DelistingRow(TypedDict):

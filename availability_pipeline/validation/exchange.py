@@ -9,7 +9,7 @@ import duckdb
 
 from availability_pipeline.archive.exchange_info import ListedContract, fetch_contracts
 from availability_pipeline.days import FIRST_FILE_DAY
-from availability_pipeline.errors import ArchiveError
+from availability_pipeline.errors import ArchiveError, UsageError
 from availability_pipeline.store.availability import complete_days
 from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named
 from availability_pipeline.words import counted
@@ -41,8 +41,8 @@ def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
     that does not answer gives a warning that nothing could be evaluated.
     """
     try:
-        listed = fetch_contracts(scope.settings)
-    except ArchiveError as error:
+        listed = fetch_contracts(scope.settings).contracts
+    except (ArchiveError, UsageError) as error:
         return _not_evaluated(str(error))
     return compare(connection, scope, listed)
 
@@ -64,8 +64,8 @@ def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequenc
         return _not_evaluated(
             f"exchangeInfo lists only {listed_ones} that traded on {day}, of {len(files):,} with a file"
         )
-    known = {contract.symbol for contract in listed if contract.status == "TRADING"}
-    return _compared(day, trading, files, files - known)
+    may_trade = {contract.symbol for contract in listed if contract.status in ("TRADING", None)}
+    return _compared(day, trading, files, files - may_trade)
 
 
 def _is_expected(contract: ListedContract, day: dt.date, before: set[str], scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""exchangeInfo: read strictly, because what it says is stored, and a wrong answer must look like no answer."""
+"""exchangeInfo: read entry by entry, because what it says is stored, and a wrong answer must look like no answer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 
 import pytest
 
-from availability_pipeline.archive.exchange_info import ListedContract, fetch_contracts
-from availability_pipeline.errors import ArchiveError, ArchiveRefused, UnexpectedAnswer
+from availability_pipeline.archive.exchange_info import ExchangeInfo, ListedContract, fetch_contracts
+from availability_pipeline.errors import ArchiveRefused, UnexpectedAnswer
 from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory
 
 ENTRY = {"symbol": "BTCUSDT", "contractType": "PERPETUAL", "status": "TRADING", "onboardDate": 1569398400000}
+BTC = ListedContract("BTCUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25))
+ETH = ListedContract("ETHUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25))
 
 
-def fetched(
-    settings_for: SettingsFactory, *entries: object, body: bytes | None = None
-) -> list[ListedContract]:
+def fetched(settings_for: SettingsFactory, *entries: object, body: bytes | None = None) -> ExchangeInfo:
     """What is made of an answer with these entries."""
     answer = json.dumps({"symbols": entries}).encode() if body is None else body
     with canned(200, answer) as url:
@@ -26,32 +26,76 @@ def fetched(
 
 
 def test_a_contract_has_type_status_and_listing_day(settings_for: SettingsFactory) -> None:
-    expected = ListedContract("BTCUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25))
-    assert fetched(settings_for, ENTRY) == [expected]
-
-
-@pytest.mark.parametrize(
-    "entry", [{**ENTRY, "onboardDate": 0}, {k: v for k, v in ENTRY.items() if k != "onboardDate"}]
-)
-def test_the_listing_day_may_be_unknown(settings_for: SettingsFactory, entry: dict[str, object]) -> None:
-    assert fetched(settings_for, entry)[0].onboard_date is None
+    assert fetched(settings_for, ENTRY) == ExchangeInfo((BTC,), odd_entries=0)
 
 
 def test_the_type_may_be_empty(settings_for: SettingsFactory) -> None:
-    assert fetched(settings_for, {**ENTRY, "contractType": ""})[0].contract_type == ""
+    found = fetched(settings_for, {**ENTRY, "contractType": ""})
+    assert (found.contracts[0].contract_type, found.odd_entries) == ("", 0)
 
 
 def test_no_contract_is_an_answer(settings_for: SettingsFactory) -> None:
-    assert fetched(settings_for) == []
+    assert fetched(settings_for) == ExchangeInfo()
+
+
+TEXTS = [None, 5, True, 1.5, [], {}, "\ud800", "a\nb", "\x1b[31m", "\0"]
+DAYS = [
+    None, "soon", "1569398400000", True, False, [], {}, 0, -1, -1569398400000, 1569398400, 1569398400000000,
+    1569398400000000000, 10**30, -(10**400), 1569398400000.5, 1e300, float("nan"), float("inf"), float("-inf"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*(("contractType", value) for value in TEXTS), *(("status", value) for value in [*TEXTS, ""]),
+     *(("onboardDate", value) for value in DAYS)],
+)  # fmt: skip
+def test_what_an_entry_does_not_say_in_a_usable_form_is_none(
+    settings_for: SettingsFactory, name: str, value: object
+) -> None:
+    found = fetched(settings_for, {**ENTRY, "symbol": "ETHUSDT"}, {**ENTRY, name: value})
+    assert found.odd_entries == 1
+    assert found.contracts == (
+        ETH,
+        ListedContract(
+            "BTCUSDT",
+            None if name == "contractType" else "PERPETUAL",
+            None if name == "status" else "TRADING",
+            None if name == "onboardDate" else dt.date(2019, 9, 25),
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", ["contractType", "status", "onboardDate"])
+def test_an_entry_may_lack_something(settings_for: SettingsFactory, name: str) -> None:
+    found = fetched(settings_for, {key: value for key, value in ENTRY.items() if key != name})
+    assert (found.odd_entries, found.contracts[0].symbol) == (1, "BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [None, 5, "BTCUSDT", [], {}, *({**ENTRY, "symbol": value} for value in [*TEXTS, ""])],
+)  # fmt: skip
+def test_an_entry_without_a_symbol_is_left_out_and_counted(
+    settings_for: SettingsFactory, entry: object
+) -> None:
+    assert fetched(settings_for, entry, ENTRY) == ExchangeInfo((BTC,), odd_entries=1)
+
+
+def test_of_a_symbol_that_is_there_twice_the_first_entry_counts(settings_for: SettingsFactory) -> None:
+    found = fetched(settings_for, ENTRY, {**ENTRY, "status": "SETTLING"}, {**ENTRY, "symbol": "ETHUSDT"})
+    assert found == ExchangeInfo((BTC, ETH), odd_entries=1)
+
+
+def test_a_whole_number_may_be_written_with_a_point(settings_for: SettingsFactory) -> None:
+    assert fetched(settings_for, {**ENTRY, "onboardDate": 1569398400000.0}) == ExchangeInfo((BTC,))
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html></html>", b"[]", b"{}", b'{"symbols": null}', b'{"symbols": 5}', b'{"symbols": ["BTCUSDT"]}',
-     b'{"symbols": [{"symbol": "BTCUSDT"}]}', b"\xff", b'{"symbols": [', b"null",
-     json.dumps({"symbols": [{**ENTRY, "onboardDate": "soon"}]}).encode(),
-     json.dumps({"symbols": [{**ENTRY, "onboardDate": 10**30}]}).encode(),
-     json.dumps({"symbols": [{**ENTRY, "symbol": "\ud800USDT"}]}).encode(), b"[" * 200_000],
+    [b"", b"<html></html>", b"[]", b"{}", b'{"symbols": null}', b'{"symbols": 5}', b'{"symbols": "BTCUSDT"}',
+     b'{"symbols": {"BTCUSDT": {}}}', b"\xff", b'{"symbols": [', b"null", b"[" * 200_000,
+     b'{"symbols": [' + b"9" * 5000 + b"]}"],
 )  # fmt: skip
 def test_what_is_no_exchange_info_is_refused(settings_for: SettingsFactory, body: bytes) -> None:
     with pytest.raises(
@@ -71,18 +115,18 @@ def test_a_refusal_has_its_status(settings_for: SettingsFactory, status: int) ->
 def test_the_simulated_exchange_lists_what_trades(settings_for: SettingsFactory) -> None:
     now = dt.datetime.fromisoformat("2026-10-06 12:00")
     with serve(SimulatedArchive.recorded(["BTCUSDT", "TSLAUSDT", "LUNAUSDT"], now=now)) as server:
-        listed = {contract.symbol: contract for contract in fetch_contracts(settings_for(server))}
+        found = fetch_contracts(settings_for(server))
         assert server.requests.counts()["EXCHANGE_INFO"] == 1
+    listed = {contract.symbol: contract for contract in found.contracts}
     assert (listed["BTCUSDT"].contract_type, listed["TSLAUSDT"].contract_type) == (
         "PERPETUAL",
         "TRADIFI_PERPETUAL",
     )
     assert "LUNAUSDT" not in listed
+    assert found.odd_entries == 0
 
 
-def test_a_redirect_that_leads_to_no_url_is_refused(settings_for: SettingsFactory) -> None:
-    with (
-        canned(302, b"", {"Location": "http://[bad/"}) as url,
-        pytest.raises(ArchiveError, match=r"redirects to what is no URL|connection failed"),
-    ):
+@pytest.mark.parametrize("location", ["http://[bad/", "/fapi/v1/exchangeInfo", "http://127.0.0.1:1/"])
+def test_a_redirect_is_not_followed(settings_for: SettingsFactory, location: str) -> None:
+    with canned(302, b"", {"Location": location}) as url, pytest.raises(ArchiveRefused, match="HTTP 302"):
         fetch_contracts(settings_for(fapi_url=url))

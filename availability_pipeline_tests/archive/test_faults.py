@@ -198,7 +198,7 @@ def test_discovery_goes_on_without_exchange_info(
     server.faults.inject((ANYWHERE | BODIES)[name].fault, on="EXCHANGE_INFO")
     found = discover(settings)
     assert [symbol.name for symbol in found.folders.symbols] == SYMBOLS
-    assert found.listed == ()
+    assert found.exchange.contracts == ()
     assert "exchangeInfo" in (found.exchange_problem or "")
 
 

@@ -10,7 +10,7 @@ import datetime as dt
 import pytest
 
 from availability_pipeline.archive.files import FILES
-from availability_pipeline.archive.probing import open_session, probe_files
+from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.errors import ArchiveRefused, UnexpectedAnswer
 from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline_tests.archive.servers import canned
@@ -134,11 +134,3 @@ def test_times_are_utc_whatever_the_machines_time_zone(zone: str) -> None:
     headers = {**RIGHT, "Last-Modified": f"Tue, 16 Jan 2024 08:12:33 {zone}".strip()}
     with canned(200, b"", headers) as url:
         assert run_python(ELSEWHERE, url, TZ="Asia/Tokyo").strip() == "2024-01-16 08:12:33"
-
-
-def test_a_session_asks_the_environment_for_proxies_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:3128")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/ca.pem")
-    with open_session("http://archive.invalid", 3) as session:
-        assert session.proxies["http"] == "http://proxy.invalid:3128"
-        assert (session.verify, session.trust_env) == ("/ca.pem", False)

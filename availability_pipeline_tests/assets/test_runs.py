@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import dagster as dg
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from availability_pipeline.errors import RunError, UsageError
 from availability_pipeline.queries import AvailabilityQueries
 from availability_pipeline.simulator import Fault
+from availability_pipeline.store.connection import connect
 from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.dagster_side import Site
 
 
@@ -172,3 +175,36 @@ def test_a_failed_run_frees_the_pool(site: Site) -> None:
     site.server.faults.clear()
     site.run("2024-01-01", "2024-01-10")
     assert statuses(site) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+def test_what_exchange_info_does_not_say_is_null_and_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [
+        {"symbol": "BTCUSDT", "contractType": None, "status": "TRADING", "onboardDate": 1569398400000},
+        {"symbol": "ETHUSDT", "contractType": "PERPETUAL", "status": None, "onboardDate": 1569398400000000},
+        {"contractType": "PERPETUAL"},
+        "BNBUSDT",
+    ]
+    with canned(200, json.dumps({"symbols": listed}).encode()) as url:
+        monkeypatch.setenv("AVAILABILITY_FAPI_URL", url)
+        metadata = site.run("2024-01-15").metadata["symbols"]
+    assert (metadata["exchange_info"], metadata["exchange_info_odd_entries"]) == ("2 contracts", 4)
+    with connect(site.settings.working_path) as connection:
+        rows = connection.execute(
+            "SELECT symbol, contract_type, status, onboard_date FROM symbols WHERE seen_at IS NOT NULL ORDER BY symbol"
+        ).fetchall()
+    assert rows == [
+        ("BTCUSDT", None, "TRADING", dt.date(2019, 9, 25)),
+        ("ETHUSDT", "PERPETUAL", None, None),
+    ]
+
+
+def test_no_failure_of_exchange_info_fails_a_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVAILABILITY_FAPI_URL", "https://127.0.0.1:1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")
+    metadata = site.run("2024-01-15").metadata["symbols"]
+    assert str(metadata["exchange_info"]).startswith(
+        "REQUESTS_CA_BUNDLE is '/nonexistent/ca.pem', from which no "
+    )
+    assert pipeline.table(site.settings) == site.truth("2024-01-15", "2024-01-15")

@@ -75,7 +75,10 @@ def table(folder: Path, lives: Lives, days: Iterable[dt.date]) -> Iterator[duckd
 
 
 def listed(
-    symbol: str, onboard: str | None = "01-01", status: str = "TRADING", kind: str = "PERPETUAL"
+    symbol: str,
+    onboard: str | None = "01-01",
+    status: str | None = "TRADING",
+    kind: str | None = "PERPETUAL",
 ) -> ListedContract:
     """A contract as exchangeInfo has it."""
     return ListedContract(symbol, kind, status, None if onboard is None else day(onboard))

@@ -81,6 +81,13 @@ def test_settled_contracts_lower_precision_and_not_recall(tmp_path: Path) -> Non
     ]
 
 
+def test_what_the_exchange_does_not_say_is_neither_expected_nor_missed(tmp_path: Path) -> None:
+    unsaid = [listed("FTTUSDT", status=None), listed("TLMUSDT", kind=None), listed("CTKUSDT", onboard=None)]
+    finding = checked(tmp_path, {"FTTUSDT": DAYS}, [*TRADING, *unsaid])
+    assert (finding.passed, finding.offenders) == (True, [])
+    assert finding.numbers["trading"] == 40
+
+
 def test_a_day_that_is_late_altogether_is_not_judged_yet(tmp_path: Path) -> None:
     with table(tmp_path, {name: span("02-01", "02-27") for name in LIVES}, DAYS) as connection:
         finding = compare(connection, scope_of(tmp_path), TRADING)
