@@ -9,7 +9,6 @@ import datetime as dt
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -148,42 +147,35 @@ def test_nothing_is_removed_by_a_clock_that_nobody_confirms(site: Site, set_cloc
     assert published(site)[0] == dt.date(2024, 2, 29)
 
 
-FAKETIME = next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
-
-
-def update(site: Site, *, days_ahead: int = 0) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, whose clock may be ahead."""
-    fake = {
-        "LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{days_ahead:+d}d", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
-    environ = {**os.environ, **site.settings.environment(), "PYTHONPATH": str(root())}
+def update(site: Site) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "availability_pipeline", "update"],
-        env={**environ, **(fake if days_ahead else {})},
+        env={**os.environ, **site.settings.environment(), "PYTHONPATH": str(root())},
         cwd=site.settings.data_dir,
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    FAKETIME is None, reason="libfaketime (Debian: faketime), which sets a process's clock, is not here"
-)
-def test_a_process_with_a_wrong_clock_and_then_with_a_right_one(site: Site) -> None:
-    yesterday = last_complete_day()
+def test_the_command_refuses_and_heals(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, yesterday = dt.datetime.now(dt.UTC), last_complete_day()
+    future = yesterday + dt.timedelta(days=5)
     site.archive.set_now(None)
-    assert update(site).returncode == 0
-    rows = pipeline.table(site.settings)
-    refused = update(site, days_ahead=5)
+    with monkeypatch.context() as wrong:
+        site.server.date = now + dt.timedelta(days=5)
+        wrong.setattr("availability_pipeline.days._clock", lambda: now + dt.timedelta(days=5))
+        site.run(str(yesterday))
+        rows = pipeline.table(site.settings)
+        site.run(str(future))
+    refused = update(site)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "Error: this machine's clock says " in refused.stderr.splitlines()[-1]
+    assert f" and the archive's {site.server.date:%Y-%m-%d %H:%M:%S} UTC" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr
-    site.server.faults.inject(Fault.without_header("Date"), on="LIST")
-    assert update(site, days_ahead=5).returncode == 0
-    assert published(site)[0] == yesterday + dt.timedelta(days=5)
-    site.server.faults.clear()
+    assert published(site)[0] == future
+    site.server.date = None
     healed = update(site)
     assert healed.returncode == 0, healed.stderr
-    assert f"removed 8 rows of {yesterday + dt.timedelta(days=5)}" in healed.stderr
+    assert f"removed 10 rows of {future}, because" in healed.stderr
     assert published(site)[0] == yesterday
     assert pipeline.table(site.settings) == rows
