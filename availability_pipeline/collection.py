@@ -25,7 +25,9 @@ from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
 from availability_pipeline.store import availability, symbols
 from availability_pipeline.store.availability import Block, Collection, WriteReport
+from availability_pipeline.store.unfinished_days import remove_unfinished_days
 from availability_pipeline.symbol_names import known, suggestion
+from availability_pipeline.words import counted
 
 CONFIRMATIONS = 5
 """How many contracts are listed to make sure that a day really has no file."""
@@ -55,6 +57,7 @@ def discover(settings: Settings) -> Discovery:
 
     Raises:
         ArchiveError: The folders could not be listed.
+        ClockError: The machine's clock is not the archive's.
     """
     bucket = Bucket(settings)
     try:
@@ -72,6 +75,23 @@ def discover(settings: Settings) -> Discovery:
         return Discovery(folders, fetch_contracts(settings), None)
     except (ArchiveError, UsageError) as error:
         return Discovery(folders, ExchangeInfo(), str(error))
+
+
+def take_back_unfinished_days(connection: duckdb.DuckDBPyConnection, discovery: Discovery) -> str | None:
+    """Remove rows of days that are not over, which a clock that was ahead has made, if the archive confirms the clock.
+
+    Returns:
+        A sentence that says what was removed; None if nothing was.
+    """
+    if not discovery.folders.clock_confirmed:
+        return None
+    removed = remove_unfinished_days(connection, utc_now())
+    if removed is None:
+        return None
+    return (
+        f"removed {counted(removed.rows, 'row')} of {DayRange(removed.first, removed.last)}, because these days are "
+        "not over yet: the clock was ahead when they were collected"
+    )
 
 
 def write_discovery(

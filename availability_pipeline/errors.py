@@ -7,6 +7,7 @@
     │   ├── ArchiveRefused        an HTTP status that is neither "here" nor "not here"
     │   └── UnexpectedAnswer      an answer that contradicts the protocol
     ├── ArchiveFailures           several of the above, collected over one batch
+    ├── ClockError                the machine's clock is not the archive's
     ├── StoreError                the working database cannot be used
     │   └── DatabaseInUse         another process has it open
     ├── BackupError               a backup cannot be made, trusted or restored
@@ -112,6 +113,10 @@ class ArchiveFailures(AvailabilityError):
     def transient(self) -> bool:  # type: ignore[override]
         """True if every failure is."""
         return all(failure.transient for failure in self.failures)
+
+
+class ClockError(AvailabilityError):
+    """The machine's clock and the archive's are too far apart, so that which days are over is not known."""
 
 
 class StoreError(AvailabilityError):

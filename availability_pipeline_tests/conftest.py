@@ -122,12 +122,13 @@ SetClock = Callable[[str], dt.datetime]
 
 @pytest.fixture
 def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """Set the pipeline's clock and the archive's to a moment in UTC, such as `2024-03-02 07:30`."""
+    """Set all clocks, the pipeline's and the archive's, to a moment in UTC, such as `2024-03-02 07:30`."""
 
     def set_both(text: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
         monkeypatch.setattr("availability_pipeline.days._clock", lambda: moment)
         site.archive.set_now(moment)
+        site.server.date = moment
         return moment
 
     return set_both

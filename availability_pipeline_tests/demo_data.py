@@ -12,7 +12,7 @@ import pytest
 
 from availability_pipeline.days import FIRST_DAY
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
+from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests import pipeline
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
@@ -36,7 +36,7 @@ class Demo:
 def made(folder: Path) -> Demo:
     """Collect and publish the whole history of twenty contracts into a folder."""
     archive = SimulatedArchive.recorded(symbols=SYMBOLS, now=NOW)
-    with serve(archive) as server, clock_at(NOW):
+    with serve(archive) as server, clock_at(NOW, server):
         # Files are not asked for here, only listed; so their URLs can be those of the real archive.
         environment = {**server.environment(), "AVAILABILITY_ARCHIVE_URL": "https://data.binance.vision"}
         settings = Settings.load(environment, data_dir=str(folder), connections="8")
@@ -45,8 +45,10 @@ def made(folder: Path) -> Demo:
 
 
 @contextmanager
-def clock_at(moment: dt.datetime) -> Iterator[None]:
-    """Set the pipeline's clock for the time of the block."""
+def clock_at(moment: dt.datetime, *servers: SimulatorServer) -> Iterator[None]:
+    """Set the pipeline's clock, and what archives call the time, for the time of the block."""
     with pytest.MonkeyPatch.context() as patch:
+        for server in servers:
+            patch.setattr(server, "date", moment)
         patch.setattr("availability_pipeline.days._clock", lambda: moment)
         yield

@@ -39,7 +39,7 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """LITUSDT flat and listed again, FTTUSDT flat from the first collected day on, and a quiet contract."""
     archive = SimulatedArchive.recorded(symbols=["BTCUSDT", "LITUSDT", "FTTUSDT", "SOLUSDT"], now=NOW)
-    with serve(archive) as server, clock_at(NOW):
+    with serve(archive) as server, clock_at(NOW, server):
         for day in range(1, 8):  # sizes that do not tell, of files in which there are trades
             archive.replace_file("SOLUSDT", dt.date(2025, 12, day), size=9_400)
         settings = Settings.load(

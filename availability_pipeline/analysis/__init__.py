@@ -5,7 +5,7 @@ the days without a file are, `lifecycle` makes the tables that are published. No
 published database.
 """
 
-from availability_pipeline.analysis.absence import find_absences
+from availability_pipeline.analysis.absence import find_absences, find_rowless_files
 from availability_pipeline.analysis.lifecycle import (
     DERIVED_TABLES,
     DeriveReport,
@@ -25,6 +25,7 @@ __all__ = [
     "derive_if_stale",
     "derived_at",
     "find_absences",
+    "find_rowless_files",
     "fits_rows",
     "is_derived",
 ]

@@ -1,4 +1,5 @@
--- absent_days: every day of gap_days, and what it is: pending, missing or ended.
+-- absent_days: every day of gap_days, and what it is: pending, missing or ended. Where rowless is true, there is a file
+-- that says nothing.
 --
 -- A file is expected on what neighbouring days say, not on a fixed number:
 --   hole      the contract has files before and after, the gap is not long, and it did not end before the gap;
@@ -45,7 +46,7 @@ judged_gaps AS (
 ),
 known AS (
     SELECT
-        days.date, days.symbol, days.last_file_day, days.next_day, gap,
+        days.date, days.symbol, days.last_file_day, days.next_day, gap, rowless_files.date IS NOT NULL AS rowless,
         days.date >= $oldest_young_day AS young,
         outage, end_known_from,
         days.last_file_day >= $oldest_young_day::DATE - 1
@@ -54,9 +55,10 @@ known AS (
             AND (onboard_date IS NULL OR onboard_date <= days.date) AS listed,
         seen_at::DATE - 1 AS listed_on
     FROM gap_days AS days JOIN judged_gaps USING (symbol, last_file_day) LEFT JOIN symbols USING (symbol)
+    LEFT JOIN rowless_files ON rowless_files.symbol = days.symbol AND rowless_files.date = days.date
 )
 SELECT
-    date, symbol, last_file_day, next_day, gap,
+    date, symbol, last_file_day, next_day, gap, rowless,
     CASE
         WHEN gap = 'hole' OR gap = 'stopped' AND (young AND hardly_older OR outage OR coalesce(listed, false))
             THEN if(young, 'pending', 'missing')

@@ -1,12 +1,13 @@
--- What the files say, contract by contract: file_days, gap_days, gaps and small_runs, all temporary.
+-- What the files say, contract by contract: file_days, gap_days, gaps and small_runs, all temporary. Files of
+-- rowless_files say nothing, and a day with one is in a gap like a day without a file.
 
 CREATE OR REPLACE TEMP TABLE file_days AS
 SELECT
     symbol, date, file_size_bytes, file_size_bytes BETWEEN $least_bytes AND $small_bytes AS small,
     lead(date) OVER (PARTITION BY symbol ORDER BY date) AS next_day
-FROM daily_availability WHERE available;
+FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) WHERE available;
 
--- gap_days: every collected day without a file after a contract's first one. Days that were never collected say nothing.
+-- gap_days: every collected day without such a file after a contract's first one. Days that were never collected say nothing.
 CREATE OR REPLACE TEMP TABLE gap_days AS
 SELECT held.date, symbol, files.date AS last_file_day, next_day
 FROM file_days AS files JOIN daily_availability AS held USING (symbol)

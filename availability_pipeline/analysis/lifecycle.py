@@ -23,7 +23,8 @@ DERIVED_TABLES = ("status_spans", "symbol_lifecycle")
 _SOURCES_KEY, _CONTENT_KEY, _MOMENT_KEY = "derived_from", "derived_tables", "derived_at"
 
 _INTERMEDIATE = (
-    "file_days", "gap_days", "gaps", "small_runs", "absent_days", "episodes", "file_spans", "absent_spans",
+    "rowless_files", "file_days", "gap_days", "gaps", "small_runs", "absent_days", "episodes", "file_spans",
+    "absent_spans",
 )  # fmt: skip
 
 # What the tables follow from.

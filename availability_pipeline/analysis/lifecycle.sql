@@ -45,11 +45,23 @@ ASOF JOIN episodes ON episodes.symbol = spans.symbol AND spans.first_day >= epis
 LEFT JOIN small_runs AS runs ON runs.symbol = spans.symbol
     AND spans.first_day BETWEEN runs.first_day AND runs.last_day;
 
+-- absent_spans: days without a file, or with one that says nothing, before the first episode as well.
 CREATE OR REPLACE TEMP TABLE absent_spans AS
-WITH changes AS (
+WITH days AS (
+    SELECT symbol, date, last_file_day, gap, status, rowless, known_from FROM absent_days
+    UNION ALL
+    SELECT held.symbol, held.date, NULL, NULL, 'not_listed', rowless_files.date IS NOT NULL, held.date
+    FROM daily_availability AS held
+    LEFT JOIN (FROM episodes WHERE episode = 1) AS listing USING (symbol)
+    LEFT JOIN rowless_files ON rowless_files.symbol = held.symbol AND rowless_files.date = held.date
+    WHERE listing.first_day IS NULL OR held.date < listing.first_day
+),
+changes AS (
     SELECT
-        *, status IS DISTINCT FROM lag(status) OVER (PARTITION BY symbol, last_file_day ORDER BY date) AS begins
-    FROM absent_days
+        *, (status, rowless) IS DISTINCT FROM lag((status, rowless)) OVER (
+            PARTITION BY symbol, last_file_day ORDER BY date
+        ) AS begins
+    FROM days
 ),
 numbered AS (
     SELECT
@@ -57,26 +69,22 @@ numbered AS (
     FROM changes
 )
 SELECT
-    spans.symbol, if(status = 'ended', NULL, episode) AS episode, status, spans.first_day, spans.last_day, known_from,
-    last_file_day, gap
+    spans.symbol, if(status = 'ended', NULL, episode) AS episode, status, rowless, spans.first_day, spans.last_day,
+    known_from, last_file_day, gap
 FROM (
     SELECT
-        symbol, status, min(date) AS first_day, max(date) AS last_day, max(known_from) AS known_from, last_file_day, gap
-    FROM numbered GROUP BY symbol, last_file_day, gap, span, status
+        symbol, status, rowless, min(date) AS first_day, max(date) AS last_day,
+        if(status = 'not_listed', min(date), max(known_from)) AS known_from, last_file_day, gap
+    FROM numbered GROUP BY symbol, last_file_day, gap, span, status, rowless
 ) AS spans
-ASOF JOIN episodes ON episodes.symbol = spans.symbol AND last_file_day >= episodes.first_day;
+ASOF LEFT JOIN episodes ON episodes.symbol = spans.symbol AND last_file_day >= episodes.first_day;
 
 CREATE OR REPLACE TABLE status_spans AS
-WITH before AS (
-    SELECT symbol, min(date) AS first_day, max(date) AS last_day
-    FROM daily_availability LEFT JOIN (FROM episodes WHERE episode = 1) AS listing USING (symbol)
-    WHERE listing.first_day IS NULL OR date < listing.first_day GROUP BY symbol
-)
 SELECT symbol, episode, status, evidence, first_day, last_day, known_from FROM file_spans
 UNION ALL
-SELECT symbol, episode, status, NULL, first_day, last_day, known_from FROM absent_spans
+SELECT symbol, episode, status, NULL, first_day, last_day, known_from FROM absent_spans WHERE NOT rowless
 UNION ALL
-SELECT symbol, NULL, 'not_listed', NULL, first_day, last_day, first_day FROM before
+SELECT symbol, NULL, 'flat', 'no_row', first_day, last_day, first_day FROM absent_spans WHERE rowless
 ORDER BY symbol, first_day;
 
 CREATE OR REPLACE TABLE symbol_lifecycle AS
@@ -93,7 +101,7 @@ ends AS (
 ),
 holes AS (
     SELECT symbol, episode, count(*) AS holes
-    FROM absent_spans WHERE gap = 'hole' AND status = 'missing' GROUP BY symbol, episode
+    FROM absent_spans WHERE gap = 'hole' AND status = 'missing' AND NOT rowless GROUP BY symbol, episode
 )
 SELECT
     episodes.symbol, episode, episodes.first_day, last_day, last_trading_day,

@@ -36,6 +36,8 @@ class Folders:
     symbols: tuple[keys.Symbol, ...]
     unknown: tuple[str, ...]
     pages: int
+    clock_confirmed: bool
+    """Whether the archive named the moment that the machine's clock says."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def list_folders(bucket: Bucket) -> Folders:
 
     Raises:
         ArchiveError: A page could not be had or contradicts itself, or there is no folder at all.
+        ClockError: The machine's clock is not the archive's.
     """
     prefixes: list[str] = []
     tokens: set[str] = set()
@@ -79,17 +82,17 @@ def list_folders(bucket: Bucket) -> Folders:
         parameters["ContinuationToken"] = page.token
     if not prefixes:
         raise unexpected(bucket, None, "the listing has no contract in it; check AVAILABILITY_S3_BUCKET")
-    return _sorted_out(prefixes, pages=len(tokens) + 1)
+    return _sorted_out(prefixes, pages=len(tokens) + 1, clock_confirmed=page.clock_confirmed)
 
 
-def _sorted_out(prefixes: Iterable[str], pages: int) -> Folders:
+def _sorted_out(prefixes: Iterable[str], pages: int, *, clock_confirmed: bool) -> Folders:
     symbols, unknown = [], []
     for prefix in prefixes:
         try:
             symbols.append(keys.parse_folder(prefix))
         except keys.UnknownName:
             unknown.append(prefix)
-    return Folders(tuple(symbols), tuple(unknown), pages)
+    return Folders(tuple(symbols), tuple(unknown), pages, clock_confirmed)
 
 
 def list_files(

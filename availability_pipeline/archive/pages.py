@@ -15,7 +15,9 @@ from urllib.parse import unquote_plus
 
 from availability_pipeline.archive import keys
 from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.clock import check_clock
 from availability_pipeline.archive.page_parser import Entries
+from availability_pipeline.days import utc_now
 from availability_pipeline.errors import UnexpectedAnswer
 
 
@@ -28,6 +30,8 @@ class Page:
     entries: Entries
     token: str | None
     """Where the next page begins, or None on the last one."""
+    clock_confirmed: bool
+    """Whether the answer named a moment, which is then that of the machine's clock."""
 
 
 def checked_page(bucket: Bucket, symbol: str | None, *, after: str, **parameters: str | int) -> Page:
@@ -41,8 +45,12 @@ def checked_page(bucket: Bucket, symbol: str | None, *, after: str, **parameters
 
     Raises:
         ArchiveError: It could not be had, or contradicts itself.
+        ClockError: The machine's clock is not the archive's.
     """
+    asked = utc_now()
     answer = bucket.list_page(symbol, **parameters)
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    clock_confirmed = check_clock(headers, asked, utc_now())
     url_encoded = answer.get("EncodingType") == "url"
     entries: Entries = answer.get("Contents") or Entries([], [], [])
     names = _decoded((key.decode() for key in entries.keys), url_encoded)
@@ -51,7 +59,7 @@ def checked_page(bucket: Bucket, symbol: str | None, *, after: str, **parameters
     if problem:
         raise unexpected(bucket, symbol, problem)
     token = answer["NextContinuationToken"] if answer["IsTruncated"] else None
-    return Page(names, prefixes, entries, token)
+    return Page(names, prefixes, entries, token, clock_confirmed)
 
 
 def _decoded(names: Iterable[str], url_encoded: bool) -> list[str]:

@@ -41,7 +41,11 @@ def symbols(
         discovery = collection.discover(loaded)
         collection.choose(discovery.tracked(loaded), config.symbols)
         with working_database.get_connection() as connection:
+            removed = collection.take_back_unfinished_days(connection, discovery)
             report = collection.write_discovery(connection, discovery, loaded)
+    if removed:
+        progress.stage(removed)
+        context.log.warning(removed)
     if discovery.exchange_problem:
         context.log.warning("Went on without exchangeInfo: %s", discovery.exchange_problem)
     if discovery.folders.unknown:

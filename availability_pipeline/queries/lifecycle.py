@@ -27,7 +27,7 @@ FROM published.status_spans AS run
 LEFT JOIN published.status_spans AS live
     ON live.symbol = run.symbol AND live.episode = run.episode AND live.last_day < run.first_day
     AND live.status = 'published' AND live.evidence IS NULL
-WHERE run.evidence IS NOT NULL AND ($symbol IS NULL OR run.symbol = $symbol)
+WHERE run.evidence IN ('size', 'undecided') AND ($symbol IS NULL OR run.symbol = $symbol)
 GROUP BY ALL ORDER BY run.symbol, run.first_day
 """
 

@@ -23,6 +23,13 @@ Clock = Callable[[], dt.datetime] | dt.datetime | None
 """A moment that stands still, one that moves, or the real time; without a time zone it is UTC."""
 
 
+def seconds_by(clock: Clock) -> float:
+    """The moment of a clock in seconds since 1970."""
+    if clock is None:
+        return time.time()
+    return seconds_of(clock() if callable(clock) else clock)
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedFile:
     """One zip of the archive.
@@ -85,10 +92,7 @@ class SimulatedArchive:
 
     def seconds(self) -> float:
         """The moment of the archive's clock in seconds since 1970."""
-        clock = self._clock
-        if clock is None:
-            return time.time()
-        return seconds_of(clock() if callable(clock) else clock)
+        return seconds_by(self._clock)
 
     def moment(self) -> Moment:
         """What decides at this instant which files are visible."""

@@ -85,6 +85,11 @@ class Fault:
         return cls(f"without {name}", lambda _, right: replace(right, hidden=right.hidden | {name.lower()}))
 
     @classmethod
+    def with_header(cls, name: str, value: str) -> Fault:
+        """The right answer with another value of a header, or one header more."""
+        return cls(f"with {name}", lambda _, right: replace(right, headers=(*right.headers, (name, value))))
+
+    @classmethod
     def truncated_without_token(cls) -> Fault:
         """A page that says more follows, but not where."""
         return _defect("truncated without token", lambda _, xml: defects.truncated_without_token(xml))

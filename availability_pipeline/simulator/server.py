@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from availability_pipeline.errors import UsageError
-from availability_pipeline.simulator.content import SimulatedArchive
+from availability_pipeline.simulator.content import Clock, SimulatedArchive, seconds_by
 from availability_pipeline.simulator.exchange import exchange_info
 from availability_pipeline.simulator.faults import Faults, Kind
 from availability_pipeline.simulator.journal import RequestLog, RequestRecord
@@ -58,6 +58,8 @@ class SimulatorServer:
     def __init__(self, archive: SimulatedArchive, latency: float, port: int, bucket: str) -> None:
         self.archive = archive
         self.latency = latency
+        self.date: Clock = None
+        """What the header Date of answers says, whatever moment the archive shows; the real time if None."""
         self.bucket = bucket
         self.requests = RequestLog()
         self.faults = Faults()
@@ -101,7 +103,7 @@ class SimulatorServer:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         listener = await self._loop.create_server(
-            lambda: Connection(self.answer, lambda: self.latency, connections),
+            lambda: Connection(self.answer, lambda: self.latency, lambda: seconds_by(self.date), connections),
             sock=self._socket,
             backlog=_BACKLOG,
         )

@@ -14,7 +14,6 @@ import itertools
 import math
 import socket
 import struct
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -78,19 +77,22 @@ class Response:
     delay: float = 0.0
     delivery: Literal["whole", "cut", "reset"] = "whole"
 
-    def head(self) -> bytes:
-        """Status line and headers."""
+    def head(self, now: float) -> bytes:
+        """Status line and headers, sent at a moment in seconds since 1970."""
         number = next(_request_numbers)
         headers = (
             ("x-amz-id-2", "simulator"),
             ("x-amz-request-id", f"{number:016X}"),
-            ("Date", _date(int(time.time()))),
-            *self.headers,
+            ("Date", _date(int(now))),
             ("Content-Type", self.content_type),
             ("Server", "AmazonS3"),
             ("Content-Length", str(len(self.body) if self.length is None else self.length)),
         )
-        shown = "".join(f"{name}: {value}\r\n" for name, value in headers if name.lower() not in self.hidden)
+        # A header of the answer's own takes the place of the usual one.
+        own = {name.lower(): (name, value) for name, value in headers + self.headers}
+        shown = "".join(
+            f"{name}: {value}\r\n" for key, (name, value) in own.items() if key not in self.hidden
+        )
         return f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Unknown')}\r\n{shown}\r\n".encode()
 
 
@@ -100,7 +102,7 @@ def _date(second: int) -> str:
 
 
 Answer = Callable[[Request], Response]
-Latency = Callable[[], float]
+Seconds = Callable[[], float]
 
 
 class Connection(asyncio.Protocol):
@@ -109,12 +111,16 @@ class Connection(asyncio.Protocol):
     Args:
         answer: Gives the answer to a request.
         latency: Gives the seconds to wait before each answer.
+        clock: Gives the moment that answers name, in seconds since 1970.
         connections: Where open connections are registered, so that the server can close them.
     """
 
-    def __init__(self, answer: Answer, latency: Latency, connections: set[Connection]) -> None:
+    def __init__(
+        self, answer: Answer, latency: Seconds, clock: Seconds, connections: set[Connection]
+    ) -> None:
         self._answer = answer
         self._latency = latency
+        self._clock = clock
         self._connections = connections
         self._received = b""
         self._waiting: asyncio.TimerHandle | None = None
@@ -193,7 +199,7 @@ class Connection(asyncio.Protocol):
         if response.delivery == "reset":
             _reset(transport)
             return
-        head, body = response.head(), b"" if request.method == "HEAD" else response.body
+        head, body = response.head(self._clock()), b"" if request.method == "HEAD" else response.body
         if response.delivery == "cut":
             head, body = (head, body[: len(body) // 2]) if body else (head[: len(head) // 2], b"")
         # One write for headers and body: two would wait for each other's acknowledgement.

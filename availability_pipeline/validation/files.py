@@ -28,7 +28,7 @@ SELECT
     date, symbol, status, gap, last_file_day,
     known.symbol IS NOT NULL AS acknowledged
 FROM absent_days LEFT JOIN known_holes AS known USING (date, symbol)
-WHERE status <> 'ended' AND date BETWEEN $start AND $end
+WHERE status <> 'ended' AND NOT rowless AND date BETWEEN $start AND $end
 """
 
 # Each collected day of the window, from the first day that could have files.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -149,10 +149,19 @@ def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
         summary = f"no row of {numbers['rows']:,} contradicts itself"
         return Finding("row_invariants", passed=True, summary=summary, numbers=numbers)
     sample = rows(connection, _SAMPLE_OF_CONTRADICTIONS, {**values, "sample": SAMPLE})
-    first, last = sample[0]["date"], sample[-1]["date"]
     summary = (
         f"{counted(wrong, 'contradiction')} in the rows, such as {named(sample, 'symbol', 'date', total=wrong)} "
-        f"({sample[0]['problem']}); collect these days again with `backfill --start {first} --end {last}`, and restore "
-        "the working database from a backup if that does not help"
+        f"({sample[0]['problem']}); {'; '.join(_remedies(sample, scope.today))}"
     )
     return Finding("row_invariants", passed=False, summary=summary, numbers=numbers, offenders=sample)
+
+
+def _remedies(sample: Sequence[dict[str, Any]], today: dt.date) -> Iterator[str]:
+    if sample[-1]["date"] >= today:
+        yield "set the machine's clock and run `update`, which removes what is of days that are not over"
+    over = [row["date"] for row in sample if row["date"] < today]
+    if over:
+        yield (
+            f"collect these days again with `backfill --start {over[0]} --end {over[-1]}`, and restore the working "
+            "database from a backup if that does not help"
+        )

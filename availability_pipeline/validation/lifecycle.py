@@ -48,7 +48,8 @@ LEFT JOIN status_spans AS spans
 LEFT JOIN symbol_lifecycle AS lives
     ON lives.symbol = held.symbol AND held.date BETWEEN lives.first_day AND lives.last_day
 WHERE available IS DISTINCT FROM (spans.status IN ('published', 'flat'))
-   OR available AND (lives.episode IS NULL OR lives.episode IS DISTINCT FROM spans.episode)
+   OR available AND spans.evidence IS DISTINCT FROM 'no_row'
+       AND (lives.episode IS NULL OR lives.episode IS DISTINCT FROM spans.episode)
 ORDER BY held.date, held.symbol
 """
 
@@ -94,7 +95,7 @@ def episodes_do_not_overlap(connection: duckdb.DuckDBPyConnection, scope: Scope)
 
 
 def every_file_has_an_episode(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:  # noqa: ARG001
-    """Every file lies in an episode, and every row has the status of its kind: published or flat only with a file."""
+    """Every file that can have a row lies in an episode, and only rows with a file are published or flat."""
     name = "every_file_has_an_episode"
     if not fits_rows(connection):
         return _not_derived(name)

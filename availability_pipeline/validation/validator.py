@@ -23,6 +23,7 @@ from availability_pipeline.validation.lifecycle import (
 )
 from availability_pipeline.validation.publication import equals_working
 from availability_pipeline.validation.regression import no_regression
+from availability_pipeline.validation.sizes import rowless_files
 
 Check = Callable[[duckdb.DuckDBPyConnection, Scope], Finding]
 
@@ -37,6 +38,7 @@ REPORTING: dict[str, Check] = {
     "history_continuity": history_continuity,
     "completeness": completeness,
     "holes": holes,
+    "rowless_files": rowless_files,
     "exchange_info": exchange_info,
     "changed_files": changed_files,
 }

@@ -15,15 +15,16 @@ from availability_pipeline.store.connection import check_version
 
 FIRST_DAY = dt.date(2024, 1, 1)
 
-SIZES = {"L": 46_000, "w": 18_000, "q": 12_000, "b": 9_200, "s": 8_000, "t": 6_900}
-"""Bytes by letter: live, weak, quiet, a small file that may have trades, one without a trade, and one of
-a part of a day."""
+SIZES = {"L": 46_000, "w": 18_000, "q": 12_000, "b": 9_200, "s": 8_000, "t": 6_900, "z": 22}
+"""Bytes by letter: live, weak, quiet, a small file that may have trades, one without a trade, one of a
+part of a day, and a zip of nothing."""
 
 NO_FILE, NO_ROW = ".", "?"
 
 LETTERS = {
     ("not_listed", None): "-", ("published", None): "p", ("published", "undecided"): "u", ("flat", "size"): "f",
     ("pending", None): "w", ("missing", None): "m", ("ended", None): "e",
+    ("flat", "no_row"): "z",
 }  # fmt: skip
 """Letters for status and evidence; a row without a status has none, one with two statuses two."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import duckdb
 import pytest
 from hypothesis import given, settings
@@ -62,15 +65,57 @@ ABSENT = {
 }
 
 
+ROWLESS = {
+    # z: a file that is smaller than any zip of one row
+    "nothing but files without a row": ("zzzz", "zzzz"),
+    "before the first file": ("z.zzLL", "z-zzpp"),
+    "and before a flat one": ("zsssss", "zfffff"),
+    "inside a life": ("LLzLL", "ppzpp"),
+    "instead of the files around it": ("LL.z.LL", "ppmzmpp"),
+    "one more makes a gap too long": ("LL.zz.LL", "ppezzepp"),
+    "they prolong nothing": ("LLLzzzzzz", "pppzzzzzz"),
+    "nor do they begin anything": ("LLL....z..", "pppeeeezee"),
+    "they are none of a flat run": ("LLsszsss", "ppffzfff"),
+    "and make none": ("LLsszz", "ppuuzz"),
+    "after a flat run": ("LLssssszL", "ppfffffzp"),
+}
+
+
 @pytest.fixture(scope="module")
 def all_cases() -> duckdb.DuckDBPyConnection:
     """Every case as a contract of its own."""
-    return derived({case: life for case, (life, _) in (FLAT | ABSENT).items()}, gap=3)
+    return derived(
+        {case: life for case, (life, _) in (FLAT | ABSENT).items()}
+        | {f"rowless, {case}": life for case, (life, _) in ROWLESS.items()},
+        gap=3,
+    )
 
 
 @pytest.mark.parametrize("case", ABSENT)
 def test_a_day_without_a_file_is_a_hole_or_an_end(all_cases: duckdb.DuckDBPyConnection, case: str) -> None:
     assert statuses(all_cases, case) == ABSENT[case][1]
+
+
+@pytest.mark.parametrize("case", ROWLESS)
+def test_a_file_without_a_row_says_so_and_nothing_else(
+    all_cases: duckdb.DuckDBPyConnection, case: str
+) -> None:
+    assert statuses(all_cases, f"rowless, {case}") == ROWLESS[case][1]
+
+
+@pytest.mark.parametrize("symbol", ["TUSDT", "BTCUSDT", "龙虾USDT", "1000000MOGUSDT"])
+def test_no_zip_of_a_row_is_smaller_than_the_bound(symbol: str) -> None:
+    """The smallest row that there can be, deflated as well as possible, against a zip of nothing."""
+    smallest = len(zipped(symbol, "1599000000000,1,1,1,1,1,1599000059999,1,1,1,1,1"))
+    life = [smallest, smallest - 1, len(zipped(symbol, "")), 22, 1, 0]
+    assert statuses(derived({symbol: life}), symbol) == "pzzzzz"
+
+
+def zipped(symbol: str, rows: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr(f"{symbol}-1m-2020-09-01.csv", rows)
+    return buffer.getvalue()
 
 
 def test_an_absence_is_a_hole_for_a_month_by_default() -> None:

@@ -51,6 +51,7 @@ def settings(
     server: SimulatorServer, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
     monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+    server.date = NOW
     return settings_for(server)
 
 

@@ -14,14 +14,15 @@ from availability_pipeline.errors import RunError
 from availability_pipeline.queries import AvailabilityQueries
 from availability_pipeline.simulator import Fault
 from availability_pipeline.validation.validator import OF_THE_LIFECYCLE
+from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import NOW, Site
 
 WEEK = ("2024-01-10", "2024-01-16")
 
 
 @pytest.fixture(autouse=True)
-def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+def _at_noon(set_clock: SetClock) -> None:
+    set_clock(NOW.isoformat(" "))
 
 
 def evaluations(site: Site, run_id: str | None = None) -> dict[str, dg.AssetCheckEvaluation]:

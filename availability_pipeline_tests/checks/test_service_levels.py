@@ -16,6 +16,7 @@ from availability_pipeline.days import DayRange
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.service_levels import read, window
 from availability_pipeline.update_records import TABLE, update_records
+from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
 
 NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
@@ -25,8 +26,8 @@ KEY = service_levels.check_key
 
 
 @pytest.fixture(autouse=True)
-def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+def _at_noon(set_clock: SetClock) -> None:
+    set_clock(NOW.isoformat(" "))
 
 
 def materialized(site: Site, day: dt.date, moment: dt.datetime) -> None:

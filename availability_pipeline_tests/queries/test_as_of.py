@@ -37,7 +37,7 @@ def history(
             server.environment(), data_dir=str(tmp_path_factory.mktemp("as_of")), connections="4"
         )
         for hours in (0, 0.75, 24, 48, 72):
-            with clock_at(moment(hours)):
+            with clock_at(moment(hours), server):
                 archive.set_now(moment(hours))
                 if hours == 48:
                     archive.replace_file("ETHUSDT", DAY, size=12_345)

@@ -191,6 +191,7 @@ def world_of(
     alerts: list[str] = []
     monkeypatch.setattr("availability_pipeline.days._clock", lambda: clock["now"])
     with serve(archive) as server, _webhook(alerts) as hook:
+        server.date = lambda: clock["now"]
         settings = settings_for(server, alert_webhook=hook)
         pipeline.run(settings, FIRST_DAY, day("02-29"), run_id="history")
         with connect(settings.working_path) as connection:
