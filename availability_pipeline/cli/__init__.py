@@ -22,6 +22,7 @@ from click.shell_completion import CompletionItem
 
 from availability_pipeline import logs
 from availability_pipeline.cli.help import PROGRAM, example
+from availability_pipeline.cli.terminal import forget_impossible_sizes
 from availability_pipeline.errors import AvailabilityError, IncompleteDayWarning
 from availability_pipeline.settings import log_format
 from availability_pipeline.version import __version__
@@ -132,6 +133,11 @@ class LazyGroup(click.Group):
         return [
             item for item in commands if item.value.startswith(incomplete)
         ] + click.Command.shell_complete(self, ctx, incomplete)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line and exit."""
+        forget_impossible_sizes()
+        return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments before any command; wrong ones are told in the format of the logs."""
