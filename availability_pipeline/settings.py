@@ -71,9 +71,20 @@ def _up_to(maximum: int, minimum: int = 1) -> Callable[[str, str], int]:
     return read
 
 
-def _path(name: str, text: str) -> Path:
+def check_path(name: str, text: str) -> None:
+    """Pass if the text can be a path: `-`, which stands for a stream, is not made a folder of that name.
+
+    Raises:
+        UsageError: It is empty or `-`.
+    """
     if not text:
         raise UsageError(f"{name} is empty; it must be a path")
+    if text == "-":
+        raise UsageError(f"{name} is -, which stands for a stream; it must be a path, such as ./-")
+
+
+def _path(name: str, text: str) -> Path:
+    check_path(name, text)
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:

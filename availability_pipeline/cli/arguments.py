@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from availability_pipeline.errors import UsageError
+from availability_pipeline.settings import check_path
 
 
 def path_named(_context: click.Context, parameter: click.Parameter, text: str) -> Path:
-    """The path of an argument; a variable of the shell that is empty does not mean the current folder.
+    """The path of an argument or option; a variable of the shell that is empty does not mean the current folder.
 
     Raises:
-        UsageError: It is empty.
+        UsageError: It is empty, or stands for a stream.
     """
-    if not text:
-        raise UsageError(f"{parameter.human_readable_name} is empty; it must be a path")
+    name = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+    check_path(name, text)
     return Path(text)
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from availability_pipeline.cli.arguments import path_named
 from availability_pipeline.cli.help import example
 from availability_pipeline.settings import Settings
 
 
 @click.command(epilog=example("export data", "export data --format csv --force"))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(), callback=path_named)
 @click.option(
     "--format",
     "chosen",
