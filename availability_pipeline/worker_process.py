@@ -45,10 +45,10 @@ def instance_folder(settings: Settings, environ: Mapping[str, str] | None = None
         if not Path(home).is_absolute():
             raise UsageError(f"DAGSTER_HOME is {home!r}; it must be an absolute path")
         return Path(home)
-    return _checkout() or settings.data_dir / "dagster"
+    return checkout() or settings.data_dir / "dagster"
 
 
-def _checkout() -> Path | None:
+def checkout() -> Path | None:
     """The checkout that the current folder is in, if it is in one."""
     try:
         here = Path.cwd()
