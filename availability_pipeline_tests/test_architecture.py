@@ -24,7 +24,7 @@ GROUPS = {
     "answers": ("download_list", "export", "confirmation", "parquet_locations"),
     "watching": ("daily_window", "publication_watch", "service_levels", "alerts"),
     "orchestration": (
-        "resources", "partitions", "failures", "liveness", "ended_runs", "update_records", "run_console",
+        "resources", "partitions", "failures", "liveness", "ended_runs", "old_runs", "update_records", "run_console",
         "assets", "checks", "jobs", "schedules", "sensors", "definitions",
     ),
     "worker_process": ("worker_process",),
