@@ -4,7 +4,7 @@ import dagster as dg
 
 from availability_pipeline.assets import ASSETS
 from availability_pipeline.checks import CHECKS
-from availability_pipeline.jobs import availability_update
+from availability_pipeline.jobs import JOBS
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 from availability_pipeline.run_console import use_log_format
@@ -28,7 +28,7 @@ def build_defs(progress: Progress | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=[availability_update],
+        jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources=resources,

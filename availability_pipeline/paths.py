@@ -27,10 +27,13 @@ def path_named(name: str, text: str) -> Path:
         text: What was given.
 
     Raises:
-        UsageError: It is empty or not UTF-8, itself or where links lead to, or there is no current folder to go from.
+        UsageError: It is empty or -, or not UTF-8, itself or where links lead to, or there is no current folder to go
+            from.
     """
     if not text:
         raise UsageError(f"{name} is empty; it must be a path")
+    if text == "-":
+        raise UsageError(f"{name} is -, which stands for a stream; it must be a path, such as ./-")
     for path in _as_written_and_resolved(name, text):
         if not _is_utf8(path):
             raise UsageError(

@@ -50,7 +50,7 @@ def instance_folder(settings: Settings, environ: Mapping[str, str] | None = None
         if not Path(home).is_absolute():
             raise UsageError(f"DAGSTER_HOME is {home!r}; it must be an absolute path")
         return instance_at(path_named("DAGSTER_HOME", home))
-    return instance_at(_checkout() or settings.data_dir / "dagster")
+    return instance_at(checkout() or settings.data_dir / "dagster")
 
 
 def instance_at(folder: Path) -> Path:
@@ -81,7 +81,7 @@ def _sqlite_folder(folder: Path) -> Path | None:
     return folder / base if isinstance(base, str) else None
 
 
-def _checkout() -> Path | None:
+def checkout() -> Path | None:
     """The checkout that the current folder is in, if it is in one."""
     try:
         here = Path.cwd()

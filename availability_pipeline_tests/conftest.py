@@ -91,6 +91,13 @@ def run_python(code: str, *arguments: object, **environ: str) -> str:
     return output
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _away_from_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Leave a checkout with a `.env`, which the commands that tests run in it would go by."""
+    if (ROOT / ".env").exists():
+        os.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):

@@ -25,8 +25,8 @@ GROUPS = {
     "answers": ("download_list", "export", "confirmation", "parquet_locations"),
     "watching": ("daily_window", "publication_watch", "service_levels", "alerts"),
     "orchestration": (
-        "resources", "partitions", "failures", "orphaned_runs", "ended_runs", "update_records", "run_console",
-        "assets", "checks", "jobs", "schedules", "sensors", "definitions",
+        "resources", "partitions", "failures", "orphaned_runs", "ended_runs", "old_runs", "update_records",
+        "run_console", "assets", "checks", "jobs", "schedules", "sensors", "definitions",
     ),
     "worker_process": ("worker_process",),
     "database": ("database",),

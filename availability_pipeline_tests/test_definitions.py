@@ -72,6 +72,7 @@ def test_all_writers_share_one_pool() -> None:
 def test_the_job_the_schedule_and_the_sensors_are_there_and_on() -> None:
     repository = build_defs().get_repository_def()
     assert repository.has_job("availability_update")
+    assert repository.has_job("remove_old_runs")  # which no schedule starts
     assert {schedule.name: schedule.default_status for schedule in repository.schedule_defs} == {
         "daily_availability_schedule": dg.DefaultScheduleStatus.RUNNING
     }

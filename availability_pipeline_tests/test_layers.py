@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py"))
 DAGSTER_SIDE = (
     "resources.py", "partitions.py", "jobs.py", "schedules.py", "sensors/", "failures.py", "orphaned_runs.py",
-    "launch.py", "definitions.py", "assets/", "checks/", "ended_runs.py", "run_console.py", "update_records.py",
+    "launch.py", "definitions.py", "assets/", "checks/", "ended_runs.py", "old_runs.py", "run_console.py",
+    "update_records.py",
 )  # fmt: skip
 DAGSTER_MODULES = [f"{PACKAGE}.{name.rstrip('/').removesuffix('.py')}" for name in DAGSTER_SIDE]
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|CREATE|WITH|DELETE|FROM|COPY|ATTACH|PRAGMA)\s")

@@ -22,8 +22,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from availability_pipeline import logs
+from availability_pipeline.cli.env_file import read_env_file
 from availability_pipeline.cli.help import PROGRAM, example
-from availability_pipeline.errors import AvailabilityError, IncompleteDayWarning
+from availability_pipeline.cli.terminal import forget_impossible_sizes
+from availability_pipeline.errors import AvailabilityError, IncompleteDayWarning, UsageError
 from availability_pipeline.settings import log_format
 from availability_pipeline.version import __version__
 
@@ -53,6 +55,8 @@ COMMANDS = {
 }
 """By name of the command: where it is found below this package, and its line in the list of commands."""
 
+
+_HELP = {"--help", "-h", "--version"}
 
 _INTERRUPTED = "Query interrupted"
 """What DuckDB makes of Ctrl-C: a RuntimeError with this text."""
@@ -139,10 +143,24 @@ class LazyGroup(click.Group):
             item for item in commands if item.value.startswith(incomplete)
         ] + click.Command.shell_complete(self, ctx, incomplete)
 
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the arguments before any command; wrong ones are told in the format of the logs."""
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line and exit."""
+        forget_impossible_sizes()
+        return super().main(*args, **kwargs)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the checkout's `.env` and the arguments before any command; what is wrong is told as the logs are."""
+        completes = extra.get("resilient_parsing", False)
+        # Neither the demo nor help is about the real data.
+        if not completes and args[:1] != ["demo"] and _HELP.isdisjoint(args):
+            try:
+                read_env_file()
+            except UsageError as error:
+                raise _Failure(str(error), error.exit_code) from error
         with _usage_in_log_format():
-            return super().make_context(*args, **kwargs)
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors of this package become one sentence and an exit code."""

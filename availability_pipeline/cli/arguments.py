@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -28,15 +26,6 @@ def database_named(context: click.Context, parameter: click.Parameter, text: str
     """Likewise, where databases of DuckDB are."""
     path = path_named(context, parameter, text)
     return path and paths.check_database_path(parameter.human_readable_name, path)
-
-
-def output_file(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options `--output`, which it receives as `path`, and `--force`."""
-    output = click.option(
-        "--output", "path", type=click.Path(dir_okay=False), callback=path_named, help="Write to a file."
-    )
-    force = click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
-    return output(force(command))
 
 
 def symbol_names(symbols: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from availability_pipeline.cli.env_file import read_env_file
 from availability_pipeline.cli.help import PROGRAM, example
 from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.settings import Settings
@@ -63,6 +64,7 @@ def _symbols() -> list[str]:
     from availability_pipeline.publishing.opening import read_symbols  # noqa: PLC0415
 
     try:
+        read_env_file()
         settings = Settings.load()
         file = file_at_hand(settings.db_path, settings)
         return read_symbols(file) if file else []

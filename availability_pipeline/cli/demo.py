@@ -17,7 +17,7 @@ import click
 
 from availability_pipeline.cli.collect import collect
 from availability_pipeline.cli.help import example
-from availability_pipeline.cli.ui import HOST, check_port, serve_ui
+from availability_pipeline.cli.ui import HOST, check_port, check_temporary_folder, serve_ui
 from availability_pipeline.days import FIRST_DAY, DayRange, last_complete_day
 from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.settings import Settings
@@ -40,6 +40,7 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
     """
     if ui:
         check_port(port)
+        check_temporary_folder()
     given = Settings.load(data_dir=data_dir)
     _ = given.db_file
     folder = given.data_dir if data_dir is not None else given.data_dir / "demo"

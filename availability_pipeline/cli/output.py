@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from availability_pipeline.cli.arguments import output_file
+from availability_pipeline.cli.arguments import path_named
 from availability_pipeline.drafts import draft_of
 from availability_pipeline.errors import AvailabilityError, UsageError
 
@@ -59,19 +59,21 @@ class Output:
     path: Path | None
 
     @classmethod
-    def choose(cls, chosen: str | None, path: Path | None, *, force: bool) -> Output:
-        """Settle the format and check the file, before anything is asked.
+    def choose(cls, chosen: str | None, path: Path | None) -> Output:
+        """Settle the format, before anything is asked.
 
         Raises:
-            UsageError: Parquet is to go to the terminal, or the file is there already.
+            UsageError: Parquet is to go to the terminal.
         """
         ending = path.suffix[1:].lower() if path else ""
         if chosen is None and ending in FORMATS:
             chosen = ending
-        chosen = chosen or ("table" if path is None and sys.stdout.isatty() else "json")
-        if chosen == "parquet" and path is None:
-            raise UsageError("parquet is binary and goes to a file only; name one with --output FILE")
-        check_new(path, force=force)
+        on_terminal = path is None and sys.stdout.isatty()
+        chosen = chosen or ("table" if on_terminal else "json")
+        if chosen == "parquet" and on_terminal:
+            raise UsageError(
+                "parquet is binary and does not go to a terminal; name a file with --output FILE"
+            )
         return cls(chosen, path)
 
     def write(self, answer: Answer) -> None:
@@ -81,8 +83,8 @@ class Output:
             UsageError: The file cannot be made.
             AvailabilityError: It cannot be written to its end; a file that is one is left as it was then.
         """
-        if self.format == "parquet" and self.path:
-            with _open(self.path) as file:
+        if self.format == "parquet":
+            with _binary_output(self.path) as file:
                 _write_parquet(answer, file)
         else:
             with text_output(self.path) as text:
@@ -98,28 +100,46 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(FORMATS),
         help="Default: by the ending of --output, table on a terminal, json otherwise.",
     )
-    @output_file
+    @file_options
     @functools.wraps(command)
-    def with_output(
-        *args: object, chosen: str | None, path: Path | None, force: bool, **kwargs: object
-    ) -> None:
-        command(*args, output=Output.choose(chosen, path, force=force), **kwargs)
+    def with_output(*args: object, chosen: str | None, path: Path | None, **kwargs: object) -> None:
+        command(*args, output=Output.choose(chosen, path), **kwargs)
 
     return with_output
 
 
-def check_new(path: Path | None, *, force: bool) -> None:
-    """Pass if the file is not there yet or may be replaced.
+def file_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a file to write; it receives `path`, which is None for standard output.
 
-    Raises:
-        UsageError: It is there, or cannot be.
+    The command is not run if the file is there and may not be replaced.
     """
+
+    @click.option(
+        "--output",
+        "path",
+        type=click.Path(dir_okay=False, allow_dash=True),
+        callback=_file_named,
+        help="Write to a file; - is standard output.",
+    )
+    @click.option("--force", is_flag=True, help="Replace the file of --output if it exists.")
+    @functools.wraps(command)
+    def with_file(*args: object, path: Path | None, force: bool, **kwargs: object) -> None:
+        if path and _is_there(path) and not force:
+            raise UsageError(f"{path} exists already; pass --force to replace it")
+        command(*args, path=path, **kwargs)
+
+    return with_file
+
+
+def _is_there(path: Path) -> bool:
     try:
-        there = path is not None and path.exists()
+        return path.exists()
     except OSError as error:
         raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
-    if there and not force:
-        raise UsageError(f"{path} exists already; pass --force to replace it")
+
+
+def _file_named(context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
+    return None if text in (None, "-") else path_named(context, parameter, text)
 
 
 @contextmanager
@@ -139,6 +159,17 @@ def text_output(path: Path | None) -> Iterator[IO[str]]:
             yield text
 
 
+@contextmanager
+def _binary_output(path: Path | None) -> Iterator[IO[bytes]]:
+    """The same for bytes."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with _open(path) as file:
+            yield file
+
+
 def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
     if path.exists() and not path.is_file():
         return _in_place(path)
@@ -151,6 +182,8 @@ def _in_place(path: Path) -> Iterator[IO[bytes]]:
     try:
         with path.open("wb") as file:
             yield file
+    except BrokenPipeError:  # its reader has left, as one of standard output may
+        raise
     except OSError as error:
         raise AvailabilityError(
             f"{path} could not be written ({error.strerror}); make room or choose another --output"

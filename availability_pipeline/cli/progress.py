@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from availability_pipeline.cli.terminal import console
 from availability_pipeline.logs import PACKAGE
 from availability_pipeline.progress import Progress
 
@@ -40,7 +41,7 @@ def shown_progress(stream: TextIO = sys.stderr, log_format: str = "text") -> Ite
     if not stream.isatty():
         yield PlainProgress(stream)
         return
-    with TerminalProgress(Console(file=stream)) as progress:
+    with TerminalProgress(console(stream)) as progress:
         yield progress
 
 

@@ -57,7 +57,8 @@ def _facts(found: Status) -> dict[str, Any]:
 
 
 def _print(facts: dict[str, Any], found: Status, levels: Mapping[str, Any] | None) -> None:
-    from availability_pipeline.cli.tables import cell, console, heading, print_table  # noqa: PLC0415 - rich is slow
+    from availability_pipeline.cli.tables import cell, heading, print_table  # noqa: PLC0415 - rich is slow
+    from availability_pipeline.cli.terminal import console  # noqa: PLC0415 - as above
 
     output = console(sys.stdout)
     for name, value in facts.items():

@@ -15,16 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from availability_pipeline.cli.terminal import console
+
 WHOLE = 24
 """Columns that are not wider, which the names of all contracts are not, are not folded where there is room."""
 
 GAP = 2
 """Blanks between two columns."""
-
-
-def console(file: IO[str]) -> Console:
-    """A console that prints what it is given, without guessing at markup, links or numbers in it."""
-    return Console(file=file, markup=False, highlight=False, emoji=False)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:

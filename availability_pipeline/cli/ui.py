@@ -6,10 +6,12 @@ In a checkout, `dagster dev` needs no help; this is for data directories with a 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +42,30 @@ def check_port(port: int) -> None:
             ) from error
 
 
+def check_temporary_folder() -> None:
+    """Make sure that Dagster's code servers, whose sockets are in the folder for temporary files, can listen.
+
+    Raises:
+        UsageError: There is no such folder, or its path is longer than those of sockets may be.
+    """
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "there is no folder for temporary files; set TMPDIR to one that can be written to"
+        ) from error
+    path = Path(folder, f"tmp{secrets.token_hex(4)}")  # as long as the names that Dagster takes
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))
+        path.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"Dagster cannot listen in the folder for temporary files {folder}, whose path has "
+            f"{len(os.fsencode(folder))} bytes ({error.strerror or error}); set TMPDIR to a shorter one like /tmp"
+        ) from error
+
+
 def serve_ui(settings: Settings, instance: Path, port: int) -> None:
     """Serve the UI and run the daemon until Ctrl-C or SIGTERM.
 
@@ -57,7 +83,8 @@ def serve_ui(settings: Settings, instance: Path, port: int) -> None:
         # Begun within, so that the processes do not inherit from a script's background that SIGINT is ignored.
         with (
             interruptible(),
-            _session([*command, "--host", HOST, "--port", str(port)], environ, settings.data_dir) as dagster,
+            # In a folder without a .env, which Dagster would let win over these settings.
+            _session([*command, "--host", HOST, "--port", str(port)], environ, instance) as dagster,
         ):
             status = dagster.wait()
     except KeyboardInterrupt:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.cli.arguments import output_file, symbol_names
+from availability_pipeline.cli.arguments import symbol_names
 from availability_pipeline.cli.completion import complete_symbols
 from availability_pipeline.cli.help import example
-from availability_pipeline.cli.output import check_new, text_output
+from availability_pipeline.cli.output import file_options, text_output
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.download_list import Totals, lines
 from availability_pipeline.queries import AvailabilityQueries
@@ -29,8 +29,8 @@ from availability_pipeline.queries import AvailabilityQueries
 @click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
 @click.option("--checksums", is_flag=True, help="After each file, its checksum file if there is one.")
 @click.option("--aria2", is_flag=True, help="An input file for aria2, which keeps the archive's folders.")
-@output_file
-def urls(  # noqa: PLR0913 - one for each option
+@file_options
+def urls(
     *,
     symbols: str | None,
     start: str | None,
@@ -38,13 +38,11 @@ def urls(  # noqa: PLR0913 - one for each option
     checksums: bool,
     aria2: bool,
     path: Path | None,
-    force: bool,
 ) -> None:
     """List the URLs of the files that exist, one per line.
 
     The number of files and their size are told on standard error. Checksum files are not counted in the size.
     """
-    check_new(path, force=force)
     names = symbol_names(symbols)
     with AvailabilityQueries() as queries:
         first, last = queries.publication.first_day, queries.publication.data_through

@@ -315,6 +315,33 @@ def test_a_port_that_is_taken_is_told_before_the_demo_is_built(site: Site) -> No
     assert not (site.settings.data_dir / "demo").exists()
 
 
+@pytest.mark.parametrize("name", ["x" * 90, "币安" * 16])
+def test_a_folder_for_sockets_with_too_long_a_path_is_told_before_the_demo_is_built(
+    site: Site, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    done = command(
+        site,
+        "demo",
+        "--data-dir",
+        str(tmp_path / "demo"),
+        "--ui",
+        "--port",
+        "3999",
+        TMPDIR=str(tmp_path / name),
+    )
+    said = one_sentence(done)
+    assert (
+        f"Dagster cannot listen in the folder for temporary files {tmp_path / name}, whose path has" in said
+    )
+    assert (
+        f"{len(os.fsencode(tmp_path / name))} bytes (AF_UNIX path too long); set TMPDIR to a shorter one"
+        in said
+    )
+    assert done.returncode == 2
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize("kept", ["working", "availability.duckdb"])
 def test_the_demo_does_not_touch_real_data(site: Site, kept: str) -> None:
     site.run("2024-01-15")

@@ -152,12 +152,6 @@ def test_a_table_of_a_range_has_every_file_if_asked(run: Run) -> None:
     assert sum(" yes " in line for line in result.stdout.splitlines()) == len(FILES)
 
 
-def test_parquet_does_not_go_to_a_terminal(run: Run) -> None:
-    result = run(*SNAPSHOT, "--format", "parquet")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "Error: parquet is binary and goes to a file only; name one with --output FILE\n"
-
-
 @pytest.mark.parametrize(
     ("name", "begins"), [("a.csv", "date,"), ("a.JSON", "[\n{"), ("a.txt", "[\n{"), ("a.table", "3 ")]
 )

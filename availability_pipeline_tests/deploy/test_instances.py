@@ -20,7 +20,7 @@ INSTANCES = (
     "deploy/systemd/dagster.yaml",
     "deploy/docker/dagster.yaml",
 )
-SAME = ("concurrency", "run_monitoring", "telemetry", "nux")
+SAME = ("concurrency", "run_monitoring", "retention", "telemetry", "nux")
 STATE = "/var/lib/binance-futures-availability/"
 
 
@@ -58,8 +58,7 @@ def test_ticks_are_kept_for_the_same_time_everywhere() -> None:
     retention = in_snakes(read("deploy/kubernetes/values.yaml")["retention"])
     assert retention.pop("enabled")
     assert retention["sensor"]["purge_after_days"].pop("started") == -1  # which is the default
-    assert read("deploy/docker/dagster.yaml")["retention"] == retention
-    assert read("deploy/systemd/dagster.yaml")["retention"] == retention
+    assert read("dagster.yaml")["retention"] == retention
 
 
 def test_the_services_instance_is_one_and_keeps_its_state_in_their_folder(tmp_path: Path) -> None:
