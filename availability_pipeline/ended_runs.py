@@ -140,7 +140,10 @@ def _of_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Finding]
 
 def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Finding:
     events = _events(instance, run, dg.DagsterEventType.RUN_FAILURE)
-    messages = [root_cause(event.job_failure_data.error) or event.message for event in events]
+    messages = [
+        (event.job_failure_data and root_cause(event.job_failure_data.error)) or event.message
+        for event in events
+    ]
     return Finding(
         subject=f"run of {run.job_name}",
         what=f"The run of {run.job_name} failed",

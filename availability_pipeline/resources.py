@@ -67,8 +67,13 @@ class WorkingDatabase(DuckDBResource):
         if not (context.instance and context.run):
             yield self
             return
+        try:
+            settings = self.settings.load()
+        except UsageError:  # the first step fails with it, and says so
+            yield self
+            return
         tell = (context.log or dg.get_dagster_logger()).warning
-        with alone(context.instance, self.settings.load(), context.run.run_id, tell):
+        with alone(context.instance, settings, context.run.run_id, tell):
             yield self
 
     @contextmanager

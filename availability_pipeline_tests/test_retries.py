@@ -69,7 +69,7 @@ def test_each_wait_is_twice_the_one_before(site: Site, monkeypatch: pytest.Monke
 
 def test_a_retry_collects_what_the_failed_try_did_not_write(site: Site) -> None:
     site.run("2024-01-01", "2024-01-14")
-    site.server.faults.inject(Fault.reset(), on="LIST", match="SOLUSDT", times=1)
+    site.server.faults.inject(Fault.status(503), on="LIST", match="SOLUSDT", times=1)
     site.run("2024-01-10", "2024-01-31")
     assert len(retries(site)) == 1
     assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-31")

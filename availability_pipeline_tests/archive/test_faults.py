@@ -318,8 +318,9 @@ def test_one_bad_page_of_a_history_is_enough(
         assert injected.fired == 1
         assert pipeline.table(filled) == before
         return
-    # A page that asks for more than there is does no harm: nothing it left out may be called absent.
-    assert name == "repeated token"
+    # A page that asks for more than there is does no harm, and a used connection that is reset is asked once more:
+    # nothing that the page left out may be called absent.
+    assert name in ("repeated token", "reset")
     expected = pipeline.truth(archive, server.url, ["BTCUSDT"], DayRange(FIRST, LAST))
     assert [row for row in pipeline.table(filled) if row[1] == "BTCUSDT"] == expected
 

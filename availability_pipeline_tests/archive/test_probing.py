@@ -61,6 +61,7 @@ def test_a_file_has_size_and_time(settings_for: SettingsFactory) -> None:
                 "symbol": "BTCUSDT",
                 "file_size_bytes": 65000,
                 "last_modified": dt.datetime.fromisoformat("2024-01-16 08:12:33"),
+                "has_checksum": None,
             }
         ]
 

@@ -220,7 +220,8 @@ def test_the_validator_reports_everything(settings_for: SettingsFactory) -> None
         report = AvailabilityValidator(settings).run_all_validations()
     checks = {check["name"]: check for check in report["checks"]}
     assert checks.keys() == {
-        *BLOCKING, *OF_THE_LIFECYCLE, "history_continuity", "completeness", "holes", "exchange_info", "changed_files",
+        *BLOCKING, *OF_THE_LIFECYCLE, "history_continuity", "completeness", "holes", "rowless_files",
+        "exchange_info", "changed_files",
         "equals_working",
     }  # fmt: skip
     assert checks["equals_working"]["passed"]
