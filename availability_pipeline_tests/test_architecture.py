@@ -7,7 +7,8 @@ from availability_pipeline_tests.test_layers import MODULES, PACKAGE, imports
 
 GROUPS = {
     "base": (
-        "errors", "days", "words", "symbol_names", "locations", "settings", "progress", "drafts", "logs", "simulated",
+        "errors", "days", "words", "symbol_names", "locations", "settings", "progress", "drafts", "causes", "logs",
+        "simulated",
         "version",
     ),
     "simulator": ("simulator",),

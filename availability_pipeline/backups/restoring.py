@@ -14,8 +14,9 @@ from availability_pipeline.errors import AvailabilityError, BackupError, UsageEr
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulated import check_kind, mark_simulated
 from availability_pipeline.store.connection import SCHEMA_VERSION, connect
-from availability_pipeline.store.copies import attach, copy_to, logs, put
+from availability_pipeline.store.copies import attach, copy_to, put
 from availability_pipeline.store.opening import exists, make_folder
+from availability_pipeline.store.wal import logs
 
 
 @dataclass(frozen=True)
