@@ -27,6 +27,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     ReadTimeoutError,
     ResponseStreamingError,
     SSLError,
@@ -34,6 +35,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.locations import bucket_and_prefix
 from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
@@ -43,6 +45,7 @@ CONNECTIONS = 8
 """Requests under way at once."""
 
 _TRANSIENT = frozenset({"BadDigest", "RequestTimeout", "SlowDown", "InternalError", "OperationAborted"})
+_NO_BUNDLE = ("[Errno ", "NO_CERTIFICATE_OR_CRL_FOUND")
 _CODE = re.compile(r"[A-Za-z]{1,60}")
 _TELLING = (ProfileNotFound, ConfigParseError, PartialCredentialsError, InvalidRegionError)
 """What boto3 says of the user's configuration with nothing secret in it."""
@@ -57,6 +60,7 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
         (IncompleteReadError, ResponseStreamingError, urllib3.exceptions.HTTPError),
         "an answer was cut off", "try again", True,
     ),
+    ((ProxyConnectionError,), "the proxy does not connect", "check HTTPS_PROXY, an http proxy, and NO_PROXY", True),
     ((NoConnection, HTTPClientError), "the connection failed", "check the endpoint and the network", True),
     ((ResponseParserError,), "the endpoint does not answer as S3 does", "check AWS_ENDPOINT_URL", False),
     ((RecursionError,), "the endpoint redirects", "check AWS_ENDPOINT_URL, https may be meant", False),
@@ -65,7 +69,14 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
 """What else boto3 raises: what it means, what to do, and whether it may pass."""
 
 # boto3 follows a redirection by asking for the region of the bucket, and that by following a redirection.
-_RAISED = (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, ValueError, RecursionError)
+_RAISED = (
+    BotoCoreError,
+    ResponseParserError,
+    urllib3.exceptions.HTTPError,
+    ValueError,
+    RecursionError,
+    OSError,
+)
 
 
 class Bucket:
@@ -165,9 +176,14 @@ def _failed(error: Exception) -> RequestFailed:
         return _no_credentials()
     if isinstance(error, _TELLING):
         return RequestFailed(str(error).rstrip("."), "correct the AWS configuration")
+    if isinstance(error, SSLError) and any(sign in str(error) for sign in _NO_BUNDLE):
+        return RequestFailed("the CA bundle cannot be read", "check AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE")
     for kinds, problem, remedy, transient in _FAILURES:
         if isinstance(error, kinds):
             return RequestFailed(problem, remedy, transient=transient)
+    if isinstance(error, OSError):
+        cause = cause_of(error)
+        return RequestFailed(cause.reason, cause.remedy)
     return RequestFailed(
         f"the AWS configuration cannot be used ({type(error).__name__})",
         "correct it; `aws s3 ls` may say more",

@@ -11,6 +11,7 @@ from urllib.parse import quote, urljoin
 import requests
 import urllib3
 
+from availability_pipeline.causes import known_cause
 from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
 CHUNK_BYTES = 1 << 20
@@ -29,6 +30,7 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
         (requests.exceptions.SSLError,),
         "its certificate is not trusted", "check the address, or set REQUESTS_CA_BUNDLE", False,
     ),
+    ((requests.exceptions.ProxyError,), "the proxy does not connect", "check HTTPS_PROXY and NO_PROXY", True),
     (
         (requests.Timeout, urllib3.exceptions.ReadTimeoutError),
         "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True,
@@ -72,6 +74,8 @@ def _failed(error: Exception) -> RequestFailed:
         # While it reads a body, requests says ConnectionError, whatever happened, and passes that on in it.
         if any(isinstance(each, kinds) for each in (error, *error.args)):
             return RequestFailed(problem, remedy, transient=transient)
+    if cause := known_cause(error):
+        return RequestFailed(cause.reason, cause.remedy)
     return RequestFailed("the connection failed", "check the address and the network", transient=True)
 
 
