@@ -37,6 +37,7 @@ _SYSTEM = {
     errno.EISDIR: _PATH,
     errno.ENAMETOOLONG: _PATH,
     errno.ELOOP: _PATH,
+    errno.EEXIST: _PATH,
 }
 """What helps, by the number of the system's error."""
 

@@ -209,6 +209,13 @@ def test_a_damaged_database_is_named_and_leaves_nothing(published: Path, tmp_pat
     assert names(tmp_path) == ["damaged.duckdb"]
 
 
+def test_a_path_that_is_no_text_is_not_blamed_on_the_database(published: Path, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    with pytest.raises(AvailabilityError, match=r"could not be written to .* choose a path in UTF-8"):
+        export(published, folder, "csv", force=False)
+    assert names(tmp_path) == []
+
+
 def test_the_command_says_what_it_wrote_on_stderr(published: Path, tmp_path: Path) -> None:
     runner = CliRunner(env={"AVAILABILITY_DB_PATH": str(published)})
     done = runner.invoke(cli, ["export", str(tmp_path / "out"), "--format", "csv"], catch_exceptions=False)
