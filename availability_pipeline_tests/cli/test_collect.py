@@ -252,7 +252,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(site: Site) -> None:
     site.settings.working_path.parent.mkdir(parents=True)
     site.settings.working_path.write_text("not a database", encoding="utf-8")
     done = command(site, "update", "2024-01-15")
-    assert "is not a DuckDB database" in one_sentence(done)
+    assert "not a DuckDB database" in one_sentence(done)
     assert done.returncode == 1
     assert site.settings.working_path.read_text(encoding="utf-8") == "not a database"
 
