@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from availability_pipeline.causes import cause_of, is_damaged
 from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import AvailabilityError, PublishedDatabaseError, UsageError
 from availability_pipeline.publishing import manifest
@@ -50,8 +50,6 @@ SELECT table_name FROM information_schema.tables WHERE table_catalog = 'publishe
 """
 
 _YEARS = "SELECT DISTINCT year(date) AS year FROM published.published_days ORDER BY year"
-
-_ERRNO = re.compile(r'"errno":"(\d+)"')
 
 
 @dataclass(frozen=True)
@@ -142,22 +140,14 @@ def _told(target: Path, published: Path) -> Iterator[None]:
     """What goes wrong as an error that says whether reading or writing did."""
     try:
         yield
-    except OSError as error:
-        raise _unwritten(target, error.strerror or str(error)) from error
-    except duckdb.Error as error:
-        text = str(error)
-        if number := _ERRNO.search(text):
-            raise _unwritten(target, os.strerror(int(number[1]))) from error
-        if str(target.parent) in text and str(published) not in text:
-            raise _unwritten(target, text.splitlines()[0]) from error
+    except (duckdb.Error, OSError) as error:
         with reading(published):
-            raise
-
-
-def _unwritten(target: Path, reason: str) -> AvailabilityError:
-    return AvailabilityError(
-        f"the export could not be written to {target} ({reason}); nothing was left there, export to another folder"
-    )
+            if is_damaged(published, error):
+                raise
+        cause = cause_of(error)
+        raise AvailabilityError(
+            f"the export could not be written to {target} ({cause.reason}); nothing was left there; {cause.remedy}"
+        ) from error
 
 
 def _write(connection: duckdb.DuckDBPyConnection, folder: Path, form: str) -> Iterator[File]:

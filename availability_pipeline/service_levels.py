@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.days import DayRange
 from availability_pipeline.drafts import draft_of
 from availability_pipeline.errors import StoreError
@@ -201,7 +202,8 @@ def write(levels: ServiceLevels, folder: Path) -> Path:
             draft.write_text(json.dumps(asdict(levels), indent=2) + "\n", encoding="utf-8")
             draft.replace(target)
     except OSError as error:
-        raise StoreError(f"{target} cannot be written ({error.strerror}); make room or allow it") from error
+        cause = cause_of(error)
+        raise StoreError(f"{target} cannot be written ({cause.reason}); {cause.remedy}") from error
     return target
 
 

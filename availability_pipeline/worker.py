@@ -18,12 +18,19 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.cli.progress import shown_progress
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import AvailabilityError, RunError
 from availability_pipeline.logs import written
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings, log_format
+
+_CONFIGURATION = ("DagsterInvalidConfig", 'ParameterCheckError: Param "overrides"')
+"""What Dagster says of a configuration: an entry that it does not know, and something else than entries."""
+
+_RECORDS = ("dagster", "sqlalchemy", "sqlite3", "alembic")
+"""The packages whose errors are about Dagster's records."""
 
 
 def main() -> None:
@@ -38,15 +45,25 @@ def main() -> None:
     except AvailabilityError as error:
         answer = _refusal(error)
     except Exception as error:  # noqa: BLE001 - the end of the process; the command says it in one sentence
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        folder = request["instance"]
-        answer = _refusal(
-            RunError(
-                f"Dagster could not run on its instance {folder} ({reason}); check the folder, its dagster.yaml and "
-                "the disk's free space, or set DAGSTER_HOME to another folder"
-            )
-        )
+        answer = _refusal(_unforeseen(error, request["instance"]))
     print(json.dumps(answer, default=str), file=answer_to, flush=True)
+
+
+def _unforeseen(error: Exception, folder: str) -> RunError:
+    """What an error that is none of the package is about: the system, Dagster's instance, or this program."""
+    cause = cause_of(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return RunError(f"the run could not go on ({where}{cause.reason}); {cause.remedy}")
+    reason, package = f"{type(error).__name__}: {cause.reason}", type(error).__module__.partition(".")[0]
+    if package == "yaml" or any(sign in reason for sign in _CONFIGURATION):
+        return RunError(f"the configuration {folder}/dagster.yaml is not understood ({reason}); correct it")
+    if package in _RECORDS:
+        return RunError(
+            f"Dagster could not use its instance {folder} ({reason}); {cause.remedy}, or set DAGSTER_HOME to another "
+            "folder"
+        )
+    return RunError(f"the run ended with an unforeseen error ({reason}); {cause.remedy}")
 
 
 def _refusal(error: AvailabilityError) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.days import DayRange
 from availability_pipeline.errors import RunError, UsageError
 from availability_pipeline.paths import check_instance_path, path_named
@@ -166,14 +167,7 @@ def interruptible() -> Iterator[None]:
 
 
 def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
-    # In a session of its own, so that Ctrl-C on the terminal does not reach it as well.
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "availability_pipeline.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=_environment(settings),
-        start_new_session=True,
-    ) as worker:
+    with _started(settings) as worker:
         try:
             answer = _exchange(worker, json.dumps(request).encode() + b"\n")
         except BaseException:
@@ -183,6 +177,23 @@ def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any
         raise RunError(_without_answer(worker.returncode))
     parsed: dict[str, Any] = json.loads(answer)
     return parsed
+
+
+def _started(settings: Settings) -> subprocess.Popen[bytes]:
+    try:
+        # In a session of its own, so that Ctrl-C on the terminal does not reach it as well.
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "availability_pipeline.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(settings),
+            start_new_session=True,
+        )
+    except OSError as error:
+        cause = cause_of(error)
+        raise RunError(
+            f"the process of the run could not be started ({cause.reason}); {cause.remedy}"
+        ) from error
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -219,8 +230,9 @@ def _exchange(worker: subprocess.Popen[bytes], request: bytes) -> bytes:
     """Send the request and wait for the answer; stdin stays open, because its end would end the worker."""
     if worker.stdin is None or worker.stdout is None:
         raise RuntimeError("the process of the run has no pipes to talk through")
-    worker.stdin.write(request)
-    worker.stdin.flush()
+    with suppress(BrokenPipeError):  # it has ended already; its exit status says more
+        worker.stdin.write(request)
+        worker.stdin.flush()
     return worker.stdout.read()
 
 

@@ -98,6 +98,14 @@ def _away_from_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.chdir(tmp_path_factory.mktemp("elsewhere"))
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user of the machine can look into; pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):

@@ -7,8 +7,8 @@ from availability_pipeline_tests.test_layers import MODULES, PACKAGE, imports
 
 GROUPS = {
     "base": (
-        "errors", "days", "words", "symbol_names", "locations", "paths", "settings", "progress", "drafts", "logs",
-        "simulated", "version",
+        "errors", "days", "words", "symbol_names", "locations", "paths", "settings", "progress", "drafts",
+        "causes", "logs", "simulated", "version",
     ),
     "network": ("network",),
     "simulator": ("simulator",),

@@ -168,7 +168,10 @@ def test_a_full_disk_leaves_what_was_there(published: Path, small_disk: Path, fo
     before = content(folder)
     with (small_disk / "filler").open("wb") as filler:
         filler.write(bytes(free_bytes(small_disk) - 8192))
-    with pytest.raises(AvailabilityError, match=r"could not be written to .* \(No space left on device\)"):
+    with pytest.raises(
+        AvailabilityError,
+        match=r"could not be written to .*No space left on device\); .*; make room on the disk",
+    ):
         export(published, folder, form, force=True)
     assert content(folder) == before
     assert names(small_disk) == ["filler", "out"]
@@ -201,9 +204,16 @@ def test_a_damaged_database_is_named_and_leaves_nothing(published: Path, tmp_pat
     damaged = bytearray(published.read_bytes())
     damaged[len(damaged) // 4 : len(damaged) // 4 * 3] = bytes(len(damaged) // 4 * 2)
     (tmp_path / "damaged.duckdb").write_bytes(damaged)
-    with pytest.raises(PublishedDatabaseError, match=r"damaged\.duckdb cannot be read"):
+    with pytest.raises(PublishedDatabaseError, match=r"damaged\.duckdb is damaged"):
         export(tmp_path / "damaged.duckdb", tmp_path / "out", "parquet", force=False)
     assert names(tmp_path) == ["damaged.duckdb"]
+
+
+def test_a_path_that_is_no_text_is_not_blamed_on_the_database(published: Path, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    with pytest.raises(AvailabilityError, match=r"could not be written to .* choose a path in UTF-8"):
+        export(published, folder, "csv", force=False)
+    assert names(tmp_path) == []
 
 
 def test_the_command_says_what_it_wrote_on_stderr(published: Path, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ BELOW = {
     ),
     "errors.py": ("",),
     "drafts.py": ("",),
+    "causes.py": ("",),
     "logs.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator", "settings"),
     "alerts.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator"),
     "service_levels.py": ("queries", "cli", "collection", "simulator", "settings"),

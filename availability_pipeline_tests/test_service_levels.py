@@ -165,5 +165,5 @@ def test_what_is_damaged_is_as_if_it_were_not_there(tmp_path: Path, text: str) -
 
 def test_a_folder_that_cannot_be_written_to_is_named(good: ServiceLevels, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"service_levels\.json cannot be written \(.*\); make room"):
+    with pytest.raises(StoreError, match=r"service_levels\.json cannot be written \(.*\); correct the path"):
         write(good, tmp_path / "file")

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import duckdb
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.errors import BackupError
-from availability_pipeline.store.opening import first_line
 
 
 @contextmanager
@@ -22,8 +22,5 @@ def told(failed: str, state: str) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-        raise BackupError(
-            f"{failed} ({reason}), {state}; check the permissions and the disk's free space, and with `validate` "
-            "whether the database can be read"
-        ) from error
+        cause = cause_of(error)
+        raise BackupError(f"{failed} ({cause.reason}), {state}; {cause.remedy}") from error

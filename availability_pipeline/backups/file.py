@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.errors import BackupError, UsageError
 
 KIND = "binance-futures-availability backup"
@@ -116,7 +117,7 @@ def _end(path: Path) -> tuple[str, bytes]:
             file.seek(max(0, file.seek(0, 2) - _LONGEST_END))
             found = _END.search(file.read())
     except OSError as error:
-        raise UsageError(f"the backup {path} cannot be read ({error.strerror}); name another file") from error
+        raise unreadable(path, error) from error
     if not found:
         raise BackupError(
             f"{path} is not the whole of a backup that `backup` made: it was cut off or is something else; {_OTHER}"
@@ -124,12 +125,24 @@ def _end(path: Path) -> tuple[str, bytes]:
     return found[2].decode(), found[1]
 
 
+def unreadable(path: Path, error: OSError) -> UsageError:
+    """Why a backup, or the folder that has them, cannot be read."""
+    cause = cause_of(error)
+    return UsageError(
+        f"the backup {path} cannot be read ({cause.reason}); {cause.remedy}, or name another file"
+    )
+
+
 def _digest(path: Path) -> str:
-    digest, left = hashlib.sha256(), path.stat().st_size - _CHECKSUM_BYTES
-    with path.open("rb") as file:
-        while left > 0 and (block := file.read(min(left, _AT_ONCE))):
-            digest.update(block)
-            left -= len(block)
+    digest = hashlib.sha256()
+    try:
+        left = path.stat().st_size - _CHECKSUM_BYTES
+        with path.open("rb") as file:
+            while left > 0 and (block := file.read(min(left, _AT_ONCE))):
+                digest.update(block)
+                left -= len(block)
+    except OSError as error:
+        raise unreadable(path, error) from error
     return digest.hexdigest()
 
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from availability_pipeline.backups.failing import told
-from availability_pipeline.backups.file import Facts, named, read_facts, verify
+from availability_pipeline.backups.file import Facts, named, read_facts, unreadable, verify
 from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import AvailabilityError, BackupError, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulated import check_kind, mark_simulated
 from availability_pipeline.store.connection import SCHEMA_VERSION, connect
-from availability_pipeline.store.copies import attach, copy_to, logs, put
+from availability_pipeline.store.copies import attach, copy_to, put
 from availability_pipeline.store.opening import exists, make_folder
+from availability_pipeline.store.wal import logs
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,7 @@ def _chosen(settings: Settings, source: Path) -> Path:
     try:
         found = named(source) if source.is_dir() else [source]
     except OSError as error:
-        raise UsageError(
-            f"the backup {source} cannot be read ({error.strerror}); name another file"
-        ) from error
+        raise unreadable(source, error) from error
     if not found:
         raise UsageError(f"{source} has no backup in it; name another folder, or a file")
     return next((path for path in reversed(found) if not _is_other(settings, path)), found[-1])

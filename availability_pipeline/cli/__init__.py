@@ -22,8 +22,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from availability_pipeline import logs
+from availability_pipeline.causes import cause_of
 from availability_pipeline.cli.env_file import read_env_file
 from availability_pipeline.cli.help import PROGRAM, example
+from availability_pipeline.cli.sink import sink
 from availability_pipeline.cli.terminal import forget_impossible_sizes
 from availability_pipeline.errors import AvailabilityError, IncompleteDayWarning, UsageError
 from availability_pipeline.settings import log_format
@@ -197,22 +199,28 @@ def _open_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, mode)
-    sys.stdin, sys.stdout = sys.stdin or open(0), sys.stdout or open(1, "w")  # noqa: SIM115 - for good
-    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+    sys.stdin, sys.stderr = sys.stdin or open(0), sys.stderr or open(2, "w")  # noqa: SIM115 - for good
 
 
 def main() -> None:
     """Run the command line and exit."""
     _open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Symbols are not all ASCII, whatever the terminal's locale says.
-            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+    # Symbols are not all ASCII, whatever the terminal's locale says.
+    sys.stdout = io.TextIOWrapper(sink(1, "wb", _unwritten), "utf-8", line_buffering=os.isatty(1))
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors=sys.stderr.errors)
     try:
         cli.main(prog_name=PROGRAM)
-    except OSError as error:  # click has ended those of a pipe that nobody reads any more
-        if error.filename is not None:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is still to be written fails again at exit
-        _Failure(f"standard output could not be written ({error.strerror}); send it elsewhere", 1).show()
+    except OSError as error:
+        cause = cause_of(error)
+        where = f"{error.filename}: " if error.filename else ""
+        _Failure(f"the command could not go on ({where}{cause.reason}); {cause.remedy}", 1).show()
         sys.exit(1)
+
+
+def _unwritten(error: OSError) -> Exception:
+    """What is raised if standard output cannot be written; click ends those of a pipe that nobody reads any more."""
+    if isinstance(error, BrokenPipeError):
+        return error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is still to be written fails again at exit
+    return _Failure(f"standard output could not be written ({error.strerror}); send it elsewhere", 1)

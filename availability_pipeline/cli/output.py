@@ -23,7 +23,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.cli.arguments import path_named
+from availability_pipeline.cli.sink import sink
 from availability_pipeline.drafts import draft_of
 from availability_pipeline.errors import AvailabilityError, UsageError
 
@@ -179,33 +181,38 @@ def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
 @contextmanager
 def _in_place(path: Path) -> Iterator[IO[bytes]]:
     """A pipe or a device, which stays what it is."""
-    try:
-        with path.open("wb") as file:
-            yield file
-    except BrokenPipeError:  # its reader has left, as one of standard output may
-        raise
-    except OSError as error:
-        raise AvailabilityError(
-            f"{path} could not be written ({error.strerror}); make room or choose another --output"
-        ) from error
+    with _opened(path, path, "wb") as file:
+        yield file
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes its name when it is complete; what a kill leaves is removed by the next one of the name."""
     with draft_of(path) as new:
+        with _opened(path, new, "xb") as file:
+            yield file
         try:
-            file = new.open("xb")
-        except OSError as error:
-            raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
-        try:
-            with file:
-                yield file
             new.replace(path)
         except OSError as error:
-            raise AvailabilityError(
-                f"{path} could not be written ({error.strerror}) and was left out; make room or choose another --output"
-            ) from error
+            raise _unwritten(path, error) from error
+
+
+def _opened(path: Path, file: Path, mode: str) -> IO[bytes]:
+    """The file, or what is to become it; errors of other files, such as those that are read, stay what they are."""
+    try:
+        return sink(file, mode, lambda error: _unwritten(path, error))
+    except OSError as error:
+        cause = cause_of(error)
+        raise UsageError(
+            f"{path} cannot be made ({cause.reason}); {cause.remedy}, or choose another --output"
+        ) from error
+
+
+def _unwritten(path: Path, error: OSError) -> AvailabilityError:
+    cause = cause_of(error)
+    return AvailabilityError(
+        f"{path} could not be written ({cause.reason}); {cause.remedy}, or choose another --output"
+    )
 
 
 def only(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:

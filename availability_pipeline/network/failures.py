@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import requests
 import urllib3.exceptions
 
+from availability_pipeline.causes import Cause, known_cause
 from availability_pipeline.network.environment import Proxy
 
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
@@ -56,7 +57,19 @@ def problem(error: Exception, seconds: int) -> str:
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.IncompleteRead) and isinstance(cause.expected, int):
             return f"the answer broke off after {cause.partial} of {cause.partial + cause.expected} bytes"
+    if own := cause_here(error):
+        return f"the connection failed ({own.reason}); {own.remedy}"
     return "the connection failed; check the host's name and the network"
+
+
+def cause_here(error: Exception) -> Cause | None:
+    """What this machine lacked, and not the network, as files that it may open, if it was that."""
+    causes = (
+        known_cause(cause)
+        for cause in within(error)
+        if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException)
+    )
+    return next(filter(None, causes), None)
 
 
 def proxy_failure(error: Exception, proxy: Proxy) -> ProxyFailed | None:

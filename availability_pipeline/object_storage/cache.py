@@ -10,6 +10,7 @@ import shutil
 from contextlib import closing, suppress
 from pathlib import Path
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.locations import is_url, published_url
@@ -44,9 +45,10 @@ def published_file(location: Path | str, settings: Settings | None = None) -> Pa
         with reading_from(url):
             return _newest(open_source(url, settings.timeout_seconds), folder)
     except OSError as error:
+        cause = cause_of(error)
         raise PublishedDatabaseError(
-            f"the published data at {url} cannot be kept in {folder} ({error.strerror or error}); check the folder's "
-            "permissions and the disk's free space, or set AVAILABILITY_DATA_DIR to another folder"
+            f"the published data at {url} cannot be kept in {folder} ({cause.reason}); {cause.remedy}, or set "
+            "AVAILABILITY_DATA_DIR to another folder"
         ) from error
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.errors import UploadError, UsageError
 from availability_pipeline.object_storage.source import RequestFailed
 from availability_pipeline.progress import Progress
@@ -141,8 +142,14 @@ def _told(url: str, generation: Generation, *, back: bool = False) -> Iterator[N
             else f"generation {name} was published here, but not to {url}: {error}; readers there keep the one before",
             transient=error.transient,
         ) from None
-    except OSError as error:
+    except FileNotFoundError as error:
         raise UploadError(
-            f"generation {name} could not be uploaded to {url}, because a file of it cannot be read "
-            f"({error.strerror or error}); run `publish` to make a new generation"
+            f"generation {name} could not be uploaded to {url}, because a file of it is missing; run `publish` to make "
+            "a new generation"
+        ) from error
+    except OSError as error:
+        cause = cause_of(error)
+        raise UploadError(
+            f"generation {name} could not be uploaded to {url}, because a file of it cannot be read ({cause.reason}); "
+            f"{cause.remedy}"
         ) from error

@@ -36,7 +36,7 @@ from botocore.parsers import ResponseParserError
 from availability_pipeline.locations import bucket_and_prefix
 from availability_pipeline.network.boto import send_by
 from availability_pipeline.network.environment import Environment
-from availability_pipeline.network.failures import ProxyFailed, within
+from availability_pipeline.network.failures import ProxyFailed, cause_here, within
 from availability_pipeline.network.session import Session
 from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
@@ -77,7 +77,7 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
 # boto3 follows a redirection by asking for the region of the bucket, and that by following a redirection.
 _RAISED = (
     BotoCoreError, ResponseParserError, requests.RequestException, urllib3.exceptions.HTTPError, ValueError,
-    RecursionError,
+    RecursionError, OSError,
 )  # fmt: skip
 
 
@@ -180,6 +180,8 @@ def _failed(error: Exception) -> RequestFailed:
         return RequestFailed(str(error).rstrip("."), "correct the AWS configuration")
     if isinstance(error, ProxyFailed):
         return RequestFailed(str(error), error.remedy, transient=True)
+    if own := cause_here(error):
+        return RequestFailed(own.reason, own.remedy)
     causes = list(within(error))
     for kinds, problem, remedy, transient in _FAILURES:
         if any(isinstance(cause, kinds) for cause in causes):

@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin
 import requests
 import urllib3
 
-from availability_pipeline.network.failures import FAILURES, ProxyFailed, within
+from availability_pipeline.network.failures import FAILURES, ProxyFailed, cause_here, within
 from availability_pipeline.network.session import Session
 from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
@@ -78,6 +78,8 @@ def _failed(error: Exception) -> RequestFailed:
     for kinds, problem, remedy, transient in _FAILURES:
         if any(isinstance(cause, kinds) for cause in causes):
             return RequestFailed(problem, remedy, transient=transient)
+    if own := cause_here(error):
+        return RequestFailed(own.reason, own.remedy)
     return RequestFailed("the connection failed", "check the address and the network", transient=True)
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.drafts import draft_of, remove_dead_drafts, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import manifest as manifests
@@ -102,9 +103,9 @@ def rollback(path: Path, first: Callable[[Generation], None] = lambda _: None) -
         with locked(place):
             return _roll_back(place, first)
     except OSError as error:
+        cause = cause_of(error)
         raise PublicationError(
-            f"{place.database} could not be rolled back ({error.strerror or error}); check the folder's permissions "
-            "and the disk's free space"
+            f"{place.database} could not be rolled back ({cause.reason}); {cause.remedy}"
         ) from error
 
 

@@ -13,6 +13,14 @@ from pathlib import Path
 
 import duckdb
 
+from availability_pipeline.causes import (
+    cause_of,
+    is_closed,
+    is_damaged,
+    is_locked,
+    is_open_here,
+    unusable_log,
+)
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.publishing.content import SCHEMA_VERSION
 
@@ -111,10 +119,7 @@ def _check_file(path: Path) -> None:
             f"there is no published database {path}; run `{_PROGRAM} backfill` to make it, or {_demo(path)}"
         ) from None
     except OSError as error:
-        raise PublishedDatabaseError(
-            f"the published database {path} cannot be opened ({error.strerror}); set AVAILABILITY_DB_PATH to one "
-            "that you can read"
-        ) from error
+        raise PublishedDatabaseError(_why(path, error)) from error
 
 
 @contextmanager
@@ -127,19 +132,27 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise PublishedDatabaseError(_why(path, str(error))) from error
+        raise PublishedDatabaseError(_why(path, error)) from error
 
 
-def _why(path: Path, text: str) -> str:
-    said = text.replace(str(path), "")
-    if "not a valid DuckDB database" in said:
-        return f"{path} is not a DuckDB database; {_RESTORE}"
-    if "Could not set lock" in said:
+def _why(path: Path, error: Exception) -> str:
+    cause = cause_of(error)
+    if log := unusable_log(error):
+        return (
+            f"the write-ahead log {log} of the published database is damaged or of another database ({cause.reason}); "
+            "move it away, readers need none"
+        )
+    if is_damaged(path, error):
+        return (
+            f"the published database {path} is damaged or not a DuckDB database ({cause.reason}); {_RESTORE}"
+        )
+    if is_locked(error):
         return f"the published database {path} is open for writing elsewhere; close it there"
-    if "No open result set" in said or "closed" in said:
+    if is_open_here(error):
+        return f"the published database {path} is open in this process already ({cause.reason}); close it there first"
+    if is_closed(error):
         return f"the published database {path} was closed while an answer was read; close it afterwards"
-    reason = text.splitlines()[0] if text else "no reason given"
-    return f"the published database {path} cannot be read ({reason}); {_RESTORE}"
+    return f"the published database {path} cannot be read ({cause.reason}); {cause.remedy}"
 
 
 def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publication:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from availability_pipeline.analysis import Rules, derive_if_stale
+from availability_pipeline.causes import cause_of
 from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import content, parquet
@@ -21,7 +23,7 @@ from availability_pipeline.publishing.audit import audit, differences
 from availability_pipeline.publishing.generations import generation_read, install, remove_leftovers
 from availability_pipeline.publishing.manifest import Manifest, describe, moment
 from availability_pipeline.publishing.place import DATABASE, Place, id_read
-from availability_pipeline.publishing.target import check_target, reason
+from availability_pipeline.publishing.target import check_target
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ def publish(
             draft.mkdir()
             manifest = install(place, draft, _write_generation(connection, place, draft, run_id))
     except (duckdb.Error, OSError) as error:
+        cause = cause_of(error)
         raise PublicationError(
-            f"the published database {place.database} could not be made ({reason(error)}); check the folder's "
-            "permissions and the disk's free space; readers keep the one from before"
+            f"the published database {place.database} could not be made ({cause.reason}); {cause.remedy}; readers keep "
+            "the one from before"
         ) from error
     return _report(place, manifest, time.perf_counter() - started)
 
@@ -141,10 +144,12 @@ def _write_generation(
 def _write_database(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> content.Totals:
     content.attach_new(connection, str(path))
     try:
-        return content.write_content(connection, run_id)
+        totals = content.write_content(connection, run_id)
+        connection.execute("CHECKPOINT published")  # detaching does so as well, and does not say why it fails
     finally:
-        # Detaching writes the file out; if that fails, the audit finds no usable file.
-        connection.execute("DETACH published")
+        with suppress(duckdb.Error):  # or it would hide what has failed before
+            connection.execute("DETACH published")
+    return totals
 
 
 def _file_of(connection: duckdb.DuckDBPyConnection) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from availability_pipeline.causes import cause_of, is_damaged, unusable_log
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import content
 from availability_pipeline.publishing.manifest import read_manifest
@@ -37,10 +38,13 @@ def check_target(target: Path, working: Path | None) -> None:
             _check_replaceable(target)
         _check_generations(Place(target))
     except OSError as error:
-        raise PublicationError(f"{target} cannot be reached ({reason(error)}); {_ELSEWHERE}") from error
+        cause = cause_of(error)
+        raise PublicationError(
+            f"{target} cannot be reached ({cause.reason}); {cause.remedy}, or {_ELSEWHERE}"
+        ) from error
 
 
-_ELSEWHERE = "move it away or set AVAILABILITY_DB_PATH to another file"
+_ELSEWHERE = "set AVAILABILITY_DB_PATH to another file"
 
 
 def _check_generations(place: Place) -> None:
@@ -68,13 +72,13 @@ def _check_replaceable(target: Path) -> None:
     if not head:
         return
     if head[8:] != b"DUCK":
-        raise _foreign(target)
+        raise PublicationError(
+            f"{target} exists and is not a published database; move it away or {_ELSEWHERE}"
+        )
     try:
         version = _published_version(target)
     except duckdb.Error as error:
-        raise PublicationError(
-            f"{target} cannot be recognised as a published database ({reason(error)}); {_ELSEWHERE}"
-        ) from error
+        raise _not_opened(target, error) from error
     if version > content.SCHEMA_VERSION:
         raise PublicationError(
             f"{target} has schema version {version}, and this program knows only {content.SCHEMA_VERSION}; "
@@ -89,17 +93,19 @@ def _published_version(target: Path) -> int:
         probe.execute("ATTACH ? AS existing (READ_ONLY, TYPE duckdb)", [str(target)])
         tables = {name for (name,) in probe.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         if not tables >= content.TELLING_TABLES:
-            raise _foreign(target)
+            raise PublicationError(f"{target} is a DuckDB database of something else; {_ELSEWHERE}")
         row = probe.execute("SELECT schema_version FROM existing.publication").fetchone()
         return int(row[0]) if row else 0
 
 
-def _foreign(target: Path) -> PublicationError:
-    return PublicationError(f"{target} exists and is not a published database; {_ELSEWHERE}")
-
-
-def reason(error: Exception) -> str:
-    """Why something failed, in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _not_opened(target: Path, error: duckdb.Error) -> PublicationError:
+    cause = cause_of(error)
+    if log := unusable_log(error):
+        return PublicationError(
+            f"{log}, a write-ahead log, is damaged or of another database ({cause.reason}); move it away"
+        )
+    if is_damaged(target, error):
+        return PublicationError(f"{target} is damaged ({cause.reason}); move it away or {_ELSEWHERE}")
+    return PublicationError(
+        f"{target} cannot be recognised as a published database ({cause.reason}); {cause.remedy}, or {_ELSEWHERE}"
+    )

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from availability_pipeline.errors import UsageError
+from availability_pipeline.causes import cause_of
+from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.publishing.opening import open_published
 from availability_pipeline.sandbox.result import SqlResult
 
@@ -57,6 +58,7 @@ def run_sql(  # noqa: PLR0913 - each bound is a choice of its own
         UsageError: The query is none that is run here, is wrong, or failed; the message has DuckDB's own. Also a bound
             that is none.
         PublishedDatabaseError: The file is missing, damaged, or of a newer version.
+        AvailabilityError: The system does not let the process be started.
     """
     _check_bounds(query, timeout_seconds, memory_limit_mb, max_rows)
     open_published(path)[0].close()
@@ -93,13 +95,19 @@ def _check_bounds(query: object, timeout_seconds: float, memory_limit_mb: int, m
 
 def _start() -> subprocess.Popen[bytes]:
     package = str(Path(__file__).resolve().parents[2])
-    return subprocess.Popen(  # noqa: S603 - the words are our own
-        [sys.executable, "-P", "-c", _START, package],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={name: os.environ[name] for name in _INHERITED if name in os.environ},
-    )
+    try:
+        return subprocess.Popen(  # noqa: S603 - the words are our own
+            [sys.executable, "-P", "-c", _START, package],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+        )
+    except OSError as error:
+        cause = cause_of(error)
+        raise AvailabilityError(
+            f"the process of the query could not be started ({cause.reason}); {cause.remedy}"
+        ) from error
 
 
 def _send(process: subprocess.Popen[bytes], message: bytes) -> None:

@@ -14,18 +14,20 @@ from pathlib import Path
 import duckdb
 
 from availability_pipeline.archive.keys import url_sql
+from availability_pipeline.causes import cause_of
 from availability_pipeline.drafts import draft_of, remove_dead_drafts
 from availability_pipeline.errors import StoreError
 from availability_pipeline.store.opening import (
     CONFIG,
     ELSEWHERE,
     cannot_open,
+    damage_of,
     exists,
-    first_line,
     make_folder,
     make_folders,
     when_free,
 )
+from availability_pipeline.store.wal import put_logs_aside
 
 SCHEMA_VERSION = 2
 
@@ -82,21 +84,26 @@ def connect(
             )
         yield connection
     except duckdb.Error as error:
-        if not _is_of_the_file(error):
+        if damage := damage_of(path, error):
+            raise damage from error
+        if not _is_of_the_machine(error):
             raise
+        cause = cause_of(error)
         raise StoreError(
-            f"the working database {path} could not be read or written ({first_line(error)}); "
-            "check the disk and its free space; the data is as it was before"
+            f"the working database {path} could not be read or written ({cause.reason}); {cause.remedy}; the data is "
+            "as it was before"
         ) from error
     finally:
         with suppress(duckdb.Error):
             connection.close()
 
 
-def _is_of_the_file(error: duckdb.Error) -> bool:
-    """Whether an error is about the file and the machine, and not about a statement."""
+def _is_of_the_machine(error: duckdb.Error) -> bool:
+    """Whether an error is about the machine or DuckDB itself, and not about a statement."""
     broken = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
-    return isinstance(error, broken) or type(error) is duckdb.Error  # the last is a checksum that is wrong
+    return (
+        isinstance(error, broken) or type(error) is duckdb.Error
+    )  # the last is what has no class of its own
 
 
 def check_usable(*paths: Path) -> None:
@@ -122,9 +129,8 @@ def _open(path: Path, wait_seconds: float | None, *, read_only: bool) -> duckdb.
         if read_only:
             raise StoreError(f"there is no working database {path}; `backfill` makes one")
         make_folder(path)
-        _create(path)
     if not read_only:
-        remove_dead_drafts(path)
+        _prepare(path)
     connection = when_free(
         path, lambda: duckdb.connect(path, read_only=read_only, config=CONFIG), wait_seconds
     )
@@ -133,25 +139,36 @@ def _open(path: Path, wait_seconds: float | None, *, read_only: bool) -> duckdb.
     return connection
 
 
+def _prepare(path: Path) -> None:
+    """Make the database if there is none, and remove what processes that died left beside it."""
+    try:
+        if path.exists():
+            remove_dead_drafts(path)
+        else:
+            _create(path)
+    except (duckdb.Error, OSError) as error:
+        raise cannot_open(path, error) from error
+
+
 def _create(path: Path) -> None:
     """Make the database under another name first, so that a process that dies meanwhile leaves no half of one."""
-    with draft_of(path) as draft:
-        try:
-            with duckdb.connect(draft, config=CONFIG) as connection:
-                _write_schema(connection)
-            _put(draft, path)
-        except duckdb.Error as error:
-            raise cannot_open(path, error) from error
+    with draft_of(path) as draft, duckdb.connect(draft, config=CONFIG) as connection:
+        _write_schema(connection)
+        connection.execute("CHECKPOINT")
+        # While it is open, others wait for it: a log of a former database must be gone before they open it.
+        if _put(draft, path):
+            put_logs_aside(path)
 
 
-def _put(draft: Path, path: Path) -> None:
+def _put(draft: Path, path: Path) -> bool:
     """Give a file its name, unless another process has made one of this name by now."""
     try:
         os.link(draft, path)
     except FileExistsError:
-        return
+        return False
     except OSError:  # a file system without links
         draft.replace(path)
+    return True
 
 
 def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:

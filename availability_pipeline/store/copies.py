@@ -18,6 +18,7 @@ import duckdb
 from availability_pipeline.drafts import draft_of, sync
 from availability_pipeline.errors import DatabaseInUse, StoreError
 from availability_pipeline.store.opening import CONFIG, when_free
+from availability_pipeline.store.wal import logs, put_logs_aside
 
 _SCHEMA = """
 SELECT 'table' AS kind, schema_name, table_name, sql FROM duckdb_tables() WHERE database_name = $name
@@ -32,9 +33,6 @@ _TABLES = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_na
 
 # The number of rows, and a sum of hashes that any other content would change.
 _ROWS = "SELECT count(*), sum(hash(held)) FROM query_table(?) AS held"
-
-_LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
-"""The endings of the write-ahead log, and of those that DuckDB has while it takes that over."""
 
 _ATTEMPTS = 5
 """How often a log that a killed process has left is taken over before it is given up."""
@@ -93,6 +91,7 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> Mapping[str,
     """
     connection.execute("ATTACH ? AS target (TYPE duckdb)", [str(target)])
     connection.execute("COPY FROM DATABASE source TO target")
+    connection.execute("CHECKPOINT target")  # detaching does so as well, and does not say why it fails
     connection.execute("DETACH target")
     sync(target)
     connection.execute("ATTACH ? AS target (READ_ONLY, TYPE duckdb)", [str(target)])
@@ -123,13 +122,22 @@ def without_writers(path: Path, scratch: Path) -> Iterator[duckdb.DuckDBPyConnec
         StoreError: It cannot be opened, or stays in use.
     """
     for _ in range(_ATTEMPTS):
-        if path.exists():
-            when_free(path, lambda: duckdb.connect(path, config=CONFIG)).close()
+        if path.exists() and logs(path):
+            _take_over_logs(path)
         with attached(path, scratch) as connection:
             if not logs(path):
                 yield connection
                 return
-    raise StoreError(f"the log of {path} is not taken over; check the disk and its free space")
+    raise StoreError(
+        f"the log of {path} is written again and again by processes that are killed; find out by what"
+    )
+
+
+def _take_over_logs(path: Path) -> None:
+    """Write into the file what is in its logs; what is left of them, as after a torn header, has nothing in it."""
+    with when_free(path, lambda: duckdb.connect(path, config=CONFIG)) as connection:
+        connection.execute("CHECKPOINT")
+        put_logs_aside(path)
 
 
 def put(draft: Path, path: Path, former: Path) -> None:
@@ -151,8 +159,7 @@ def put(draft: Path, path: Path, former: Path) -> None:
         if path.exists():
             _keep(path, former, held)
         else:
-            for log, _ in logs(path):
-                log.unlink()
+            put_logs_aside(path)
         replace(draft, path)
 
 
@@ -184,10 +191,3 @@ def replace(draft: Path, path: Path) -> None:
         os.chown(draft, owner.st_uid, owner.st_gid)
     draft.replace(path)
     sync(path.parent)
-
-
-def logs(path: Path, other: Path | None = None) -> list[tuple[Path, Path]]:
-    """What DuckDB has put beside a file and not into it yet, and what it would be called beside another file."""
-    names = [(path.with_name(path.name + ending), ending) for ending in _LOGS]
-    beside = other or path
-    return [(log, beside.with_name(beside.name + ending)) for log, ending in names if log.exists()]

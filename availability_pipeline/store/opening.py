@@ -6,12 +6,14 @@ What the file holds is not looked at here.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 
+from availability_pipeline.causes import cause_of, is_damaged, is_locked, is_open_here, unusable_log
 from availability_pipeline.errors import DatabaseInUse, StoreError
 
 _log = logging.getLogger(__name__)
@@ -19,8 +21,13 @@ _log = logging.getLogger(__name__)
 LOCK_TIMEOUT_SECONDS = 60.0
 """How long a writer waits for another one; a write takes a few seconds."""
 
-CONFIG: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "512MB"}
-"""Bounded, because a whole history is written at once."""
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "512MB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+"""Bounded, because a whole history is written at once; and a file of another program is not to be opened with an
+extension from the network."""
 
 ELSEWHERE = "set AVAILABILITY_DATA_DIR to a folder that you can write to"
 
@@ -71,8 +78,10 @@ def when_free(
     while True:
         file = _identity(path)
         try:
+            # DuckDB ends the whole process where it cannot open a single file.
+            os.close(os.open(os.devnull, os.O_RDONLY))
             connection = open_file()
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             failure = cannot_open(path, error)
             if not isinstance(failure, DatabaseInUse) or time.monotonic() - began > until:
                 raise failure from error
@@ -95,28 +104,33 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-_IN_USE = ("Could not set lock", "different configuration", "Unique file handle conflict")
-"""What DuckDB says of a file that another process, or this one, has open."""
-
-
-def cannot_open(path: Path, error: duckdb.Error) -> StoreError:
+def cannot_open(path: Path, error: Exception) -> StoreError:
     """Why the file could not be opened, as an error to raise."""
-    text = str(error).replace(str(path), "")
-    if any(sign in text for sign in _IN_USE):
+    cause = cause_of(error)
+    if is_locked(error):
         return DatabaseInUse(
-            f"the working database {path} is in use by another process ({first_line(error)}); "
-            "wait for it or end it"
+            f"the working database {path} is in use by another process ({cause.reason}); wait for it or end it"
         )
-    if "not a valid DuckDB database" in text:
-        return StoreError(f"{path} is not a DuckDB database; move it away, then run `backfill`")
-    if "ermission denied" in text or "ead-only file system" in text:
-        return StoreError(f"the working database {path} cannot be opened for lack of permission; {ELSEWHERE}")
-    return StoreError(
-        f"the working database {path} cannot be opened ({first_line(error)}); `restore` a backup, or move it "
-        "away and run `backfill`"
+    if is_open_here(error):
+        return DatabaseInUse(
+            f"the working database {path} is open in this process already ({cause.reason}); close it there first"
+        )
+    return damage_of(path, error) or StoreError(
+        f"the working database {path} cannot be opened ({cause.reason}); {cause.remedy}"
     )
 
 
-def first_line(error: Exception) -> str:
-    """The message of an error, without what DuckDB adds below it."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def damage_of(path: Path, error: Exception) -> StoreError | None:
+    """What is damaged and what to do, if the error proves that."""
+    reason = cause_of(error).reason
+    if log := unusable_log(error):
+        return StoreError(
+            f"the write-ahead log {log} is damaged or of another database ({reason}); move it away, then run "
+            "`backfill`, which collects again what only the log had"
+        )
+    if not is_damaged(path, error):
+        return None
+    return StoreError(
+        f"the working database {path} is damaged or not a DuckDB database ({reason}); `restore` a backup, or move "
+        "it away and run `backfill`"
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from availability_pipeline.causes import cause_of
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
@@ -35,8 +36,11 @@ def known_holes(settings: Settings) -> pa.Table:
         text = own.read_text("utf-8-sig")
     except FileNotFoundError:
         text = None
-    except (OSError, UnicodeError) as error:
+    except UnicodeError as error:
         raise UsageError(f"{own} cannot be read ({error}); write it as text in UTF-8") from error
+    except OSError as error:
+        cause = cause_of(error)
+        raise UsageError(f"{own} cannot be read ({cause.reason}); {cause.remedy}") from error
     if text is not None:
         found |= set(_days(str(own), text))
     ordered = sorted(found)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 
 from availability_pipeline.analysis import derived_at
+from availability_pipeline.causes import cause_of
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.publishing.audit import differences
-from availability_pipeline.publishing.opening import open_published, reading
+from availability_pipeline.publishing.opening import open_published
 from availability_pipeline.validation.finding import Finding, Scope, Severity
 
 _ROWS = "SELECT count(*) FROM daily_availability"
@@ -30,11 +33,10 @@ def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
     try:
         published, publication = open_published(path)
         published.close()
-        with reading(path):
-            found = differences(connection, path)
-    except PublishedDatabaseError as error:
+        found = differences(connection, path)
+    except (PublishedDatabaseError, duckdb.Error) as error:
         numbers = {"working_rows": working_rows, "published_rows": 0, "differences": 1}
-        return Finding("equals_working", passed=False, summary=str(error), numbers=numbers)
+        return Finding("equals_working", passed=False, summary=_why(path, error), numbers=numbers)
     numbers = {
         "working_rows": working_rows, "published_rows": publication.row_count, "differences": len(found),
     }  # fmt: skip
@@ -53,3 +55,11 @@ def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
     severity = Severity.WARN if written_since or derived_since else Severity.ERROR
     return Finding("equals_working", passed=False, severity=severity, summary=summary, numbers=numbers,
                    offenders=[{"difference": difference} for difference in found])  # fmt: skip
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Why they could not be compared; DuckDB does not say in which of the two it has found a wrong block."""
+    if isinstance(error, PublishedDatabaseError):
+        return str(error)
+    cause = cause_of(error)
+    return f"{path} and the working database could not be compared ({cause.reason}); {cause.remedy}"

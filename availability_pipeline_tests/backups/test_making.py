@@ -141,7 +141,7 @@ def test_a_damaged_database_is_not_backed_up(settings: Settings, tmp_path: Path)
         file.write(b"\xff" * 200)
     before = settings.working_path.read_bytes()
     for do in (lambda: backup(settings, tmp_path / "b"), lambda: compact(settings)):
-        with pytest.raises(AvailabilityError, match=r"no backup was made|it is as it was|cannot be opened"):
+        with pytest.raises(AvailabilityError, match=r"^the working database .* is damaged"):
             do()
     assert names(tmp_path / "b") == []
     assert settings.working_path.read_bytes() == before
@@ -162,7 +162,7 @@ def test_a_full_disk_leaves_nothing(settings: Settings, taken: Path, small_disk:
     full.working_path.parent.mkdir(parents=True)
     for ballast in (7_000_000, 6_000_000, 4_500_000):
         (small_disk / "ballast").write_bytes(b"\0" * ballast)
-        with pytest.raises(BackupError, match=r"could not be backed up to .*, no backup was made; check"):
+        with pytest.raises(BackupError, match=r"could not be backed up to .*, no backup was made; make room"):
             backup(settings, small_disk)
         assert names(small_disk) == ["ballast", "data"]
         if ballast > 5_000_000:

@@ -93,7 +93,10 @@ def _empty_folder(folder: Path) -> Path:
         (_pipe, "is not a file"),
         (_empty_folder, "has no backup in it"),
         (lambda folder: folder / "none", "cannot be read (No such file or directory)"),
-        (lambda folder: folder / ("x" * 300), "cannot be read (File name too long); name another file"),
+        (
+            lambda folder: folder / ("x" * 300),
+            "cannot be read (File name too long); correct the path, or name another file",
+        ),
     ],
 )
 def test_what_is_no_backup_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,9 +16,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from availability_pipeline import AvailabilityQueries
 from availability_pipeline.days import last_complete_day
 from availability_pipeline.simulator import Fault
 from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.dagster_side import Site, root
 
 PROGRAM = [sys.executable, "-m", "availability_pipeline"]
@@ -154,13 +157,77 @@ def test_wrong_settings_end_in_one_sentence(
 
 
 @pytest.mark.parametrize("content", ["a: [b", "no_such_key: 1", "- a list"])
-def test_an_instance_that_dagster_cannot_open_is_named(site: Site, content: str) -> None:
+def test_a_configuration_that_dagster_does_not_understand_is_named(site: Site, content: str) -> None:
     home = site.settings.data_dir / "broken"
     home.mkdir()
     (home / "dagster.yaml").write_text(content, encoding="utf-8")
     done = command(site, "update", "2024-01-15", DAGSTER_HOME=str(home))
-    assert f"Dagster could not run on its instance {home}" in one_sentence(done)
+    assert f"the configuration {home}/dagster.yaml is not understood (" in one_sentence(done)
     assert done.returncode == 1
+
+
+def test_records_that_dagster_cannot_read_are_named(site: Site) -> None:
+    home = site.settings.data_dir / "dagster"
+    for file in home.rglob("*.db"):
+        file.write_bytes(b"hello " * 5000)
+    done = command(site, "update", "2024-01-15")
+    assert f"Dagster could not use its instance {home} (" in one_sentence(done)
+    assert done.returncode == 1
+
+
+def test_what_the_system_refuses_the_run_is_not_blamed_on_dagster(site: Site) -> None:
+    home = site.settings.data_dir / "broken"
+    (home / "dagster.yaml").mkdir(parents=True)
+    done = command(site, "update", "2024-01-15", DAGSTER_HOME=str(home))
+    assert f"the run could not go on ({home}/dagster.yaml: Is a directory); correct the path" in one_sentence(
+        done
+    )
+    assert done.returncode == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leave", ["the log of another", "a damaged database and a log"])
+def test_what_is_advised_after_damage_works(site: Site, leave: str) -> None:
+    database = site.settings.working_path
+    log = database.with_name(f"{database.name}.wal")
+    assert command(site, "update", "2024-01-15").returncode == 0
+    leave_log(log)
+    if leave == "the log of another":
+        advised, rest = log, "is damaged or of another database"
+    else:
+        database.write_bytes(database.read_bytes()[:20_000])
+        advised, rest = database, "is damaged or not a DuckDB database"
+    message = one_sentence(command(site, "update", "2024-01-16"))
+    assert f"{advised} {rest} (" in message
+    assert re.search("move it away,? (then|and) run `backfill`", message)
+    advised.rename(site.settings.data_dir / "away")
+    # The whole history takes a minute or more, so it is collected once.
+    days = () if advised == database else ("--start", "2024-01-15", "--end", "2024-01-16")
+    done = command(site, "backfill", *days)
+    assert done.returncode == 0, done.stderr
+    with AvailabilityQueries(site.settings.db_path) as queries:
+        found = queries.get_availability_range("2024-01-15", "2024-01-16")
+    expected = [row[:2] for row in site.truth("2024-01-15", "2024-01-16") if row[2]]
+    assert sorted((row["date"], row["symbol"]) for row in found) == sorted(expected)
+
+
+LOG = """
+    import os, signal, sys
+    import duckdb
+
+    connection = duckdb.connect(sys.argv[1], config={"checkpoint_threshold": "1TB"})
+    connection.execute("CREATE TABLE t (n INTEGER)")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def leave_log(log: Path) -> None:
+    """What a process leaves that is killed after it wrote to another database."""
+    other = log.parent / "other.duckdb"
+    with start_python(LOG, other) as process:
+        process.wait(timeout=60)
+    other.with_name("other.duckdb.wal").rename(log)
+    other.unlink()
 
 
 def test_update_probes_one_day_and_no_file_in_the_current_folder_shadows_a_library(site: Site) -> None:
@@ -186,7 +253,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(site: Site) -> None:
     site.settings.working_path.parent.mkdir(parents=True)
     site.settings.working_path.write_text("not a database", encoding="utf-8")
     done = command(site, "update", "2024-01-15")
-    assert "is not a DuckDB database" in one_sentence(done)
+    assert "not a DuckDB database" in one_sentence(done)
     assert done.returncode == 1
     assert site.settings.working_path.read_text(encoding="utf-8") == "not a database"
 

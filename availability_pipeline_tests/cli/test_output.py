@@ -186,22 +186,38 @@ def test_a_file_that_cannot_be_made_is_one_sentence(run: Run, tmp_path: Path) ->
     assert result.exit_code == 2
     assert (
         result.stderr
-        == f"Error: {tmp_path}/no/such.csv cannot be made (No such file or directory); choose another --output\n"
+        == f"Error: {tmp_path}/no/such.csv cannot be made (No such file or directory); correct the path, or choose "
+        "another --output\n"
     )
 
 
-def test_a_file_that_cannot_be_finished_is_left_out(
+def test_a_file_that_cannot_be_finished_is_left_out(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("mine")
+    script = (
+        f"trap '' XFSZ; ulimit -f 0; exec {sys.executable} -m availability_pipeline query snapshot 2024-02-20 --force "
+        f"--output {tmp_path}/a.csv"
+    )
+    result = subprocess.run(
+        ["sh", "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: {tmp_path}/a.csv could not be written (File too large); raise the limit of the size of files "
+        "(`ulimit -f`), or choose another --output\n"
+    )
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("a.csv", "mine")]
+
+
+def test_what_fails_while_an_answer_is_read_is_not_the_output(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def unreadable(*_: object) -> None:
+        (tmp_path / "other").read_bytes()
 
-    (tmp_path / "a.csv").write_text("mine")
-    monkeypatch.setitem(output._WRITERS, "csv", full)
-    result = run(*SNAPSHOT, "--output", str(tmp_path / "a.csv"), "--force")
-    assert result.exit_code == 1
-    assert "a.csv could not be written (No space left on device)" in result.stderr
-    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("a.csv", "mine")]
+    monkeypatch.setitem(output._WRITERS, "csv", unreadable)
+    with pytest.raises(FileNotFoundError):
+        run(*SNAPSHOT, "--output", str(tmp_path / "a.csv"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_question_makes_no_file(run: Run, tmp_path: Path) -> None:
@@ -409,7 +425,8 @@ def test_a_device_that_is_full_is_one_sentence(run: Run) -> None:
     result = run(*SNAPSHOT, "--output", "/dev/full", "--force")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "Error: /dev/full could not be written (No space left on device); make room or choose another --output\n"
+        "Error: /dev/full could not be written (No space left on device); make room on the disk, or choose another "
+        "--output\n"
     )
 
 

@@ -307,9 +307,9 @@ def test_files_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
     with duckdb.connect(tmp_path / "mine.duckdb") as mine:
         mine.execute("CREATE TABLE precious AS SELECT 1")
     with sample.working_database(tmp_path) as working:
-        for name in ("notes.txt", "mine.duckdb"):
+        for name, why in (("notes.txt", "is not a published"), ("mine.duckdb", "of something else; set")):
             before = (tmp_path / name).read_bytes()
-            with pytest.raises(PublicationError, match="is not a published database"):
+            with pytest.raises(PublicationError, match=why):
                 publish(working, tmp_path / name, "run-1")
             assert (tmp_path / name).read_bytes() == before
 
@@ -336,14 +336,14 @@ def _refusal(folder: Path, name: str = "availability.duckdb") -> str:
 
 
 UNRECOGNISABLE = "availability.duckdb cannot be recognised as a published database ("
-MOVE_AWAY = "; move it away or set AVAILABILITY_DB_PATH to another file"
+ELSEWHERE = "set AVAILABILITY_DB_PATH to another file"
 
 
 def test_a_damaged_file_is_not_replaced(tmp_path: Path) -> None:
     os.truncate(sample.writable(sample.publish_sample(tmp_path).path), 20_000)
     message = _refusal(tmp_path)
-    assert UNRECOGNISABLE in message
-    assert message.endswith(f"){MOVE_AWAY}")
+    assert "availability.duckdb is damaged (IO Error: Could not read enough bytes" in message
+    assert message.endswith(f"; move it away or {ELSEWHERE}")
 
 
 def test_a_file_that_another_program_has_open_for_writing_is_not_replaced(tmp_path: Path) -> None:
@@ -358,7 +358,9 @@ time.sleep(60)
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         try:
-            assert UNRECOGNISABLE in _refusal(tmp_path)
+            message = _refusal(tmp_path)
+            assert UNRECOGNISABLE in message
+            assert message.endswith(f"; close it in the other process, or {ELSEWHERE}")
         finally:
             child.kill()
 
@@ -368,13 +370,15 @@ def test_an_encrypted_file_is_not_replaced(tmp_path: Path) -> None:
         other.execute("SET force_mbedtls_unsafe = true")
         other.execute(f"ATTACH '{tmp_path}/availability.duckdb' AS mine (ENCRYPTION_KEY 'key')")
         other.execute("CREATE TABLE mine.precious AS SELECT 1")
-    assert UNRECOGNISABLE in _refusal(tmp_path)
+    message = _refusal(tmp_path)
+    assert UNRECOGNISABLE in message
+    assert "move it away" not in message
 
 
 def test_one_table_of_the_same_name_is_not_enough(tmp_path: Path) -> None:
     with duckdb.connect(tmp_path / "books.duckdb") as books:
         books.execute("CREATE TABLE publication AS SELECT 'Moby-Dick' AS title")
-    assert _refusal(tmp_path, "books.duckdb").endswith(f"exists and is not a published database{MOVE_AWAY}")
+    assert _refusal(tmp_path, "books.duckdb").endswith(f"is a DuckDB database of something else; {ELSEWHERE}")
 
 
 def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
@@ -411,7 +415,7 @@ def test_the_early_check_needs_no_working_database_yet(tmp_path: Path) -> None:
 def test_the_early_check_refuses_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for target in (tmp_path, tmp_path / "fifo"):
-        with pytest.raises(PublicationError, match=f"{target} is not a file{MOVE_AWAY}"):
+        with pytest.raises(PublicationError, match=f"{target} is not a file; {ELSEWHERE}"):
             check_target(target, tmp_path / "working.duckdb")
 
 

@@ -363,9 +363,9 @@ def _damaged(path: Path, folder: Path, damage: str) -> Path:
 
 
 DAMAGES = {
-    "text": "is not a DuckDB database; move it away",
-    "folder": "cannot be opened (Is a directory)",
-    "cut": "cannot be read (",
+    "text": "is damaged or not a DuckDB database (",
+    "folder": "cannot be read (Is a directory); correct the path",
+    "cut": "is damaged or not a DuckDB database (",
     "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '2', which is none;",
     "UPDATE publication SET schema_version = 3":
         "has schema version 3, and this program knows only 2; upgrade binance-futures-availability",
@@ -488,7 +488,7 @@ def test_a_database_of_sqlite_is_told_without_the_network(tmp_path: Path) -> Non
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE publication (schema_version INTEGER)")
         other.commit()
-    with pytest.raises(PublishedDatabaseError, match="is not a DuckDB database"):
+    with pytest.raises(PublishedDatabaseError, match="not a DuckDB database"):
         AvailabilityQueries(path)
 
 

@@ -115,7 +115,7 @@ def test_a_damaged_file_is_named(path: Path, tmp_path: Path) -> None:
     middle = len(content) // 4
     content[middle : middle * 3] = bytes(middle * 2)
     damaged.write_bytes(content)
-    with pytest.raises(PublishedDatabaseError, match=r"damaged\.duckdb cannot be read"):
+    with pytest.raises(PublishedDatabaseError, match=r"damaged\.duckdb is damaged"):
         rows(damaged, "SELECT sum(hash(COLUMNS(*))) FROM daily_availability")
 
 
@@ -174,7 +174,7 @@ def test_damage_that_only_the_query_meets_is_damage_of_the_file(path: Path, tmp_
         ).fetchall()
     content[3 * 4096 + block * 256 * 1024 + 100] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(PublishedDatabaseError, match=r"damaged\.duckdb cannot be read .*publish --rollback"):
+    with pytest.raises(PublishedDatabaseError, match=r"damaged\.duckdb is damaged .*publish --rollback"):
         rows(damaged, "SELECT * FROM daily_availability")
 
 

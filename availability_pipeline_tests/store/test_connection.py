@@ -8,8 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +165,7 @@ def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
     for content in (b"hello " * 5000, b"", b"x"):
         path.write_bytes(content)
         with (
-            pytest.raises(StoreError, match="is not a DuckDB database; move it away, then run `backfill`"),
+            pytest.raises(StoreError, match=r"not a DuckDB database .*or move it away and run `backfill`"),
             connect(path),
         ):
             pass
@@ -205,7 +203,10 @@ def test_a_damaged_database_is_called_one(path: Path) -> None:
     whole = path.read_bytes()
     for broken in (whole[: len(whole) // 2], whole[:4100] + b"\xff" + whole[4101:]):
         path.write_bytes(broken)
-        with pytest.raises(StoreError, match=f"^the working database {path} c") as refusal, connect(path):
+        with (
+            pytest.raises(StoreError, match=f"^the working database {path} is damaged") as refusal,
+            connect(path),
+        ):
             pass
         assert "\n" not in str(refusal.value)
 
@@ -221,7 +222,7 @@ def test_a_path_that_speaks_of_locks_is_not_taken_for_one(tmp_path: Path) -> Non
     path = tmp_path / "could not set a lock" / "blocks.duckdb"
     path.parent.mkdir()
     path.write_bytes(b"hello " * 5000)
-    with pytest.raises(StoreError, match="is not a DuckDB database"), connect(path):
+    with pytest.raises(StoreError, match="not a DuckDB database"), connect(path):
         pass
 
 
@@ -251,16 +252,8 @@ NOT_ALLOWED = """
 """
 
 
-@pytest.fixture
-def public_folder() -> Iterator[Path]:
-    """A folder that every user of the machine can look into; pytest's own are closed."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-def test_a_folder_that_cannot_be_written_to_is_named(public_folder: Path) -> None:
-    path = public_folder / "working" / "availability.duckdb"
+def test_a_folder_that_cannot_be_written_to_is_named(open_folder: Path) -> None:
+    path = open_folder / "working" / "availability.duckdb"
     with connect(path):
         pass
     path.chmod(0o444)
@@ -268,12 +261,14 @@ def test_a_folder_that_cannot_be_written_to_is_named(public_folder: Path) -> Non
     first, second = run_python(NOT_ALLOWED, path).splitlines()
     assert first == f"the folder {path.parent} cannot be written to; {opening.ELSEWHERE}"
     assert (
-        second == f"the working database {path} cannot be opened for lack of permission; {opening.ELSEWHERE}"
+        second
+        == f'the working database {path} cannot be opened (IO Error: Cannot open file "{path}": Permission '
+        "denied); allow this user to use it, or choose another place"
     )
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(public_folder: Path) -> None:
-    path = public_folder / "working" / "availability.duckdb"
+def test_a_folder_that_cannot_be_looked_into_is_named(open_folder: Path) -> None:
+    path = open_folder / "working" / "availability.duckdb"
     with connect(path):
         pass
     path.parent.chmod(0o700 if os.geteuid() == 0 else 0)
@@ -286,7 +281,7 @@ def test_what_is_usable_is_made_and_checked(path: Path, tmp_path: Path) -> None:
     check_usable(path, tmp_path / "published" / "availability.duckdb")
     assert (path.parent.is_dir(), path.exists(), (tmp_path / "published").is_dir()) == (True, False, True)
     path.write_bytes(b"hello " * 5000)
-    with pytest.raises(StoreError, match="is not a DuckDB database"):
+    with pytest.raises(StoreError, match="not a DuckDB database"):
         check_usable(path)
 
 
@@ -384,23 +379,6 @@ def test_a_wrong_statement_is_no_broken_disk(path: Path) -> None:
         connection.execute("FROM nowhere")
     with pytest.raises(duckdb.CatalogException):
         rows(path, "FROM nowhere")
-
-
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        (duckdb.IOException, "No space left\non device"),
-        (duckdb.OutOfMemoryException, "too much"),
-        (duckdb.Error, "Corrupt database file"),
-    ],
-)
-def test_a_broken_disk_is_called_one(path: Path, kind: type[duckdb.Error], text: str) -> None:
-    with (
-        pytest.raises(StoreError, match="check the disk and its free space; the data is as it was") as raised,
-        connect(path),
-    ):
-        raise kind(text)
-    assert "\n" not in str(raised.value)
 
 
 def write_and_fail(connection: duckdb.DuckDBPyConnection, failure: type[BaseException]) -> None:

@@ -249,3 +249,30 @@ def test_the_validator_is_part_of_the_api(monkeypatch: pytest.MonkeyPatch, publi
     assert (exchange["passed"], exchange["severity"]) == (False, "WARN")
     with duckdb.connect(settings_of(published).working_path) as connection:  # nothing holds the file any more
         assert connection.execute("SELECT count(*) FROM daily_availability").fetchall() == [(800,)]
+
+
+@pytest.mark.parametrize("which", ["working", "published"])
+def test_a_wrong_block_is_not_blamed_on_the_one_database_of_two(published: Path, which: str) -> None:
+    settings = settings_of(published)
+    if which == "working":
+        spoil_rows(settings.working_path, "daily_availability")
+    else:
+        spoil_rows(settings.db_file, "availability_by_date")
+    with connect(settings.working_path) as connection:
+        summary = equals_working(connection, scope_of(published)).summary
+    assert (
+        f"{settings.db_file} and the working database could not be compared (Corrupt database file" in summary
+    )
+    assert summary.endswith("; check the disk, and the working database with `validate`")
+
+
+def spoil_rows(path: Path, relation: str) -> None:
+    """Flip a byte in a block that has rows, which opening the database does not read."""
+    with duckdb.connect(path, read_only=True) as connection:
+        [(block,)] = connection.execute(
+            "SELECT max(block_id) FROM pragma_storage_info(?)", [relation]
+        ).fetchall()
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 + block * 262_144 + 1000] ^= 0xFF
+    path.unlink()
+    path.write_bytes(content)
