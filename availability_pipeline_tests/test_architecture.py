@@ -20,7 +20,6 @@ GROUPS = {
     "validation": ("validation",),
     "backups": ("backups",),
     "collection": ("collection",),
-    "sandbox": ("sandbox",),
     "queries": ("queries",),
     "answers": ("download_list", "export", "confirmation", "parquet_locations"),
     "watching": ("daily_window", "publication_watch", "service_levels", "alerts"),

@@ -23,7 +23,6 @@ ELSEWHERE = {
     "archive/client.py: error.problem": "the failure of a parser, with its contract",
     "cli/__init__.py: str(error)": "an error of the package, as the command line ends with it",
     "cli/__init__.py: error.format_message()": "click's own words about wrong arguments, as a JSON line",
-    "sandbox/result.py: failure['message']": "Refused, whose messages have entries, or DuckDB's own words",
     "launch.py: data.user_failure_data.description or ''": "an error of the package, in which a step ended",
     "worker_process.py: answer['error']": "an error of the package, in which the process of the run ended",
 }
