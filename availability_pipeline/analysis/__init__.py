@@ -1,4 +1,4 @@
-"""What the files mean: which of them are flat, which absences are holes, when contracts were listed and ended.
+"""What the files mean: which of them are flat, which absences are gaps, when contracts were listed and ended.
 
 Rules are SQL over `daily_availability` and `symbols`, in the .sql files; `rules` has their numbers, `absence` says what
 the days without a file are, `lifecycle` makes the tables that are published. Nothing here knows Dagster, HTTP or the

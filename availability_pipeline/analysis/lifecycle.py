@@ -44,7 +44,7 @@ SELECT
     (SELECT count(*) FROM status_spans), count(*), count(DISTINCT symbol), count(*) FILTER (is_open),
     count(*) FILTER (end_reason = 'settled'), count(*) FILTER (end_reason = 'purged'),
     count(*) FILTER (end_reason = 'relisted'), coalesce(sum(days), 0)::BIGINT, coalesce(sum(flat_days), 0)::BIGINT,
-    coalesce(sum(holes), 0)::BIGINT
+    coalesce(sum(gaps), 0)::BIGINT
 FROM symbol_lifecycle
 """
 
@@ -66,8 +66,8 @@ class DeriveReport:
     days: int
     """Days with a file, flat ones included."""
     flat_days: int
-    holes: int
-    """Stretches of days without a file that lie between files of an episode."""
+    gaps: int
+    """How often days without a file lie between files of an episode."""
 
 
 def derive(connection: duckdb.DuckDBPyConnection, rules: Rules) -> DeriveReport:

@@ -99,8 +99,8 @@ ends AS (
     SELECT symbol, last_file_day AS last_day, min(known_from) AS purged_on
     FROM absent_spans WHERE status = 'ended' GROUP BY symbol, last_file_day
 ),
-holes AS (
-    SELECT symbol, episode, count(*) AS holes
+gap_counts AS (
+    SELECT symbol, episode, count(*) AS gaps
     FROM absent_spans WHERE gap = 'hole' AND status = 'missing' AND NOT rowless GROUP BY symbol, episode
 )
 SELECT
@@ -111,11 +111,11 @@ SELECT
         WHEN settled_on IS NOT NULL THEN 'settled'
         WHEN purged_on IS NOT NULL THEN 'purged'
     END AS end_reason,
-    coalesce(settled_on, purged_on) AS known_from, days, flat_days, coalesce(holes, 0) AS holes,
+    coalesce(settled_on, purged_on) AS known_from, days, flat_days, coalesce(gaps, 0) AS gaps,
     successors.symbol AS successor
 FROM episodes JOIN files USING (symbol, episode)
 LEFT JOIN ends USING (symbol, last_day)
-LEFT JOIN holes USING (symbol, episode)
+LEFT JOIN gap_counts USING (symbol, episode)
 LEFT JOIN symbols AS folders USING (symbol)
 LEFT JOIN symbols AS successors
     ON folders.contract = 'settled' AND successors.symbol = regexp_replace(episodes.symbol, '_?SETTLED$', '')

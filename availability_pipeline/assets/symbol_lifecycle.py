@@ -43,6 +43,6 @@ def _metadata(report: DeriveReport) -> dict[str, int | float]:
         "purged": report.purged,
         "relisted": report.relisted,
         "flat_days": report.flat_days,
-        "holes": report.holes,
+        "gaps": report.gaps,
         "seconds": round(report.seconds, 3),
     }

@@ -50,8 +50,8 @@ def urls(
             first if start is None else parse_day(start, "--start"),
             last if end is None else parse_day(end, "--end"),
         )
-        rows, totals = queries.iter_availability_range(days.start, days.end, names), Totals()
+        rows, totals = queries.get_availability_range(days.start, days.end, names), Totals()
         without = queries.files_without_checksum(days.start, days.end) if checksums else None
         with text_output(path) as file:
-            file.writelines(lines(rows, totals, without_checksum=without, aria2=aria2))
+            file.writelines(lines(rows.stream(), totals, without_checksum=without, aria2=aria2))
     click.echo(str(totals), err=True)

@@ -2,9 +2,8 @@
 
 Questions and their SQL live here, by subject: `availability` (files), `universe` (what could be traded), `lifecycle`
 (what became of contracts), `overview` (the data as a whole). How the file is made and opened is the business of
-`publishing`, how a day's status is found that of `analysis`, how answers are printed that of `cli`. Rows are plain
-dicts whose columns `columns` describes; methods whose names end in `_arrow` give the same rows as a `pyarrow.Table`,
-which pandas (`.to_pandas()`) and polars (`polars.from_arrow`) take up.
+`publishing`, how a day's status is found that of `analysis`, how results are printed that of `cli`. A query returns
+a `Result`: rows as plain dicts, whose columns `columns` describes, and the same for Arrow, pandas and polars.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ from availability_pipeline.queries.columns import (
     CHANGE_COLUMNS,
     COLUMNS,
     DELISTING_COLUMNS,
-    HOLE_COLUMNS,
+    GAP_COLUMNS,
     LIFECYCLE_COLUMNS,
     LISTING_COLUMNS,
     SUMMARY_COLUMNS,
     UNIVERSE_COLUMNS,
 )
 from availability_pipeline.queries.lifecycle import LifecycleQueries
-from availability_pipeline.queries.overview import OverviewQueries, Status
+from availability_pipeline.queries.result import Result
+from availability_pipeline.queries.status import Status, StatusQueries
 from availability_pipeline.queries.reader import Day
 from availability_pipeline.queries.universe import UniverseQueries
 
@@ -29,18 +29,19 @@ __all__ = [
     "CHANGE_COLUMNS",
     "COLUMNS",
     "DELISTING_COLUMNS",
-    "HOLE_COLUMNS",
+    "GAP_COLUMNS",
     "LIFECYCLE_COLUMNS",
     "LISTING_COLUMNS",
     "SUMMARY_COLUMNS",
     "UNIVERSE_COLUMNS",
     "AvailabilityQueries",
     "Day",
+    "Result",
     "Status",
 ]
 
 
-class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, OverviewQueries):
+class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, StatusQueries):
     """A published database, open for reading; use it in a `with` statement or call `close`.
 
     It goes on reading the file that it opened, also after a new one was published; `reload` takes up the new one.

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
-from availability_pipeline.days import FIRST_DAY, DayRange, parse_moment
+from availability_pipeline.days import DayRange, parse_moment
 from availability_pipeline.errors import PublishedDatabaseError
-from availability_pipeline.publishing.opening import reading
 from availability_pipeline.queries.as_of import known_at
-from availability_pipeline.queries.columns import AvailabilityRow, Row
-from availability_pipeline.queries.reader import Day, Reader, Values
+from availability_pipeline.queries.columns import COLUMNS, AvailabilityRow, Row
+from availability_pipeline.queries.connection import Connection, Values
+from availability_pipeline.queries.reader import Day, Reader
+from availability_pipeline.queries.result import Result, rows_of
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
-_ROWS_AT_ONCE = 20_000
-
+# Rows are not made of Arrow, which takes ten times as long as fetching them.
 # A timeline of 2,500 rows is to take 1 ms, so these ask for as little as can be. No ORDER BY: the tables are stored in
 # this order. No available and no status_code: they follow from the size. The audit of every publication proves both.
 # No url: Python puts it together in less time than DuckDB needs to plan the expression. No condition on `available`
@@ -46,6 +45,9 @@ WHERE date BETWEEN ? AND ? AND available AND has_checksum IS NOT TRUE
 """
 
 _RANGE_ARROW = "FROM published.daily_availability WHERE date BETWEEN ? AND ? AND available"
+_RANGE_OF_CONTRACT_ARROW = (
+    "FROM published.symbol_timeline WHERE date BETWEEN ? AND ? AND available AND symbol = ?"
+)
 _TIMELINE_ARROW = "FROM published.symbol_timeline WHERE symbol = ? AND date >= ?"
 
 _MATRIX = "SELECT available FROM published.availability_by_symbol WHERE date BETWEEN ? AND ?"
@@ -78,7 +80,7 @@ class FileQueries(Reader):
 
     def get_available_symbols_on_date(
         self, date: Day, *, as_of: str | dt.datetime | None = None
-    ) -> list[AvailabilityRow]:
+    ) -> Result[AvailabilityRow]:
         """The contracts that have a file on a day, by symbol.
 
         Args:
@@ -101,39 +103,28 @@ class FileQueries(Reader):
             (10, '1000BONKUSDT', 59511)
         """
         day = self._collected_day(date)
-        found = (
-            self._fetch(_SNAPSHOT, [day])
-            if as_of is None
-            else known_at(self._fetch, day, parse_moment(as_of, "as_of"))
-        )
-        bases, ending = self._url_bases, self._url_endings[day]
-        return [
-            _row(day, symbol, size, modified, bases[symbol] + ending, probed)
-            for symbol, size, modified, probed in found
-            if size is not None
-        ]
+        connection, bases, ending = self._connection, self._url_bases, self._url_endings[day]
 
-    def get_available_symbols_on_date_arrow(
-        self, date: Day, *, as_of: str | dt.datetime | None = None
-    ) -> pa.Table:
-        """The same as Arrow.
+        def made(found: list[tuple[Any, ...]]) -> list[AvailabilityRow]:
+            return [
+                _row(day, symbol, size, modified, bases[symbol] + ending, probed)
+                for symbol, size, modified, probed in found
+                if size is not None
+            ]
 
-        Example:
-            >>> table = queries.get_available_symbols_on_date_arrow("2024-01-15")
-            >>> table.num_rows, table.column_names[:2]
-            (10, ['date', 'symbol'])
-        """
         if as_of is None:
-            day = self._collected_day(date)
-            return self._arrow(_RANGE_ARROW, [day, day])
-        import pyarrow as pa  # noqa: PLC0415 - only frames need it
-
-        rows = cast("list[Row]", self.get_available_symbols_on_date(date, as_of=as_of))
-        return pa.Table.from_pylist(
-            rows, self._arrow(f"{_RANGE_ARROW} LIMIT 0", [FIRST_DAY, FIRST_DAY]).schema
+            return Result(
+                COLUMNS,
+                lambda: made(connection.fetch(_SNAPSHOT, [day])),
+                lambda: connection.arrow(_RANGE_ARROW, [day, day]),
+            )
+        # At once, because it may be a question without an answer.
+        rows = made(known_at(connection.fetch, day, parse_moment(as_of, "as_of")))
+        return Result(
+            COLUMNS, lambda: rows, lambda: _table_of(rows, connection.arrow(_RANGE_ARROW, [day, day]))
         )
 
-    def get_symbol_availability_timeline(self, symbol: str) -> list[AvailabilityRow]:
+    def get_symbol_availability_timeline(self, symbol: str) -> Result[AvailabilityRow]:
         """Every day of a contract from its first file to the last collected day, available or not, by date.
 
         Args:
@@ -149,43 +140,22 @@ class FileQueries(Reader):
         """
         name = self._known_symbol(symbol)
         base, endings = self._url_bases[name], self._url_endings
-        return [
-            _row(date, name, size, modified, base + endings[date], probed)
-            for date, size, modified, probed in self._fetch(_TIMELINE, [name, self._first_days[name]])
-        ]
+        connection, values = self._connection, [name, self._first_days[name]]
+        return Result(
+            COLUMNS,
+            lambda: [
+                _row(date, name, size, modified, base + endings[date], probed)
+                for date, size, modified, probed in connection.fetch(_TIMELINE, values)
+            ],
+            lambda: connection.arrow(_TIMELINE_ARROW, values),
+        )
 
-    def get_symbol_availability_timeline_arrow(self, symbol: str) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.get_symbol_availability_timeline_arrow("BTCUSDT").to_pandas().shape[1]
-            8
-        """
-        name = self._known_symbol(symbol)
-        return self._arrow(_TIMELINE_ARROW, [name, self._first_days[name]])
-
-    def get_availability_range(self, start: Day, end: Day) -> list[AvailabilityRow]:
+    def get_availability_range(
+        self, start: Day, end: Day, symbols: Collection[str] = ()
+    ) -> Result[AvailabilityRow]:
         """Every file of a range of days, both ends included, by date and symbol.
 
-        A whole history is some 700,000 dicts; `iter_availability_range` does not hold them all at once.
-
-        Raises:
-            UsageError: The start is after the end, or there is no data of a day.
-
-        Warns:
-            IncompleteDayWarning: A day was collected for some contracts only.
-
-        Example:
-            >>> len(queries.get_availability_range("2024-01-15", "2024-01-21"))
-            70
-        """
-        days = self._collected_range(start, end)
-        return list(self._stream(_RANGE, [days.start, days.end]))
-
-    def iter_availability_range(
-        self, start: Day, end: Day, symbols: Collection[str] = ()
-    ) -> Iterator[AvailabilityRow]:
-        """The same, row after row.
+        A whole history is some 700,000 dicts; `.stream()` gives them without holding them all at once.
 
         Args:
             start: The first UTC day.
@@ -193,30 +163,41 @@ class FileQueries(Reader):
             symbols: Only these contracts, as people type them; the files then come contract by contract.
 
         Raises:
-            UsageError: As above; also an unknown contract. At once, not with the first row.
+            UsageError: The start is after the end, there is no data of a day, or a contract is unknown.
+
+        Warns:
+            IncompleteDayWarning: A day was collected for some contracts only.
 
         Example:
-            >>> sum(row["file_size_bytes"] for row in queries.iter_availability_range("2024-01-15", "2024-01-21"))
-            3420432
+            >>> len(queries.get_availability_range("2024-01-15", "2024-01-21"))
+            70
+            >>> len(queries.get_availability_range("2024-01-15", "2024-01-21", ["btcusdt", "ethusdt"]))
+            14
         """
         days = self._collected_range(start, end)
         names = dict.fromkeys(self._known_symbol(symbol) for symbol in symbols)
+        connection, ends = self._connection, [days.start, days.end]
         if not names:
-            return self._stream(_RANGE, [days.start, days.end])
-        # All of them now: a reload in between must not change what is read.
-        return chain.from_iterable(
-            [self._stream(_RANGE_OF_CONTRACT, [days.start, days.end, name]) for name in names]
+            stream = self._streaming()
+            return Result(COLUMNS, lambda: stream(_RANGE, ends), lambda: connection.arrow(_RANGE_ARROW, ends))
+        return self._range_of_contracts(ends, list(names))
+
+    def _range_of_contracts(self, ends: list[dt.date], names: list[str]) -> Result[AvailabilityRow]:
+        connection = self._connection
+        stream = self._streaming()
+
+        def table() -> pa.Table:
+            import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+            return pa.concat_tables(
+                connection.arrow(_RANGE_OF_CONTRACT_ARROW, [*ends, name]) for name in names
+            )
+
+        return Result(
+            COLUMNS,
+            lambda: (row for name in names for row in stream(_RANGE_OF_CONTRACT, [*ends, name])),
+            table,
         )
-
-    def get_availability_range_arrow(self, start: Day, end: Day) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.get_availability_range_arrow("2024-01-15", "2024-01-21").num_rows
-            70
-        """
-        days = self._collected_range(start, end)
-        return self._arrow(_RANGE_ARROW, [days.start, days.end])
 
     def files_without_checksum(self, start: Day, end: Day) -> dict[tuple[dt.date, str], bool | None]:
         """The files of a range of days beside which no `.CHECKSUM` is known to lie.
@@ -241,13 +222,13 @@ class FileQueries(Reader):
         found = self._fetch(_WITHOUT_CHECKSUM, [days.start, days.end])
         return {(day, symbol): has_checksum for day, symbol, has_checksum in found}
 
-    def availability_matrix(self, start: Day, end: Day) -> pa.Table:
+    def availability_matrix(self, start: Day, end: Day) -> Result[Row]:
         """Dates × contracts, for masking a panel of prices.
 
         Returns:
-            A `pyarrow.Table` with one row per day, oldest first: the column `date` and, by name, one column of truth
-            values for every contract that has a file on any day of the table's history. False is a day without a
-            file; NULL is a day that was not collected for the contract.
+            One row per day, oldest first: the column `date` and, by name, one column of truth values for every contract
+            that has a file on any day of the table's history. False is a day without a file; None is a day that was
+            not collected for the contract. `.df()`, `.pl()` and `.arrow()` are the forms for calculating.
 
         Raises:
             UsageError: The start is after the end, or there is no data of a day.
@@ -257,42 +238,44 @@ class FileQueries(Reader):
 
         Example:
             >>> matrix = queries.availability_matrix("2022-05-10", "2022-05-15")
-            >>> matrix["LUNAUSDT"].to_pylist()
+            >>> [row["LUNAUSDT"] for row in matrix]
             [True, True, True, True, False, False]
         """
-        import pyarrow as pa  # noqa: PLC0415 - only frames need it
-
         days = self._collected_range(start, end)
-        symbols = sorted(self._first_days)
-        cells = self._cells(days, len(symbols))
-        columns = {
-            symbol: cells.slice(at * len(days), len(days))
-            for at, symbol in enumerate(symbols)
-            if self._first_days[symbol] is not None
-        }
-        return pa.table({"date": pa.array(days, pa.date32()), **columns})
+        connection, symbols = self._connection, sorted(self._first_days)
+        shown = [symbol for symbol in symbols if self._first_days[symbol] is not None]
 
-    def _cells(self, days: DayRange, symbols: int) -> pa.Array:
-        """Truth values by symbol, then by day."""
-        table = self._arrow(_MATRIX, [days.start, days.end])
-        if table.num_rows != len(days) * symbols:
-            table = self._arrow(_MATRIX_WITH_GAPS, {"days": list(days)})
-        return table["available"].combine_chunks()
+        @cache
+        def table() -> pa.Table:
+            import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
-    def _stream(self, query: str, values: Values) -> Iterator[AvailabilityRow]:
-        return self._streamed(self._connection, self._url_bases, self._url_endings, query, values)
+            cells = _cells(connection, days, len(symbols))
+            columns = {symbol: cells.slice(symbols.index(symbol) * len(days), len(days)) for symbol in shown}
+            return pa.table({"date": pa.array(days, pa.date32()), **columns})
 
-    def _streamed(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        bases: Mapping[str, str],
-        endings: Mapping[dt.date, str],
-        query: str,
-        values: Values,
-    ) -> Iterator[AvailabilityRow]:
-        # A cursor of its own: another question on the same connection would cut the answer off.
-        with reading(self.path), connection.cursor() as cursor:
-            cursor.execute(query, values)
-            while found := cursor.fetchmany(_ROWS_AT_ONCE):
+        return Result(["date", *shown], lambda: rows_of(table()), table)
+
+    def _streaming(self) -> Callable[[str, Values], Iterator[AvailabilityRow]]:
+        """What gives the files that a query finds, from what is open now, whatever is reloaded later."""
+        connection, bases, endings = self._connection, self._url_bases, self._url_endings
+
+        def stream(query: str, values: Values) -> Iterator[AvailabilityRow]:
+            for found in connection.stream(query, values):
                 for date, symbol, size, modified, probed in found:
                     yield _row(date, symbol, size, modified, bases[symbol] + endings[date], probed)
+
+        return stream
+
+
+def _cells(connection: Connection, days: DayRange, symbols: int) -> pa.Array:
+    """Truth values by symbol, then by day."""
+    table = connection.arrow(_MATRIX, [days.start, days.end])
+    if table.num_rows != len(days) * symbols:
+        table = connection.arrow(_MATRIX_WITH_GAPS, {"days": list(days)})
+    return table["available"].combine_chunks()
+
+
+def _table_of(rows: list[AvailabilityRow], like: pa.Table) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+    return pa.Table.from_pylist(cast("list[Row]", rows), like.schema)

@@ -124,14 +124,14 @@ class LifecycleRow(TypedDict):
     """Days with a file, flat ones included."""
     flat_days: int
     """Days with a file without a trade."""
-    holes: int
-    """Stretches of days without a file inside it."""
+    gaps: int
+    """How often days without a file lie between its files."""
     successor: str | None
     """The contract whose former self this SETTLED folder holds."""
 
 
-class HoleRow(TypedDict):
-    """A stretch of days without a file inside the life of a contract."""
+class GapRow(TypedDict):
+    """Consecutive days without a file between files of an episode."""
 
     symbol: str
     """The contract: the name of its folder in the archive."""
@@ -202,6 +202,6 @@ CHANGE_COLUMNS = columns_of(ChangeRow)
 SUMMARY_COLUMNS = columns_of(SummaryRow)
 UNIVERSE_COLUMNS = columns_of(UniverseRow)
 LIFECYCLE_COLUMNS = columns_of(LifecycleRow)
-HOLE_COLUMNS = columns_of(HoleRow)
+GAP_COLUMNS = columns_of(GapRow)
 LISTING_COLUMNS = columns_of(ListingRow)
 DELISTING_COLUMNS = columns_of(DelistingRow)

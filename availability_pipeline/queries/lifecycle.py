@@ -1,20 +1,16 @@
-"""Questions about lives: since when a contract trades, until when, with which holes, and who came and went on a day."""
+"""Questions about listings: since when a contract trades, until when, with which gaps, and who came and went."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
-from availability_pipeline.queries.columns import DelistingRow, HoleRow, LifecycleRow, ListingRow, SmallRunRow
+from availability_pipeline.queries.columns import DelistingRow, GapRow, LifecycleRow, ListingRow, SmallRunRow
 from availability_pipeline.queries.reader import Day, Reader
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from availability_pipeline.queries.result import Result
 
 _LIFECYCLE = """
 FROM published.symbol_lifecycle WHERE $symbol IS NULL OR symbol = $symbol ORDER BY symbol, episode
 """
 
-_HOLES = """
+_GAPS = """
 SELECT symbol, episode, first_day, last_day, last_day - first_day + 1 AS days
 FROM published.status_spans WHERE status = 'missing' AND ($symbol IS NULL OR symbol = $symbol)
 ORDER BY symbol, first_day
@@ -45,7 +41,7 @@ FROM published.symbol_lifecycle WHERE last_trading_day = ? AND NOT is_open ORDER
 class LifecycleQueries(Reader):
     """What became of contracts."""
 
-    def get_lifecycle(self, symbol: str | None = None) -> list[LifecycleRow]:
+    def get_lifecycle(self, symbol: str | None = None) -> Result[LifecycleRow]:
         """The trading episodes of a contract, or of all, by symbol and first day.
 
         A name that comes back after it was delisted begins another episode.
@@ -61,21 +57,12 @@ class LifecycleQueries(Reader):
             >>> episode["last_trading_day"], episode["end_reason"]
             (datetime.date(2022, 5, 13), 'purged')
         """
-        return cast("list[LifecycleRow]", self._rows(_LIFECYCLE, self._of(symbol)))
+        return self._result(LifecycleRow, _LIFECYCLE, self._of(symbol))
 
-    def get_lifecycle_arrow(self, symbol: str | None = None) -> pa.Table:
-        """The same as Arrow.
+    def get_gaps(self, symbol: str | None = None) -> Result[GapRow]:
+        """Gaps: days without a file between files of an episode, of a contract or of all, by symbol and day.
 
-        Example:
-            >>> queries.get_lifecycle_arrow("LITUSDT")["end_reason"].to_pylist()
-            ['relisted', None]
-        """
-        return self._arrow(_LIFECYCLE, self._of(symbol))
-
-    def get_holes(self, symbol: str | None = None) -> list[HoleRow]:
-        """Stretches of days without a file inside the life of a contract, or of all, by symbol and day.
-
-        Files that are merely late are none, nor is the time between two listings of one name.
+        Files that are merely late are no gap, nor is the time between two listings of one name.
 
         Args:
             symbol: The contract, as people type it; all by default.
@@ -84,21 +71,12 @@ class LifecycleQueries(Reader):
             UsageError: No such contract; the message has similar names.
 
         Example:
-            >>> queries.get_holes("btcusdt")
+            >>> queries.get_gaps("btcusdt")
             []
         """
-        return cast("list[HoleRow]", self._rows(_HOLES, self._of(symbol)))
+        return self._result(GapRow, _GAPS, self._of(symbol))
 
-    def get_holes_arrow(self, symbol: str | None = None) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.get_holes_arrow().column_names
-            ['symbol', 'episode', 'first_day', 'last_day', 'days']
-        """
-        return self._arrow(_HOLES, self._of(symbol))
-
-    def get_small_runs(self, symbol: str | None = None) -> list[SmallRunRow]:
+    def get_small_runs(self, symbol: str | None = None) -> Result[SmallRunRow]:
         """Runs of files that may have no trade in them, of a contract or of all, by symbol and day.
 
         Args:
@@ -112,18 +90,9 @@ class LifecycleQueries(Reader):
             >>> run["evidence"], run["last_live_day"], run["first_day"], run["last_day"]
             ('size', datetime.date(2025, 1, 31), datetime.date(2025, 2, 1), datetime.date(2025, 11, 30))
         """
-        return cast("list[SmallRunRow]", self._rows(_SMALL_RUNS, self._of(symbol)))
+        return self._result(SmallRunRow, _SMALL_RUNS, self._of(symbol))
 
-    def get_small_runs_arrow(self, symbol: str | None = None) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.get_small_runs_arrow()["symbol"].to_pylist()
-            ['FTTUSDT', 'ICPUSDT', 'LITUSDT']
-        """
-        return self._arrow(_SMALL_RUNS, self._of(symbol))
-
-    def detect_new_listings(self, date: Day) -> list[ListingRow]:
+    def detect_new_listings(self, date: Day) -> Result[ListingRow]:
         """The contracts whose first file is of a day, by symbol; also those that were listed again.
 
         Raises:
@@ -136,18 +105,9 @@ class LifecycleQueries(Reader):
             >>> [row["symbol"] for row in queries.detect_new_listings("2019-12-31")]
             ['BTCUSDT', 'ETHUSDT']
         """
-        return cast("list[ListingRow]", self._rows(_LISTINGS, [self._collected_day(date)]))
+        return self._result(ListingRow, _LISTINGS, [self._collected_day(date)])
 
-    def detect_new_listings_arrow(self, date: Day) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.detect_new_listings_arrow("2019-12-31").num_rows
-            2
-        """
-        return self._arrow(_LISTINGS, [self._collected_day(date)])
-
-    def detect_delistings(self, date: Day) -> list[DelistingRow]:
+    def detect_delistings(self, date: Day) -> Result[DelistingRow]:
         """The contracts that were traded for the last time on a day, by symbol.
 
         The day is that of the last trade, not of the last file: delisted contracts have flat files for months. An end
@@ -163,16 +123,7 @@ class LifecycleQueries(Reader):
             >>> [(row["symbol"], row["last_day"]) for row in queries.detect_delistings("2022-11-14")]
             [('FTTUSDT', datetime.date(2026, 11, 19))]
         """
-        return cast("list[DelistingRow]", self._rows(_DELISTINGS, [self._collected_day(date)]))
-
-    def detect_delistings_arrow(self, date: Day) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.detect_delistings_arrow("2022-05-13")["symbol"].to_pylist()
-            ['LUNAUSDT']
-        """
-        return self._arrow(_DELISTINGS, [self._collected_day(date)])
+        return self._result(DelistingRow, _DELISTINGS, [self._collected_day(date)])
 
     def _of(self, symbol: str | None) -> dict[str, str | None]:
         return {"symbol": None if symbol is None else self._known_symbol(symbol)}

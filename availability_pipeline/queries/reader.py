@@ -1,37 +1,33 @@
 """An open published database: what every question needs, and no question.
 
-Opening and closing, taking up a newer generation, running a query as rows or as Arrow, and reading what users typed:
+Opening and closing, taking up a newer generation, the result of a query, and reading what users typed:
 which days are collected, which contract is meant.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from availability_pipeline.archive.keys import url_base
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
 from availability_pipeline.object_storage.cache import published_file
-from availability_pipeline.publishing.opening import open_published, reading
-from availability_pipeline.queries.columns import Row
+from availability_pipeline.publishing.opening import open_published
+from availability_pipeline.queries.columns import columns_of
+from availability_pipeline.queries.connection import Connection, Values
+from availability_pipeline.queries.result import Result
 from availability_pipeline.settings import Settings
 from availability_pipeline.symbol_names import known, suggestion
 
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
+R = TypeVar("R", bound=Mapping[str, object])
 
 Day = str | dt.date
 """A UTC day: `2024-01-15`, `yesterday`, or a `datetime.date`."""
-
-Values = Sequence[object] | dict[str, Any]
-"""What is bound in a query."""
 
 # Contracts that are no longer tracked are left out: newer days have no rows of them.
 _CONTRACTS = (
@@ -62,9 +58,7 @@ class Reader:
 
     def _open(self) -> None:
         connection, publication = open_published(self.path)
-        # A question of another thread on the same connection would take the answer away, and leave an empty one.
-        self._alone = threading.Lock()
-        self._opened: duckdb.DuckDBPyConnection | None = connection
+        self._opened: Connection | None = Connection(connection, self.path)
         self.publication = publication
         self._url_bases = _UrlBases(publication.archive_url)
         days = self._fetch("SELECT date, file_count, row_count FROM published.published_days ORDER BY date")
@@ -78,16 +72,16 @@ class Reader:
     def close(self) -> None:
         """Close the file; further questions fail, and closing it again does nothing.
 
+        Results stay usable; those whose rows or table have not been made yet keep the file open until they are gone.
+
         Example:
             >>> opened = AvailabilityQueries()
             >>> opened.close()
         """
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        self._opened = None
 
     @property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
+    def _connection(self) -> Connection:
         if self._opened is None:
             raise UsageError(f"this {type(self).__name__} of {self.location} is closed; open another one")
         return self._opened
@@ -99,7 +93,7 @@ class Reader:
     def reload(self) -> bool:
         """Take up what was published since the file was opened.
 
-        Iterators that are under way go on with what was before.
+        Results that were asked for before stay what they are.
 
         Returns:
             Whether there was something new.
@@ -115,7 +109,6 @@ class Reader:
         self._check_open()
         fresh = type(self)(self.location, settings=self._settings)
         changed = fresh.publication != self.publication
-        # The connection before is not closed, but let go: an iterator may still read from it.
         vars(self).clear()
         vars(self).update(vars(fresh))
         return changed
@@ -129,19 +122,16 @@ class Reader:
         self.close()
 
     def _fetch(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        with self._alone, reading(self.path):
-            return self._connection.execute(query, values).fetchall()
+        return self._connection.fetch(query, values)
 
-    def _rows(self, query: str, values: Values = ()) -> list[Row]:
-        """Dicts whose keys are the columns of the query."""
-        with self._alone, reading(self.path):
-            found = self._connection.execute(query, values)
-            columns = [column[0] for column in found.description or ()]
-            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
-
-    def _arrow(self, query: str, values: Values = ()) -> pa.Table:
-        with self._alone, reading(self.path):
-            return self._connection.sql(query, params=values).to_arrow_table()
+    def _result(self, row_type: type[R], query: str, values: Values = ()) -> Result[R]:
+        """The result of a query whose columns are those of the row type."""
+        connection = self._connection
+        return Result(
+            columns_of(row_type),
+            lambda: cast("list[R]", connection.rows(query, values)),
+            lambda: connection.arrow(query, values),
+        )
 
     def _collected_day(self, date: Day) -> dt.date:
         day = parse_day(date, "date")

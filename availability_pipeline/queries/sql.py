@@ -22,6 +22,7 @@ import pyarrow as pa
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.queries.columns import Row
+from availability_pipeline.queries.result import rows_of_batches
 
 LONGEST_TIMEOUT_SECONDS = 86_400
 
@@ -176,14 +177,7 @@ class SqlResult:
         Raises:
             UsageError: Also a value that Python has no type for, such as the year 10000.
         """
-        whole = [
-            field.name for field in self.schema if pa.types.is_decimal(field.type) and not field.type.scale
-        ]
-        for batch in self.batches():
-            for row in _as_python(batch):
-                for name in whole:
-                    row[name] = None if row[name] is None else int(row[name])
-                yield row
+        return rows_of_batches(self.batches(), self.schema)
 
     def reader(self) -> pa.RecordBatchReader:
         """The same as `batches`, in the form that other libraries read from."""
@@ -286,16 +280,6 @@ def _with_unique_names(schema: pa.Schema) -> pa.Schema:
             unique = f"{name}_{number}"
         names.append(unique)
     return pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
-
-
-def _as_python(batch: pa.RecordBatch) -> list[Row]:
-    try:
-        rows: list[Row] = batch.to_pylist()
-    except (OverflowError, ValueError) as error:
-        raise UsageError(
-            f"the answer has a value that Python cannot hold ({error}); cast it to VARCHAR"
-        ) from error
-    return rows
 
 
 def _translated(path: Path, error: Exception) -> AvailabilityError:

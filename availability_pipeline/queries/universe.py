@@ -6,21 +6,22 @@ import datetime as dt
 import warnings
 from collections.abc import Collection
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from availability_pipeline.days import DayRange
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
-from availability_pipeline.queries.columns import UniverseRow
-from availability_pipeline.queries.lives import (
+from availability_pipeline.queries.columns import UNIVERSE_COLUMNS, Row, UniverseRow
+from availability_pipeline.queries.listings import (
     DEFAULT_TYPE,
-    Life,
+    ListingHistory,
     Rules,
-    lives_of,
+    histories_of,
     member,
-    stretches,
+    membership_spans,
 )
 from availability_pipeline.queries.reader import Day, Reader
-from availability_pipeline.queries.universe_rows import row_of, schema, table_of
+from availability_pipeline.queries.result import Result
+from availability_pipeline.queries.universe_rows import row_of, table_of, table_of_day
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +61,7 @@ class UniverseQueries(Reader):
         contract_types: Collection[str] | None = None,
         *,
         explain: bool = False,
-    ) -> list[UniverseRow]:
+    ) -> Result[UniverseRow]:
         """The contracts that one could have traded on a day, by symbol, as of that day.
 
         Nothing that became known later has a say: only files of this day and of days before it. So a contract that
@@ -93,27 +94,21 @@ class UniverseQueries(Reader):
         """
         day = self._collected_day(date)
         rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
-        found = [one for life in self._lives_on(day) if (one := member(life, day, rules))]
+        found = [one for history in self._histories_on(day) if (one := member(history, day, rules))]
         self._warn_of_nothing(DayRange(day, day))
-        return [row_of(day, one) for one in found if explain or one.reason is None]
+        members = [one for one in found if explain or one.reason is None]
+        return Result(
+            UNIVERSE_COLUMNS,
+            lambda: (row_of(day, one) for one in members),
+            lambda: table_of_day(day, members),
+        )
 
-    def _lives_on(self, day: dt.date) -> list[Life]:
+    def _histories_on(self, day: dt.date) -> list[ListingHistory]:
         """The contracts that the day was collected for; nothing is known of the others."""
         if day not in self._incomplete:
-            return self._lives
+            return self._histories
         held = {symbol for (symbol,) in self._fetch(_HELD, [day])}
-        return [life for life in self._lives if life.symbol in held]
-
-    def get_universe_arrow(self, date: Day, **rules: Any) -> pa.Table:
-        """The same as Arrow, with the same arguments.
-
-        Example:
-            >>> queries.get_universe_arrow("2024-01-15", contract_types=["PERPETUAL"]).num_rows
-            9
-        """
-        import pyarrow as pa  # noqa: PLC0415 - only frames need it
-
-        return pa.Table.from_pylist(cast("list[dict[str, Any]]", self.get_universe(date, **rules)), schema())
+        return [history for history in self._histories if history.symbol in held]
 
     def universe_history(  # noqa: PLR0913, PLR0917 - the rules of a universe, by place as well
         self,
@@ -124,7 +119,7 @@ class UniverseQueries(Reader):
         min_days_in_window: DaysInWindow | None = None,
         include_flat: bool = False,
         contract_types: Collection[str] | None = None,
-    ) -> pa.Table:
+    ) -> Result[Row]:
         """The universes of many days, for a whole backtest, each as of its own day.
 
         Args:
@@ -137,8 +132,8 @@ class UniverseQueries(Reader):
             contract_types: Likewise.
 
         Returns:
-            A `pyarrow.Table` with the columns of `UniverseRow` without `reason`, by date and symbol. For a Parquet
-            file: `pyarrow.parquet.write_table(table, "universe.parquet")`.
+            Rows of `UniverseRow` without `reason`, by date and symbol. For a Parquet file:
+            `pyarrow.parquet.write_table(result.arrow(), "universe.parquet")`.
 
         Raises:
             UsageError: As for `get_universe`; also a step below 1.
@@ -147,9 +142,9 @@ class UniverseQueries(Reader):
             IncompleteDayWarning: As for `get_universe`.
 
         Example:
-            >>> table = queries.universe_history("2022-01-01", "2022-12-31", step=7, min_age_days=30)
-            >>> table.num_rows, table.column_names[:3]
-            (325, ['date', 'symbol', 'status'])
+            >>> universes = queries.universe_history("2022-01-01", "2022-12-31", step=7, min_age_days=30)
+            >>> universes.arrow().num_rows, universes.columns[:3]
+            (325, ('date', 'symbol', 'status'))
         """
         days = self._collected_range(start, end)
         if step < 1:
@@ -157,8 +152,12 @@ class UniverseQueries(Reader):
         rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
         self._warn_of_nothing(days)
         chosen = list(days)[::step]
-        table = table_of((one for life in self._lives for one in stretches(life, days, rules)), chosen)
-        return self._without_uncollected(table, [day for day in chosen if day in self._incomplete])
+        table = table_of(
+            (one for history in self._histories for one in membership_spans(history, days, rules)), chosen
+        )
+        return Result.of_arrow(
+            self._without_uncollected(table, [day for day in chosen if day in self._incomplete])
+        )
 
     def _without_uncollected(self, table: pa.Table, incomplete: list[dt.date]) -> pa.Table:
         """The rows of contracts that their day was collected for."""
@@ -166,14 +165,14 @@ class UniverseQueries(Reader):
 
         if not incomplete:
             return table
-        held = {(day, life.symbol) for day in incomplete for life in self._lives_on(day)}
+        held = {(day, history.symbol) for day in incomplete for history in self._histories_on(day)}
         keys = zip(table["date"].to_pylist(), table["symbol"].to_pylist(), strict=True)
         return table.filter(pa.array([key[0] not in self._incomplete or key in held for key in keys]))
 
     @cached_property
-    def _lives(self) -> list[Life]:
+    def _histories(self) -> list[ListingHistory]:
         contracts = {symbol: (kind, successor) for symbol, kind, successor in self._fetch(_CONTRACTS)}
-        return lives_of(self._fetch(_SPANS), contracts)
+        return histories_of(self._fetch(_SPANS), contracts)
 
     def _rules(
         self,
@@ -198,7 +197,7 @@ class UniverseQueries(Reader):
         if isinstance(types, str):
             raise UsageError(f"contract_types is {types!r}, but it must be a list such as ['PERPETUAL']")
         chosen = frozenset(name.strip().upper() for name in types)
-        known = {life.contract_type or DEFAULT_TYPE for life in self._lives} | {DEFAULT_TYPE}
+        known = {history.contract_type or DEFAULT_TYPE for history in self._histories} | {DEFAULT_TYPE}
         if unknown := sorted(chosen - known):
             raise UsageError(
                 f"contract_types has {', '.join(map(repr, unknown))}, which no contract is; there are "
@@ -219,5 +218,5 @@ class UniverseQueries(Reader):
             )
 
     def _is_awaited(self, day: dt.date) -> bool:
-        spans = (life.span_on(day) for life in self._lives)
+        spans = (history.span_on(day) for history in self._histories)
         return any(span.status in ("pending", "missing") for span in spans if span)

@@ -1,4 +1,4 @@
-"""Universes as rows and as Arrow tables. Who is in them is the business of `lives`."""
+"""Universes as rows and as Arrow tables. Who is in them belongs to `listings`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from availability_pipeline.queries.columns import UniverseRow
-from availability_pipeline.queries.lives import Member, Stretch
+from availability_pipeline.queries.listings import Member, MembershipSpan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 def row_of(day: dt.date, member: Member) -> UniverseRow:
     """A contract on a day."""
-    life, status, listed_on, reason = member
+    history, status, listed_on, reason = member
     return {
         "date": day,
-        "symbol": life.symbol,
+        "symbol": history.symbol,
         "status": status,
         "first_day": listed_on,
         "age_days": (day - listed_on).days if listed_on else None,
-        "contract_type": life.contract_type,
+        "contract_type": history.contract_type,
         "reason": reason,
     }
 
 
-def schema() -> pa.Schema:
-    """The Arrow types of the columns of `UniverseRow`."""
+def table_of_day(day: dt.date, members: Iterable[Member]) -> pa.Table:
+    """Contracts on one day, with the reasons why some are not in the universe."""
     import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
-    return pa.schema(
+    schema = pa.schema(
         {
             "date": pa.date32(),
             "symbol": pa.string(),
@@ -43,9 +43,10 @@ def schema() -> pa.Schema:
             "reason": pa.string(),
         }
     )
+    return pa.Table.from_pylist([dict(row_of(day, member)) for member in members], schema)
 
 
-def table_of(found: Iterable[Stretch], days: list[dt.date]) -> pa.Table:
+def table_of(found: Iterable[MembershipSpan], days: list[dt.date]) -> pa.Table:
     """One row for each chosen day of each stretch, by date and symbol."""
     import pyarrow as pa  # noqa: PLC0415 - only frames need it
     import pyarrow.compute as pc  # noqa: PLC0415
@@ -60,10 +61,10 @@ def table_of(found: Iterable[Stretch], days: list[dt.date]) -> pa.Table:
     first_day = pa.array([one.listed_on for one in members], pa.date32())
     columns = {
         "date": date,
-        "symbol": pa.array([one.life.symbol for one in members], pa.string()),
+        "symbol": pa.array([one.history.symbol for one in members], pa.string()),
         "status": pa.array([one.status for one in members], pa.string()),
         "first_day": first_day,
         "age_days": pc.subtract(date.cast(pa.int32()), first_day.cast(pa.int32())),
-        "contract_type": pa.array([one.life.contract_type for one in members], pa.string()),
+        "contract_type": pa.array([one.history.contract_type for one in members], pa.string()),
     }
     return pa.table(columns).sort_by([("date", "ascending"), ("symbol", "ascending")])

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline.analysis import Rules, derive
-from availability_pipeline.queries.lives import Rules as UniverseRules
-from availability_pipeline.queries.lives import lives_of, member
+from availability_pipeline.queries.listings import Rules as UniverseRules
+from availability_pipeline.queries.listings import histories_of, member
 from availability_pipeline.queries.universe import _CONTRACTS, _SPANS
 from availability_pipeline_tests.analysis.lives import collect, database, day
 
@@ -135,7 +135,7 @@ def universe_of(connection: duckdb.DuckDBPyConnection, date: dt.date, rules: Uni
     spans, contracts = (
         connection.execute(query.replace("published.", "")).fetchall() for query in (_SPANS, _CONTRACTS)
     )
-    lives = lives_of(spans, {symbol: (kind, successor) for symbol, kind, successor in contracts})
+    lives = histories_of(spans, {symbol: (kind, successor) for symbol, kind, successor in contracts})
     found = [one for life in lives if (one := member(life, date, rules))]
     return [(one.life.symbol, one.status, one.listed_on) for one in found if one.reason is None]
 

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from availability_pipeline import AvailabilityQueries, UsageError
 from availability_pipeline.days import DayRange
-from availability_pipeline.queries.lives import Life, Rules, lives_of, member, stretches
+from availability_pipeline.queries.listings import (
+    ListingHistory,
+    Rules,
+    histories_of,
+    member,
+    membership_spans,
+)
 from availability_pipeline_tests.demo_data import Demo
 
 FIRST = dt.date(2024, 1, 1)
@@ -22,13 +28,13 @@ def day(offset: int) -> dt.date:
     return FIRST + dt.timedelta(days=offset)
 
 
-def life(*spans: tuple[int, int, str, int, int | None], kind: str | None = None) -> Life:
+def life(*spans: tuple[int, int, str, int, int | None], kind: str | None = None) -> ListingHistory:
     """A contract from its spans, written as first and last day, status, day from which it is known, and listing day."""
     rows = [
         ("AUSDT", day(first), day(last), status, day(known), None if listed is None else day(listed))
         for first, last, status, known, listed in spans
     ]
-    return lives_of(rows, {"AUSDT": (kind, None)})[0]
+    return histories_of(rows, {"AUSDT": (kind, None)})[0]
 
 
 # Listed on day 10, one hole, flat from day 40 on, known to be flat on day 44.
@@ -94,13 +100,13 @@ def test_a_copy_of_a_contract_does_not_count_twice() -> None:
         ("AUSDT", day(0), day(9), "published", day(0), day(0)),
         ("AUSDT_SETTLED", day(0), day(19), "published", day(0), day(0)),
     ]
-    _, settled = lives_of(rows, {"AUSDT_SETTLED": (None, "AUSDT")})
+    _, settled = histories_of(rows, {"AUSDT_SETTLED": (None, "AUSDT")})
     assert [getattr(member(settled, day(at), Rules()), "reason", "") for at in (9, 10)] == [
         "same_contract",
         None,
     ]
     assert [
-        (one.first_day, one.last_day) for one in stretches(settled, DayRange(day(0), day(30)), Rules())
+        (one.first_day, one.last_day) for one in membership_spans(settled, DayRange(day(0), day(30)), Rules())
     ] == [(day(10), day(19))]
 
 
@@ -114,7 +120,7 @@ STATUSES = ["published", "flat", "missing", "pending", "ended"]
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> Life:
+def lives(draw: st.DrawFn) -> ListingHistory:
     """Lives of any spans, whether or not analysis could have found them."""
     bounds = draw(st.lists(st.integers(0, 60), min_size=2, max_size=9, unique=True).map(sorted))
     spans, listed = [], bounds[0]
@@ -128,7 +134,9 @@ def lives(draw: st.DrawFn) -> Life:
 
 @settings(max_examples=200, deadline=None)
 @given(one=lives(), rules=RULES, start=st.integers(0, 60), length=st.integers(0, 60))
-def test_stretches_are_the_days_one_by_one(one: Life, rules: Rules, start: int, length: int) -> None:
+def test_stretches_are_the_days_one_by_one(
+    one: ListingHistory, rules: Rules, start: int, length: int
+) -> None:
     days = DayRange(day(start), day(start + length))
     expected = {
         each: (found.status, found.listed_on)
@@ -137,7 +145,7 @@ def test_stretches_are_the_days_one_by_one(one: Life, rules: Rules, start: int, 
     }
     got = {
         each: (stretch.member.status, stretch.member.listed_on)
-        for stretch in stretches(one, days, rules)
+        for stretch in membership_spans(one, days, rules)
         for each in DayRange(stretch.first_day, stretch.last_day)
     }
     assert got == expected

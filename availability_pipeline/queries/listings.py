@@ -1,4 +1,4 @@
-"""The lives of contracts in memory: what each is known to have been on a day, as of that day.
+"""The histories of contracts in memory: what each is known to have been on a day, as of that day.
 
 Some thousand spans of equal status say it for every contract and day, and looking them up here is quicker than planning
 a query. How a status is found is the business of `analysis`.
@@ -35,7 +35,7 @@ class Span(NamedTuple):
 
 
 @dataclass
-class Life:
+class ListingHistory:
     """One contract."""
 
     symbol: str
@@ -43,7 +43,7 @@ class Life:
     """What exchangeInfo calls it; None if that never spoke of it."""
     spans: list[Span]
     """By first day; they do not overlap."""
-    successor: Life | None = None
+    successor: ListingHistory | None = None
     """The contract whose former self a SETTLED folder holds."""
     starts: list[dt.date] = field(init=False)
 
@@ -85,7 +85,7 @@ class Rules:
 class Member(NamedTuple):
     """A contract in a universe, or outside it with a reason."""
 
-    life: Life
+    history: ListingHistory
     status: str
     listed_on: dt.date | None
     reason: str | None
@@ -95,31 +95,36 @@ DEFAULT_TYPE = "PERPETUAL"
 """The type of contracts that exchangeInfo never spoke of: all of them are gone, and older than the other types."""
 
 
-def member(life: Life, day: dt.date, rules: Rules) -> Member | None:
+def member(history: ListingHistory, day: dt.date, rules: Rules) -> Member | None:
     """The contract on a day, with the reason why it is not in the universe; None before it was listed."""
-    span = life.span_on(day)
+    span = history.span_on(day)
     if span is None or span.status == "not_listed":
         return None
     status = span.status_on(day)
-    return Member(life, status, span.listed_on, _reason(life, day, status, span.listed_on, rules))
+    return Member(history, status, span.listed_on, _reason(history, day, status, span.listed_on, rules))
 
 
-def _reason(life: Life, day: dt.date, status: str, listed_on: dt.date | None, rules: Rules) -> str | None:
+def _reason(
+    history: ListingHistory, day: dt.date, status: str, listed_on: dt.date | None, rules: Rules
+) -> str | None:
     if listed_on is None or not (status == "published" or (status == "flat" and rules.include_flat)):
         return status
-    if rules.contract_types is not None and (life.contract_type or DEFAULT_TYPE) not in rules.contract_types:
+    if (
+        rules.contract_types is not None
+        and (history.contract_type or DEFAULT_TYPE) not in rules.contract_types
+    ):
         return "contract_type"
     if (day - listed_on).days < rules.min_age_days:
         return "young"
     if rules.days_in_window is not None:
         days, window = rules.days_in_window
         first = max(listed_on, day - (window - 1) * _DAY)
-        if life.live_days(DayRange(first, day)) < days:
+        if history.live_days(DayRange(first, day)) < days:
             return "few_days"
-    return "same_contract" if life.successor and life.successor.is_live_on(day) else None
+    return "same_contract" if history.successor and history.successor.is_live_on(day) else None
 
 
-class Stretch(NamedTuple):
+class MembershipSpan(NamedTuple):
     """Consecutive days on which a contract is in the universe, with one status."""
 
     member: Member
@@ -127,15 +132,15 @@ class Stretch(NamedTuple):
     last_day: dt.date
 
 
-def stretches(life: Life, days: DayRange, rules: Rules) -> Iterator[Stretch]:
+def membership_spans(history: ListingHistory, days: DayRange, rules: Rules) -> Iterator[MembershipSpan]:
     """The days of a range on which the contract is in the universe."""
     # A change leaves a window only after as many days, and changes the count of its live days until then.
     window = rules.days_in_window[1] if rules.days_in_window else 0
-    cuts = sorted({days.start, *(day for cut in _cuts(life, rules) for day in _after(cut, window, days))})
+    cuts = sorted({days.start, *(day for cut in _cuts(history, rules) for day in _after(cut, window, days))})
     for first, following in pairwise([*cuts, days.end + _DAY]):
-        found = member(life, first, rules)
+        found = member(history, first, rules)
         if found and found.reason is None:
-            yield Stretch(found, first, following - _DAY)
+            yield MembershipSpan(found, first, following - _DAY)
 
 
 def _after(cut: dt.date, window: int, days: DayRange) -> Iterator[dt.date]:
@@ -144,9 +149,9 @@ def _after(cut: dt.date, window: int, days: DayRange) -> Iterator[dt.date]:
     return (cut + late * _DAY for late in range(first, last + 1))
 
 
-def _cuts(life: Life, rules: Rules) -> Iterator[dt.date]:
+def _cuts(history: ListingHistory, rules: Rules) -> Iterator[dt.date]:
     """Every day on which the status or the age begins to be another one."""
-    for span in (*life.spans, *(life.successor.spans if life.successor else ())):
+    for span in (*history.spans, *(history.successor.spans if history.successor else ())):
         yield span.first_day
         yield span.last_day + _DAY
         yield span.known_from
@@ -154,20 +159,22 @@ def _cuts(life: Life, rules: Rules) -> Iterator[dt.date]:
             yield span.listed_on + rules.min_age_days * _DAY
 
 
-def lives_of(
+def histories_of(
     spans: Iterable[tuple[str, dt.date, dt.date, str, dt.date, dt.date | None]],
     contracts: Mapping[str, tuple[str | None, str | None]],
-) -> list[Life]:
-    """Put lives together.
+) -> list[ListingHistory]:
+    """Put histories together.
 
     Args:
         spans: Symbol and the fields of `Span`, by symbol and first day.
         contracts: Type and successor by symbol.
     """
-    lives = {
-        symbol: Life(symbol, contracts.get(symbol, (None, None))[0], [Span(*span[1:]) for span in group])
+    histories = {
+        symbol: ListingHistory(
+            symbol, contracts.get(symbol, (None, None))[0], [Span(*span[1:]) for span in group]
+        )
         for symbol, group in groupby(spans, key=lambda span: span[0])
     }
-    for symbol, life in lives.items():
-        life.successor = lives.get(contracts.get(symbol, (None, None))[1] or "")
-    return list(lives.values())
+    for symbol, history in histories.items():
+        history.successor = histories.get(contracts.get(symbol, (None, None))[1] or "")
+    return list(histories.values())

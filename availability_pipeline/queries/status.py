@@ -5,15 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
 
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.publishing.opening import Publication
 from availability_pipeline.queries.columns import ChangeRow, Row, SummaryRow
 from availability_pipeline.queries.reader import Day, Reader
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from availability_pipeline.queries.result import Result
 
 RECENT_DAYS = 3
 """How many collected days a status looks at for files that are not there yet."""
@@ -54,7 +51,7 @@ class Status:
     """The last collections, newest first; the keys are the columns of `collection_runs`."""
 
 
-class OverviewQueries(Reader):
+class StatusQueries(Reader):
     """What is known of the data itself."""
 
     def get_status(self) -> Status:
@@ -67,7 +64,7 @@ class OverviewQueries(Reader):
         """
         recent = sorted(self._file_counts, reverse=True)[:RECENT_DAYS]
         complete = max(self._file_counts.keys() - self._incomplete.keys(), default=None)
-        last_runs = self._rows(_RUNS, [RECENT_RUNS])
+        last_runs = self._connection.rows(_RUNS, [RECENT_RUNS])
         return Status(self.publication, complete, [self._pending(day) for day in recent], last_runs)
 
     def _pending(self, day: dt.date) -> Row:
@@ -75,7 +72,9 @@ class OverviewQueries(Reader):
         pending = self._fetch(_PENDING, [max(earlier), day])[0][0] if earlier else 0
         return {"date": day, "file_count": self._file_counts[day], "pending_count": pending}
 
-    def get_availability_summary(self, start: Day | None = None, end: Day | None = None) -> list[SummaryRow]:
+    def get_availability_summary(
+        self, start: Day | None = None, end: Day | None = None
+    ) -> Result[SummaryRow]:
         """How many files each collected day has, by date.
 
         Args:
@@ -90,16 +89,7 @@ class OverviewQueries(Reader):
             >>> day["row_count"], day["file_count"]
             (20, 10)
         """
-        return cast("list[SummaryRow]", self._rows(_SUMMARY, self._span(start, end)))
-
-    def get_availability_summary_arrow(self, start: Day | None = None, end: Day | None = None) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.get_availability_summary_arrow()["date"][0].as_py()
-            datetime.date(2019, 9, 25)
-        """
-        return self._arrow(_SUMMARY, self._span(start, end))
+        return self._result(SummaryRow, _SUMMARY, self._span(start, end))
 
     def _span(self, start: Day | None, end: Day | None) -> dict[str, dt.date]:
         first = self.publication.first_day if start is None else parse_day(start, "start")
@@ -107,7 +97,7 @@ class OverviewQueries(Reader):
         self._check_held(days := DayRange(first, last))
         return {"start": days.start, "end": days.end}
 
-    def get_changes(self, since: Day | None = None) -> list[ChangeRow]:
+    def get_changes(self, since: Day | None = None) -> Result[ChangeRow]:
         """What changed after a day was first collected: files that appeared late, were replaced, or were withdrawn.
 
         Args:
@@ -123,16 +113,7 @@ class OverviewQueries(Reader):
             >>> queries.get_changes("2024-01-15")
             []
         """
-        return cast("list[ChangeRow]", self._rows(_CHANGES, self._since(since)))
-
-    def get_changes_arrow(self, since: Day | None = None) -> pa.Table:
-        """The same as Arrow.
-
-        Example:
-            >>> queries.get_changes_arrow().column_names[:3]
-            ['date', 'symbol', 'kind']
-        """
-        return self._arrow(_CHANGES, self._since(since))
+        return self._result(ChangeRow, _CHANGES, self._since(since))
 
     def sql(
         self,
@@ -142,7 +123,7 @@ class OverviewQueries(Reader):
         timeout_seconds: float = 30.0,
         memory_limit_mb: int = 1024,
         max_rows: int = 1_000_000,
-    ) -> list[Row]:
+    ) -> Result[Row]:
         """Run a query of your own over the relations of the published database.
 
         It reads what is published now, no file, and changes nothing. Temporary tables and views may be made on the way;
@@ -167,22 +148,7 @@ class OverviewQueries(Reader):
         self._check_open()
         bounds = Bounds(timeout_seconds, memory_limit_mb, max_rows)
         with run_sql(self.path, query, parameters, bounds) as result:
-            return list(result.rows())
-
-    def sql_arrow(
-        self, query: str, parameters: Sequence[object] | Mapping[str, object] = (), **bounds: Any
-    ) -> pa.Table:
-        """The same as Arrow, with the same arguments.
-
-        Example:
-            >>> queries.sql_arrow("SELECT symbol FROM symbols WHERE contract = 'settled'")["symbol"].to_pylist()
-            ['ICPUSDT_SETTLED']
-        """
-        from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - needs Arrow
-
-        self._check_open()
-        with run_sql(self.path, query, parameters, Bounds(**bounds)) as result:
-            return result.to_arrow()
+            return Result.of_arrow(result.to_arrow())
 
     @staticmethod
     def _since(since: Day | None) -> dict[str, dt.date | None]:
