@@ -143,7 +143,7 @@ def test_a_file_that_is_no_database_does_not_stop_the_tick(
     site.settings.working_path.write_text("not a database", encoding="utf-8")
     done = tick(site, caplog, "2024-03-01")
     assert done.days() == [("2024-02-29", "2024-02-29"), ("2024-02-10", "2024-02-29")]
-    assert "is not a DuckDB database" in done.logged
+    assert "is damaged or not a DuckDB database" in done.logged
 
 
 def test_a_setting_that_is_not_usable_is_named(

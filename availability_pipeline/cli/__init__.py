@@ -219,8 +219,6 @@ def main() -> None:
 
 
 def _unwritten(error: OSError) -> Exception:
-    """What is raised if standard output cannot be written; click ends those of a pipe that nobody reads any more."""
-    if isinstance(error, BrokenPipeError):
-        return error
+    """What is raised if standard output cannot be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is still to be written fails again at exit
     return _Failure(f"standard output could not be written ({error.strerror}); send it elsewhere", 1)

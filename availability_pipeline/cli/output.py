@@ -137,7 +137,12 @@ def _is_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
+        raise _not_made(path, error) from error
+
+
+def _not_made(path: Path, error: OSError) -> UsageError:
+    cause = cause_of(error)
+    return UsageError(f"{path} cannot be made ({cause.reason}); {cause.remedy}, or choose another --output")
 
 
 def _file_named(context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
@@ -202,10 +207,7 @@ def _opened(path: Path, file: Path, mode: str) -> IO[bytes]:
     try:
         return sink(file, mode, lambda error: _unwritten(path, error))
     except OSError as error:
-        cause = cause_of(error)
-        raise UsageError(
-            f"{path} cannot be made ({cause.reason}); {cause.remedy}, or choose another --output"
-        ) from error
+        raise _not_made(path, error) from error
 
 
 def _unwritten(path: Path, error: OSError) -> AvailabilityError:

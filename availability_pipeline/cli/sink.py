@@ -19,12 +19,16 @@ class _Sink(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
+        except BrokenPipeError:  # its reader has left, which click ends the command for
+            raise
         except OSError as error:
             raise self._failure(error) from error
 
     def close(self) -> None:
         try:
             super().close()
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise self._failure(error) from error
 
@@ -35,7 +39,7 @@ def sink(file: Path | int, mode: str, failure: Callable[[OSError], Exception]) -
     Args:
         file: The file.
         mode: As of `open`, for binary writing.
-        failure: What is raised for an error of writing.
+        failure: What is raised for an error of writing, unless it is that the reader of a pipe has left.
 
     Raises:
         OSError: It cannot be opened.

@@ -255,7 +255,7 @@ def test_the_validator_is_part_of_the_api(monkeypatch: pytest.MonkeyPatch, publi
 def test_a_wrong_block_is_not_blamed_on_the_one_database_of_two(published: Path, which: str) -> None:
     settings = settings_of(published)
     if which == "working":
-        spoil_rows(settings.working_path, "daily_availability")
+        spoil_rows(settings.working_path, "availability")
     else:
         spoil_rows(settings.db_file, "availability_by_date")
     with connect(settings.working_path) as connection:
