@@ -56,7 +56,7 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup-test ## Measure, and print docs/benchmarks.md's tables
+bench: setup-test ## Measure, and print docs/reference/benchmarks.md's tables
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove .venv and caches; data and Dagster's history stay

@@ -1,6 +1,6 @@
 """What documents say that can be wrong: commands, make targets, settings, links, files. `make lint` runs this.
 
-Nothing is executed here; that commands do what is shown is the business of test_commands_in_documents.
+Nothing is executed here; test_commands_in_documents runs the commands.
 """
 
 from __future__ import annotations
