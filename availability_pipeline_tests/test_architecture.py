@@ -23,7 +23,7 @@ GROUPS = {
     "sandbox": ("sandbox",),
     "queries": ("queries",),
     "answers": ("download_list", "export", "confirmation", "parquet_locations"),
-    "watching": ("daily_window", "publication_watch", "service_levels", "alerts"),
+    "watching": ("daily_window", "publication_watch", "service_levels", "alerts", "alert_channels"),
     "orchestration": (
         "resources", "partitions", "failures", "orphaned_runs", "ended_runs", "old_runs", "update_records",
         "run_console", "assets", "checks", "jobs", "schedules", "sensors", "definitions",

@@ -173,7 +173,7 @@ def _webhook(alerts: list[str]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook"
+        yield f"json://127.0.0.1:{server.server_port}/hook"
     finally:
         server.shutdown()
         server.server_close()
