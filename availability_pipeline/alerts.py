@@ -1,28 +1,20 @@
-"""Alerts: what a message about a failure says, when one is sent, and how it gets to the webhook.
+"""Alerts: what a message about a failure says, when one is sent, and what waits for a channel that does not take it.
 
-Which failures there are is found out elsewhere. The webhook's URL is a secret: only its host is ever logged.
+Which failures there are is found by `ended_runs`; how a message reaches people is known to `alert_channels`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import html
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from availability_pipeline.alert_channels import PROGRAM, send
 from availability_pipeline.days import DayRange, utc_now, utc_today
-from availability_pipeline.errors import UsageError
-from availability_pipeline.network.failures import FAILURES, problem
-from availability_pipeline.network.session import Session
-from availability_pipeline.settings import VARIABLES, Settings
-
-TIMEOUT_SECONDS = 10
-"""How long the webhook may be silent."""
 
 MAX_WHY = 1_500
 """Characters of an explanation that are sent."""
@@ -31,9 +23,11 @@ MAX_SUBJECTS = 200
 """How many subjects are remembered."""
 
 MAX_UNSENT = 50
-"""How many messages wait for a webhook that does not take them; the oldest are dropped."""
+"""How many messages wait for a channel that does not take them; the oldest are dropped."""
 
-_PROGRAM = "binance-futures-availability"
+_TIME_FOR_ALL = 30
+"""Seconds; Dagster's daemon allows a look one minute in all."""
+
 _FIRST_WAIT, _LONGEST_WAIT = dt.timedelta(seconds=30), dt.timedelta(hours=1)
 
 _logger = logging.getLogger(__name__)
@@ -81,130 +75,108 @@ class Finding:
 
 def _again(days: DayRange) -> str:
     if days.start == days.end:
-        return f"{_PROGRAM} update {days.start}"
-    return f"{_PROGRAM} backfill --start {days.start} --end {days.end}"
+        return f"{PROGRAM} update {days.start}"
+    return f"{PROGRAM} backfill --start {days.start} --end {days.end}"
+
+
+@dataclass
+class Queue:
+    """The messages that one channel has not taken yet."""
+
+    messages: list[str] = field(default_factory=list)
+    tries: int = 0
+    """How often in a row it did not take one."""
+    retry_at: str = ""
+    """Not before when it is tried again, in UTC."""
+
+    def send(self, number: int, url: str, deadline: float) -> int:
+        """Send what waits, until the channel does not take a message; returns how many it took.
+
+        Args:
+            number: Which of the channels it is, for the log.
+            url: Where to send to.
+            deadline: When to leave the rest to the next look, by `time.monotonic`.
+        """
+        if self.retry_at and utc_now() < dt.datetime.fromisoformat(self.retry_at):
+            return 0
+        sent = 0
+        while self.messages and time.monotonic() < deadline:
+            if problem := send(url, self.messages[0]):
+                self._put_off(number, problem)
+                return sent
+            del self.messages[0]
+            sent += 1
+            self.tries, self.retry_at = 0, ""
+        return sent
+
+    def _put_off(self, number: int, problem: str) -> None:
+        wait = min(_FIRST_WAIT * 2 ** min(self.tries, 10), _LONGEST_WAIT)
+        self.tries += 1
+        self.retry_at = (utc_now() + wait).isoformat()
+        _logger.warning(
+            "the alert channel %d did not take a message (%s); waiting to be tried again in %d s: %d",
+            number,
+            problem,
+            wait.total_seconds(),
+            len(self.messages),
+        )
 
 
 @dataclass
 class Memory:
     """What is remembered from one look at the runs to the next; JSON in between."""
 
-    since: float | None = None
-    """Up to when ended runs were looked at, in seconds since 1970; None before the first look."""
-    seen: list[str] = field(default_factory=list)
-    """The ids of the last runs that were looked at."""
+    cursors: dict[str, str] = field(default_factory=dict)
+    """By the kind of event that ends a run, Dagster's cursor of the last one that was looked at."""
     subjects: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By subject, the UTC `day` of its last message and how many `more` failures there were since."""
-    unsent: list[str] = field(default_factory=list)
-    """Messages that the webhook has not taken yet."""
-    tries: int = 0
-    """How often in a row it did not take one."""
-    retry_at: str = ""
-    """Not before when it is tried again, in UTC."""
+    queues: list[Queue] = field(default_factory=list)
+    """What waits, in the order of AVAILABILITY_ALERT_URLS: a URL that is corrected gets what waits for it."""
 
     @classmethod
     def read(cls, text: str | None) -> Memory:
         """What `write` wrote; an empty one if it is of another form."""
         try:
-            return cls(**json.loads(text or "{}"))
+            memory = cls(**json.loads(text or "{}"))
+            memory.queues = [Queue(**entry) for entry in memory.queues]  # type: ignore[arg-type]
         except (ValueError, TypeError):
             _logger.warning("the cursor of the alerts was not readable; they start anew from now")
             return cls()
+        return memory
 
     def write(self) -> str:
         """As JSON."""
         return json.dumps(asdict(self))
 
-    def note(self, finding: Finding) -> None:
-        """Log the failure and queue its message, or count it if its subject had one today."""
+    @property
+    def waiting(self) -> int:
+        """How many messages wait, over all channels."""
+        return sum(len(queue.messages) for queue in self.queues)
+
+    def note(self, finding: Finding) -> str | None:
+        """Log the failure and return its message, or count it and return None if its subject had one today."""
         today = utc_today().isoformat()
         known = self.subjects.get(finding.subject, {"day": "", "more": 0})
         if known["day"] == today:
             known["more"] += 1
-            return
+            return None
         text = finding.text(known["more"], known["day"])
         _logger.warning("%s", text)
-        self.unsent = [*self.unsent, text][-MAX_UNSENT:]
         others = {name: entry for name, entry in self.subjects.items() if name != finding.subject}
         newest = list(others.items())[-MAX_SUBJECTS + 1 :]
         self.subjects = {**dict(newest), finding.subject: {"day": today, "more": 0}}
+        return text
 
+    def deliver(self, texts: Sequence[str], urls: Sequence[str]) -> int:
+        """Send new messages and what waits to each channel; returns how many were taken.
 
-def alert_settings(environ: Mapping[str, str]) -> Settings:
-    """What alerts need of the settings, and nothing else: another one that is wrong is what they may have to tell.
-
-    A webhook that is no URL is logged, and the messages go to the log.
-    """
-    chosen = {
-        VARIABLES[name][0]: environ.get(VARIABLES[name][0], "") for name in ("alert_webhook", "log_format")
-    }
-    for variable, value in chosen.items():
-        try:
-            Settings.load({variable: value})
-        except UsageError as error:
-            _logger.warning("%s", error)
-            chosen[variable] = ""
-    return Settings.load(chosen)
-
-
-def deliver(memory: Memory, webhook: str | None) -> int:
-    """Send what waits, and keep what the webhook does not take for a later try; returns how many were sent.
-
-    Never raises because of the webhook. Without one, there is nothing to send to: the log has the messages.
-    """
-    if webhook is None:
-        memory.unsent.clear()
-    if memory.retry_at and utc_now() < dt.datetime.fromisoformat(memory.retry_at):
-        return 0
-    sent, began = 0, time.monotonic()
-    while memory.unsent and webhook and time.monotonic() - began < _TIME_FOR_ALL:
-        if problem := _post(webhook, memory.unsent[0]):
-            _put_off(memory, webhook, problem)
-            return sent
-        del memory.unsent[0]
-        sent += 1
-        memory.tries, memory.retry_at = 0, ""
-    return sent
-
-
-_TIME_FOR_ALL = 30
-"""Seconds; Dagster's daemon allows a look one minute in all."""
-
-
-def _put_off(memory: Memory, webhook: str, problem: str) -> None:
-    wait = min(_FIRST_WAIT * 2 ** min(memory.tries, 10), _LONGEST_WAIT)
-    memory.tries += 1
-    memory.retry_at = (utc_now() + wait).isoformat()
-    _logger.warning(
-        "the webhook at %s did not take a message (%s); waiting to be tried again in %d s: %d",
-        urlsplit(webhook).hostname,
-        problem,
-        wait.total_seconds(),
-        len(memory.unsent),
-    )
-
-
-def _post(webhook: str, text: str) -> str | None:
-    """Send one message; returns what went wrong, without the URL that libraries put into their errors."""
-    # Slack reads these three characters as its markup.
-    message = {"text": html.escape(text, quote=False)}
-    try:
-        with (
-            Session() as session,
-            session.post(
-                webhook,
-                json=message,
-                timeout=TIMEOUT_SECONDS,
-                stream=True,
-                headers={"Accept-Encoding": "identity"},
-            ) as answer,
-        ):
-            if not 200 <= answer.status_code < 300:
-                return f"HTTP {answer.status_code}"
-            # Slack calls its "ok" HTML, so it is the text that tells a login page.
-            page = next(answer.iter_content(64), b"").lstrip().startswith(b"<")
-            return "it answered with a web page" if page else None
-    except UsageError as error:
-        return str(error)
-    except FAILURES as error:
-        return problem(error, TIMEOUT_SECONDS)
+        What a channel does not take is kept for a later try, with a warning; nothing is raised because of it.
+        Without channels there is nothing to send to: the log has the messages.
+        """
+        self.queues = [self.queues[n] if n < len(self.queues) else Queue() for n in range(len(urls))]
+        deadline = time.monotonic() + _TIME_FOR_ALL
+        sent = 0
+        for number, (queue, url) in enumerate(zip(self.queues, urls, strict=True), 1):
+            queue.messages = [*queue.messages, *texts][-MAX_UNSENT:]
+            sent += queue.send(number, url, deadline)
+        return sent

@@ -1,72 +1,49 @@
 """What Dagster's records say about runs that have ended: which ones, and what failed in them.
 
-Read by the sensor `failure_alerts`; what is done about it is the business of `alerts`.
+Read by the sensor `failure_alerts`; `alerts` decides which of it is sent.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
-from availability_pipeline.alerts import Finding, Memory
+from availability_pipeline.alerts import Finding
 from availability_pipeline.days import DayRange, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.failures import root_cause
 
-OVERLAP_SECONDS = 60
-"""How far a look goes back before the last one: a run's record may appear a little after its own time."""
-
 _AT_ONCE = 200
-_MAX_SEEN = 1_000
-_ENDED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
+_ENDINGS = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS)
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 
 
 def newly_ended(
-    instance: dg.DagsterInstance, memory: Memory, location: str | None
+    instance: dg.DagsterInstance, cursors: dict[str, str], location: str | None
 ) -> Iterator[dg.DagsterRun]:
     """The runs that have ended since the last look, oldest first; none at the first look ever.
 
+    A look takes a bounded number of them, and leaves the rest to the next one.
+
     Args:
         instance: Whose runs.
-        memory: What was looked at before; brought up to date.
+        cursors: By kind of event, up to where was looked before; brought up to date.
         location: The code location whose runs count; runs without one, of the command line, always do.
     """
-    if memory.since is None:
-        newest = instance.get_run_records(
-            dg.RunsFilter(statuses=_ENDED), limit=_AT_ONCE, order_by="update_timestamp"
-        )
-        memory.since = newest[0].update_timestamp.timestamp() if newest else 0.0
-        memory.seen = [record.dagster_run.run_id for record in newest]
-        return
-    earliest = memory.since - OVERLAP_SECONDS
-    for record in list(_updated_after(instance, earliest)):
-        run, updated = record.dagster_run, record.update_timestamp.timestamp()
-        memory.since = max(memory.since, updated)
-        # Tags that are added later update a record as well, but do not change when its run ended.
-        if run.run_id in memory.seen or (record.end_time or updated) <= earliest:
+    for kind in _ENDINGS:
+        if kind.value not in cursors:
+            cursors[kind.value] = instance.fetch_run_status_changes(kind, limit=1).cursor
             continue
-        memory.seen = [*memory.seen, run.run_id][-_MAX_SEEN:]
-        if location is None or _location(run) in (None, location):
-            yield run
-
-
-def _updated_after(instance: dg.DagsterInstance, moment: float) -> Iterator[Any]:
-    while True:
-        after = dt.datetime.fromtimestamp(moment, dt.UTC)
-        records = instance.get_run_records(
-            dg.RunsFilter(statuses=_ENDED, updated_after=after),
-            limit=_AT_ONCE,
-            order_by="update_timestamp",
-            ascending=True,
+        found = instance.fetch_run_status_changes(
+            kind, limit=_AT_ONCE, cursor=cursors[kind.value], ascending=True
         )
-        yield from records
-        if len(records) < _AT_ONCE:
-            return
-        moment = records[-1].update_timestamp.timestamp()
+        cursors[kind.value] = found.cursor
+        for record in found.records:
+            run = instance.get_run_by_id(record.run_id)
+            if run and (location is None or _location(run) in (None, location)):
+                yield run
 
 
 def _location(run: dg.DagsterRun) -> str | None:

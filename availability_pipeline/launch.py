@@ -7,6 +7,7 @@ process that does this for the command line.
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,6 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from dagster._core.instance.ref import InstanceRef
 
 from availability_pipeline.days import DayRange
 from availability_pipeline.definitions import build_defs
@@ -57,10 +57,25 @@ def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
         raise UsageError(
             f"the Dagster instance {folder} cannot be made ({error.strerror}); set DAGSTER_HOME to another folder"
         ) from error
-    config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8")) or {}
-    reference = InstanceRef.from_dir(str(folder), overrides=_absolute(config, folder))
-    with dg.DagsterInstance.from_ref(reference) as instance:
+    with _configured(folder) as config, dg.DagsterInstance.from_config(str(folder), str(config)) as instance:
         yield instance
+
+
+@contextmanager
+def _configured(folder: Path) -> Iterator[Path]:
+    """The configuration of an instance as a file without relative folders.
+
+    Dagster takes those from the current folder, which is the instance's only for what was started there.
+    """
+    config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
+    absolute = _absolute(config, folder)
+    if absolute == config:
+        yield folder / "dagster.yaml"
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump(absolute, file)
+        file.flush()
+        yield Path(file.name)
 
 
 def _absolute(config: Any, folder: Path) -> Any:

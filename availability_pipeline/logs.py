@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -73,19 +72,11 @@ class JsonFormatter(logging.Formatter):
         return error.to_string() if error else None
 
 
-class JsonHandler(logging.Handler):
-    """Writes to whatever stderr is at that moment."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(JsonFormatter())
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            sys.stderr.write(self.format(record) + "\n")
-            sys.stderr.flush()
-        except Exception:  # noqa: BLE001 - as in every handler, logging must not break what it tells of
-            self.handleError(record)
+def json_handler() -> logging.Handler:
+    """A handler that writes such lines to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    return handler
 
 
 def json_line(level: int, message: str) -> str:
@@ -104,7 +95,7 @@ def written(log_format: str, *, everything: bool = False) -> Iterator[None]:
     if log_format != "json":
         yield
         return
-    ours, handler = logging.getLogger(PACKAGE), JsonHandler()
+    ours, handler = logging.getLogger(PACKAGE), json_handler()
     target = logging.getLogger() if everything else ours
     # The console of the run has written these already.
     handler.addFilter(lambda record: not hasattr(record, "dagster_meta"))

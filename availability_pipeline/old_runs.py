@@ -6,7 +6,6 @@ import datetime as dt
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -42,7 +41,7 @@ def _report_again(instance: dg.DagsterInstance, run_id: str) -> None:
 
 def _remove_file(instance: dg.DagsterInstance, run_id: str) -> None:
     """With SQLite, each run has a file of its own, which Dagster empties and does not make smaller."""
-    storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
+    path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
+    if path_for_shard:
         for ending in ("", "-wal", "-shm"):
-            Path(storage.path_for_shard(run_id) + ending).unlink(missing_ok=True)
+            Path(path_for_shard(run_id) + ending).unlink(missing_ok=True)

@@ -39,9 +39,9 @@ class PipelineSettings(dg.ConfigurableResource[None]):
             UsageError: A value is not usable, nothing can be written where the published database is, or real data
                 would get into the database of the demo.
         """
-        # Alerts are the sensor's business: a webhook that is no URL must not fail a run.
-        webhook, _ = VARIABLES["alert_webhook"]
-        environ = {name: value for name, value in os.environ.items() if name != webhook}
+        # Only the sensor sends alerts: a URL of theirs that is wrong must not fail a run.
+        alert_urls, _ = VARIABLES["alert_urls"]
+        environ = {name: value for name, value in os.environ.items() if name != alert_urls}
         settings = Settings.load(environ, **self.model_dump())
         _ = settings.db_file
         if settings.is_demo and not urlsplit(settings.s3_endpoint).netloc.startswith("127.0.0.1:"):

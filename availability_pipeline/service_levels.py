@@ -9,10 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from availability_pipeline.causes import cause_of
 from availability_pipeline.days import DayRange
@@ -110,20 +109,23 @@ class ServiceLevels:
         return found
 
     def __str__(self) -> str:
-        def show(value: float | None, form: str, unit: str = "") -> str:
-            return "not known" if value is None else f"{value:{form}}{unit}"
-
-        part = show(self.updates_completed, ".1%")
+        updates = (
+            f"{shown(self.updates_completed, '.1%')} of the updates of {self.days} days completed in time"
+        )
+        recall = f"recall {shown(self.recall, '.1%')} over {self.recall_evaluations} evaluations"
         parts = [
-            f"{part} of the updates of {self.days} days completed in time (target {TARGET:.0%})"
-            if self.days
-            else "no daily update was due yet",
-            f"recall {show(self.recall, '.1%')} over {self.recall_evaluations} evaluations (target above {TARGET:.0%})",
-            f"publication lag {show(self.lag_p50_hours, '.1f', ' h')} (p50)",
-            f"{show(self.lag_p95_hours, '.1f', ' h')} (p95)",
+            f"{updates} (target {TARGET:.0%})" if self.days else "no daily update was due yet",
+            f"{recall} (target above {TARGET:.0%})",
+            f"publication lag {shown(self.lag_p50_hours, '.1f', ' h')} (p50)",
+            f"{shown(self.lag_p95_hours, '.1f', ' h')} (p95)",
             f"{len(self.pending_days)} days pending",
         ]
         return ", ".join(parts)
+
+
+def shown(value: float | None, form: str, unit: str = "") -> str:
+    """A number for people."""
+    return "not known" if value is None else f"{value:{form}}{unit}"
 
 
 def window(today: dt.date) -> DayRange:
@@ -207,20 +209,9 @@ def write(levels: ServiceLevels, folder: Path) -> Path:
     return target
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+def read(folder: Path) -> ServiceLevels | None:
     """What `write` kept; None if there is nothing, or nothing of this form, which the next run replaces."""
     try:
-        found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return ServiceLevels(**json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
-    expected = {field.name for field in fields(ServiceLevels)}
-    return found if isinstance(found, dict) and found.keys() == expected and _is_sound(found) else None
-
-
-def _is_sound(found: dict[str, Any]) -> bool:
-    """Whether numbers are numbers and lists are lists, in a file that anybody may have edited."""
-    lists = [value for name, value in found.items() if name in ("pending_days", "updates_missed")]
-    numbers = [found[name] for name in ("updates_completed", "recall", "lag_p50_hours", "lag_p95_hours")]
-    return all(isinstance(value, list) for value in lists) and all(
-        value is None or isinstance(value, int | float) for value in numbers
-    )

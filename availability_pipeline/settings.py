@@ -42,15 +42,20 @@ def _url(name: str, text: str) -> str:
     return text.rstrip("/")
 
 
-def _webhook(name: str, text: str) -> str:
-    """A URL that is a secret in whole, so the message says nothing of it."""
-    base, _, query = text.partition("?")
-    if not (is_base_url(base) and has_usable_port(base)) or re.search(r"[\s#]", query):
-        raise UsageError(
-            f"{name} is no URL to send to (its value is a secret and not shown); write it like "
-            "https://hooks.slack.com/services/..."
-        )
-    return text
+def _alert_urls(name: str, text: str) -> tuple[str, ...]:
+    """URLs in apprise's notation, each a secret in whole, so the message says nothing of it.
+
+    Only their shape is looked at: to know them, apprise loads some 220 modules, which would double the time that a
+    query takes.
+    """
+    urls = tuple(text.split())
+    for number, url in enumerate(urls, 1):
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S*", url):
+            raise UsageError(
+                f"{name} has no URL at position {number} of {len(urls)} (its value is a secret and not shown); write "
+                "URLs in apprise's notation, such as slack://TokenA/TokenB/TokenC, separated by spaces"
+            )
+    return urls
 
 
 def _log_format(name: str, text: str) -> str:
@@ -128,8 +133,8 @@ class Settings:
     """Seconds that a run waits for another one that writes to the same database."""
     retry_seconds: int = 30
     """Seconds before a step that failed is tried again; twice as many before each further try."""
-    alert_webhook: str | None = field(default=None, repr=False)
-    """Slack-compatible URL for failures; a secret."""
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Where alerts go, in apprise's notation; secrets."""
     log_format: str = "text"
     """How logs are written on stderr, one of `LOG_FORMATS`."""
     publish_url: str | None = None
@@ -174,9 +179,11 @@ class Settings:
         """The environment variables that load as these settings, for another process."""
         values = {variable: getattr(self, name) for name, (variable, _) in VARIABLES.items()}
         return {
-            variable: ",".join(value) if isinstance(value, tuple) else str(value)
+            variable: (" " if variable == _ALERT_URLS else ",").join(value)
+            if isinstance(value, tuple)
+            else str(value)
             for variable, value in values.items()
-            if value is not None
+            if value not in (None, ())
         }
 
     @classmethod
@@ -207,6 +214,8 @@ class Settings:
         return cls(**values)
 
 
+_ALERT_URLS = "AVAILABILITY_ALERT_URLS"
+
 VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "data_dir": ("AVAILABILITY_DATA_DIR", database_path),
     "db_path": ("AVAILABILITY_DB_PATH", _path_or_url),
@@ -220,7 +229,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "episode_gap_days": ("AVAILABILITY_EPISODE_GAP_DAYS", _up_to(10_000)),
     "lock_timeout_seconds": ("AVAILABILITY_LOCK_TIMEOUT_SECONDS", _up_to(86_400, minimum=0)),
     "retry_seconds": ("AVAILABILITY_RETRY_SECONDS", _up_to(3600, minimum=0)),
-    "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _webhook),
+    "alert_urls": (_ALERT_URLS, _alert_urls),
     "log_format": ("AVAILABILITY_LOG_FORMAT", _log_format),
     "publish_url": ("AVAILABILITY_PUBLISH_URL", bucket_url),
     "publish_keep": ("AVAILABILITY_PUBLISH_KEEP", _up_to(1000)),

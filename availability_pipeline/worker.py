@@ -26,7 +26,7 @@ from availability_pipeline.logs import written
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings, log_format
 
-_CONFIGURATION = ("DagsterInvalidConfig", 'ParameterCheckError: Param "overrides"')
+_CONFIGURATION = ("DagsterInvalidConfig", "Expected YAML from file")
 """What Dagster says of a configuration: an entry that it does not know, and something else than entries."""
 
 _RECORDS = ("dagster", "sqlalchemy", "sqlite3", "alembic")

@@ -72,6 +72,13 @@ def finished(instance: dg.DagsterInstance, run_id: str) -> bool:
     return run is not None and run.is_finished
 
 
+def fresh(instance: dg.DagsterInstance) -> bool:
+    """Whether the daemon finds that what is published is as new as its policy wants it."""
+    key = dg.AssetKey("published_database")
+    record = instance.get_freshness_state_records([key]).get(key)
+    return record is not None and record.freshness_state == "PASS"
+
+
 def free(instance: dg.DagsterInstance) -> bool:
     """Whether no run holds the writers' pool."""
     return not instance.event_log_storage.get_concurrency_info(WRITERS_POOL).claimed_slots
@@ -111,5 +118,6 @@ def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
             again = launch(url, days)
             wait_until(lambda: finished(instance, again))
             assert instance.get_runs(dg.RunsFilter([again]))[0].is_success
+            wait_until(lambda: fresh(instance))
         truth = pipeline.truth(archive, server.url, archive.symbols(), days)
         assert [row for row in pipeline.table(settings) if row[0] <= awaited] == truth

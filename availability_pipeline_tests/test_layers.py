@@ -196,6 +196,11 @@ def test_dagster_is_known_to_its_own_modules_only(module: str) -> None:
     assert imports_any(module, "dagster", "dagster_duckdb", "dagster_webserver") == []
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_no_private_module_of_dagster_is_imported(module: str) -> None:
+    assert [found.name for found in imports(module) if found.name.startswith("dagster._")] == []
+
+
 @pytest.mark.parametrize("module", but(*DAGSTER_SIDE, "cli/", "worker.py"))
 def test_what_is_below_dagster_does_not_reach_up_to_it(module: str) -> None:
     assert imports_any(module, *DAGSTER_MODULES) == []

@@ -33,7 +33,7 @@ def test_no_secret_is_on_disk_and_nothing_is_writable_for_everybody(
     site.server.faults.inject(Fault.status(403), on="LIST")
     with Webhook() as webhook:
         webhook.answer = (500, b"later", {"Content-Type": "text/plain"})
-        monkeypatch.setenv("AVAILABILITY_ALERT_WEBHOOK", webhook.url)
+        monkeypatch.setenv("AVAILABILITY_ALERT_URLS", webhook.url)
         Thread(target=webhook.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         with dg.build_sensor_context(instance=site.instance) as context:
             failure_alerts(context)

@@ -153,7 +153,7 @@ def test_the_result_is_kept_and_found_again(good: ServiceLevels, tmp_path: Path)
     folder = tmp_path / "not yet there"
     assert read(folder) is None
     write(good, folder)
-    assert read(folder) == dataclasses.asdict(good)
+    assert read(folder) == good
     assert [file.name for file in folder.iterdir()] == ["service_levels.json"]
 
 

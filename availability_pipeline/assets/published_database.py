@@ -1,5 +1,7 @@
 """The asset `published_database`: the audited copy that everybody reads."""
 
+import datetime as dt
+
 import dagster as dg
 from pydantic import Field
 
@@ -10,6 +12,11 @@ from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 from availability_pipeline.validation.gate import publish_checked
+
+PUBLISHED_EVERY_NIGHT = dg.FreshnessPolicy.time_window(
+    warn_window=dt.timedelta(hours=26), fail_window=dt.timedelta(hours=50)
+)
+"""Stale when the run of 02:00 UTC has not published two hours later, and failing when two nights in a row have not."""
 
 
 class Publication(dg.Config):
@@ -27,6 +34,7 @@ class Publication(dg.Config):
     kinds={"duckdb"},
     owners=["team:market-data"],
     pool=WRITERS_POOL,
+    freshness_policy=PUBLISHED_EVERY_NIGHT,
 )
 def published_database(
     context: dg.AssetExecutionContext,

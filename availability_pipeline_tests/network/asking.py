@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from contextlib import closing
 
-from availability_pipeline.alerts import Memory, deliver
+from availability_pipeline.alerts import Memory
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.exchange_info import fetch_contracts
 from availability_pipeline.archive.klines import traded_minutes
@@ -57,8 +57,7 @@ def bucket(url: str) -> object:
 
 def alert(url: str) -> object:
     """An alert never raises; it is put off."""
-    memory = Memory(unsent=["text"])
-    return deliver(memory, f"{url}/hook")
+    return Memory().deliver(["text"], [f"{url.replace('http', 'json', 1)}/hook"])
 
 
 ARCHIVE: dict[str, Ask] = {"LIST": listing, "HEAD": head, "exchangeInfo": exchange_info, "klines": klines}

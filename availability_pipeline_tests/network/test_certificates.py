@@ -136,10 +136,10 @@ def test_an_alert_says_what_is_wrong_with_a_certificate(
 ) -> None:
     with authority.in_front_of(address) as (_, port):
         assert alert(f"https://localhost:{port}") == 0
-    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")
     assert alert("https://localhost:1") == 0
-    assert "(the certificate of the host is not trusted; " in caplog.text
-    assert "(SSL_CERT_FILE is '/nonexistent/ca.pem', from which no certificates can be read" in caplog.text
+    assert "(JSON: the certificate of the host is not trusted)" in caplog.text
+    assert "(JSON: the file of certificates cannot be read)" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_the_process_can_open_no_file_no_socket_and_write_nothing(path: Path, tm
 
 
 def test_the_environment_stays_outside(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AVAILABILITY_ALERT_WEBHOOK", "https://example.invalid/secret")
+    monkeypatch.setenv("AVAILABILITY_ALERT_URLS", "https://example.invalid/secret")
     with run_sql(path, "FROM range(1000000)") as result:
         environ = Path(f"/proc/{result._process.pid}/environ").read_bytes()
     assert b"PATH=" in environ

@@ -163,7 +163,7 @@ def _webhook(alerts: list[str]) -> Iterator[str]:
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            alerts.append(json.loads(body)["text"])
+            alerts.append("{title}\n{message}".format_map(json.loads(body)))
             self.send_response(200)
             self.end_headers()
 
@@ -173,7 +173,7 @@ def _webhook(alerts: list[str]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook"
+        yield f"json://127.0.0.1:{server.server_port}/hook"
     finally:
         server.shutdown()
         server.server_close()
@@ -192,7 +192,7 @@ def world_of(
     monkeypatch.setattr("availability_pipeline.days._clock", lambda: clock["now"])
     with serve(archive) as server, _webhook(alerts) as hook:
         server.date = lambda: clock["now"]
-        settings = settings_for(server, alert_webhook=hook)
+        settings = settings_for(server, alert_urls=hook)
         pipeline.run(settings, FIRST_DAY, day("02-29"), run_id="history")
         with connect(settings.working_path) as connection:
             publish(connection, settings.db_path, "history")
