@@ -77,7 +77,6 @@ BELOW = {
     ),
     "simulated.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator"),
     "download_list.py": ("cli", "collection", "simulator", "store", "publishing"),
-    "sandbox/": ("queries", "cli", "collection", "simulator", "store"),
     "validation.py": ("queries", "cli", "collection", "simulator"),
     "queries/": ("cli", "collection", "simulator", "confirmation", "database", "worker_process"),
     "confirmation.py": ("cli", "collection", "simulator", "store", "publishing"),

@@ -1,8 +1,11 @@
-"""`query sql`: one SELECT of the user's own, in the sandbox."""
+"""`query sql`: the user's own SQL over the published database."""
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +16,7 @@ from availability_pipeline.settings import Settings
 from availability_pipeline.words import counted
 
 if TYPE_CHECKING:
-    from availability_pipeline.sandbox.result import SqlResult
+    from availability_pipeline.queries.sql import SqlResult
 
 
 @click.command(
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     default=1024,
     show_default=True,
     metavar="MB",
-    help="The memory that it may need.",
+    help="The memory that DuckDB may allocate.",
 )
 @click.option(
     "--max-rows",
@@ -50,24 +53,29 @@ if TYPE_CHECKING:
 )
 @output_options
 def sql(query: str, timeout: float, memory_limit: int, max_rows: int, output: Output) -> None:
-    """Run one SELECT in DuckDB's SQL.
+    """Run a query in DuckDB's SQL.
 
-    It can read the relations of the published database and nothing else: no other tables, no files, no network, and it
-    can change nothing. QUERY is the SELECT, or - to read it from standard input. SHOW TABLES lists the relations,
-    DESCRIBE and a relation's name its columns. Of two columns with one name the second gets a number.
+    It reads the relations of the published database, no files and no network, and changes nothing. QUERY is a SELECT
+    or - to read it from standard input; statements before the SELECT can make temporary tables. SHOW TABLES lists the
+    relations, DESCRIBE and a relation's name its columns. Of two columns with one name the second gets a number.
     """
-    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415 - likewise
-    from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - the database libraries are slow to load
+    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415 - the database libraries are slow to load
+    from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - likewise
 
+    atexit.register(_silence)
     text = sys.stdin.read() if query == "-" else query
-    with run_sql(
-        published_file(Settings.load().db_path),
-        text,
-        timeout_seconds=timeout,
-        memory_limit_mb=memory_limit,
-        max_rows=max_rows,
-    ) as result:
+    path = published_file(Settings.load().db_path)
+    with run_sql(path, text, bounds=Bounds(timeout, memory_limit, max_rows)) as result:
         output.write(_answer(result))
+
+
+def _silence() -> None:
+    """Discard what DuckDB's Python library says of its objects at exit while a query that was left behind uses them."""
+    from availability_pipeline.queries.sql import THREAD_NAME  # noqa: PLC0415 - likewise
+
+    if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _answer(result: SqlResult) -> Answer:

@@ -143,35 +143,30 @@ class OverviewQueries(Reader):
         memory_limit_mb: int = 1024,
         max_rows: int = 1_000_000,
     ) -> list[Row]:
-        """Run one SELECT of your own over the relations of the published database, and nothing else.
+        """Run a query of your own over the relations of the published database.
 
-        It runs in a process that can read no other file and change nothing, against what is published now.
+        It reads what is published now, no file, and changes nothing. Temporary tables and views may be made on the way;
+        they exist for this call.
 
         Args:
-            query: One SELECT, VALUES, DESCRIBE, SUMMARIZE or SHOW TABLES, in DuckDB's SQL.
-            parameters: Values for `?` in their order, or for `$name` by name.
-            timeout_seconds: How long it may take.
-            memory_limit_mb: MiB that it may need.
+            query: One or more statements in DuckDB's SQL; the last one, such as a SELECT, gives the answer.
+            parameters: Values of the last statement, for `?` in their order or for `$name` by name.
+            timeout_seconds: Seconds that DuckDB may work.
+            memory_limit_mb: MiB that DuckDB may allocate.
             max_rows: Rows that the answer may have.
 
         Raises:
-            UsageError: The query is wrong, does something else than reading, or needs more than it may.
+            UsageError: The query is wrong, attempts more than reading, or exceeds a bound.
 
         Example:
             >>> queries.sql("SELECT sum(file_count) AS files FROM published_days WHERE date < ?", ["2021-01-01"])
             [{'files': 843}]
         """
-        from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
+        from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - needs Arrow
 
         self._check_open()
-        with run_sql(
-            self.path,
-            query,
-            parameters=parameters,
-            timeout_seconds=timeout_seconds,
-            memory_limit_mb=memory_limit_mb,
-            max_rows=max_rows,
-        ) as result:
+        bounds = Bounds(timeout_seconds, memory_limit_mb, max_rows)
+        with run_sql(self.path, query, parameters, bounds) as result:
             return list(result.rows())
 
     def sql_arrow(
@@ -183,10 +178,10 @@ class OverviewQueries(Reader):
             >>> queries.sql_arrow("SELECT symbol FROM symbols WHERE contract = 'settled'")["symbol"].to_pylist()
             ['ICPUSDT_SETTLED']
         """
-        from availability_pipeline.sandbox.running import run_sql  # noqa: PLC0415 - needs Arrow
+        from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - needs Arrow
 
         self._check_open()
-        with run_sql(self.path, query, parameters=parameters, **bounds) as result:
+        with run_sql(self.path, query, parameters, Bounds(**bounds)) as result:
             return result.to_arrow()
 
     @staticmethod

@@ -37,7 +37,6 @@ NO_PROCESS = """
     from availability_pipeline.days import DayRange
     from availability_pipeline.errors import AvailabilityError
     from availability_pipeline.publishing import check_target
-    from availability_pipeline.sandbox.running import run_sql
     from availability_pipeline.settings import Settings
     from availability_pipeline.store.connection import check_usable
     from availability_pipeline.worker_process import run_in_worker
@@ -49,7 +48,6 @@ NO_PROCESS = """
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     day = dt.date(2024, 1, 15)
     for use in (
-        lambda: run_sql(published, "SELECT 1"),
         lambda: run_in_worker(Settings.load({}, data_dir=folder), DayRange(day, day), folder=Path(folder, "dagster")),
     ):
         try:
@@ -65,7 +63,6 @@ def test_no_more_processes_is_told_as_that(open_folder: Path) -> None:
     (open_folder / "data").chmod(0o777)
     refused = "(Resource temporarily unavailable); raise the limit of processes (`ulimit -u`), or end some"
     assert run_python(NO_PROCESS, path, open_folder / "data").splitlines() == [
-        f"the process of the query could not be started {refused}",
         f"the process of the run could not be started {refused}",
     ]
 

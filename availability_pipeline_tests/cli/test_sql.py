@@ -82,3 +82,27 @@ def test_a_reader_that_goes_away_is_no_traceback(environment: dict[str, str]) ->
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT count(*) FROM range(10000000000) a, range(1000) b",
+        # One call, which DuckDB does not interrupt.
+        "SELECT levenshtein(repeat('a', 1000000), repeat('b', 1000000))",
+    ],
+)
+def test_a_query_that_takes_too_long_ends_with_one_sentence(environment: dict[str, str], query: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "availability_pipeline", "query", "sql", query, "--timeout", "0.5"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: the query took longer than 0.5 seconds and was ended; ask for less, or raise timeout_seconds "
+        "(--timeout)\n"
+    )
