@@ -26,8 +26,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+TRANSIENT_STATUSES = frozenset({408, 418, 425, 429})
+"""HTTP statuses below 500 after which the same request may succeed later: time-out, too early, and rate limits (418 is
+Binance's ban of an address that went on after 429)."""
+
 MAX_LISTED_FAILURES = 3
 """How many failures of a batch are spelled out in its message; the rest are counted."""
+
+
+def is_transient_status(status: int) -> bool:
+    """Whether the same request may succeed later, after an answer with this HTTP status."""
+    return status >= 500 or status in TRANSIENT_STATUSES
 
 
 class AvailabilityError(Exception):
@@ -85,7 +94,7 @@ class ArchiveRefused(ArchiveError):
     @property
     def transient(self) -> bool:  # type: ignore[override]
         """True for server errors, request time-out and rate limits."""
-        return self.status is not None and (self.status >= 500 or self.status in (408, 418, 429))
+        return self.status is not None and is_transient_status(self.status)
 
 
 class UnexpectedAnswer(ArchiveError):

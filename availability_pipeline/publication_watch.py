@@ -40,24 +40,20 @@ PATIENCE = 8
 TIMEOUT_SECONDS = 10
 """The longest wait for an answer: Dagster's daemon allows a look one minute in all."""
 
-Pending = Mapping[dt.date, Sequence[str]]
+Awaited = Mapping[dt.date, Sequence[str]]
 """By day, the contracts whose file is awaited."""
 
-# A contract that is no longer tracked gets no rows any more; it is not awaited.
-_PENDING = """
-WITH recent AS (SELECT unnest(?::DATE[]) AS date),
-before AS (
-    SELECT date, (SELECT max(days.date) FROM published.published_days AS days
-                  WHERE days.date < recent.date AND days.file_count > 0) AS earlier
-    FROM recent
-)
-SELECT DISTINCT before.date, rows.symbol
-FROM before
-JOIN published.availability_by_date AS rows
-    ON rows.date BETWEEN before.earlier - 2 AND before.earlier AND rows.available
-SEMI JOIN (FROM published.symbols WHERE tracked) AS tracked ON tracked.symbol = rows.symbol
-ANTI JOIN (FROM published.availability_by_date WHERE available AND date >= ?) AS there
-    ON there.date = before.date AND there.symbol = rows.symbol
+# What is expected is what the published status says; of a day that is not collected, the last status before it. A
+# contract that is no longer tracked gets no rows any more and is not awaited.
+_AWAITED = """
+SELECT recent.date, tracked.symbol
+FROM (SELECT unnest($days::DATE[]) AS date) AS recent
+CROSS JOIN (FROM published.symbols WHERE tracked) AS tracked
+ASOF JOIN published.status_spans AS spans
+    ON spans.symbol = tracked.symbol AND recent.date >= spans.first_day
+ANTI JOIN (FROM published.availability_by_date WHERE available AND date >= $first_day) AS there
+    ON there.date = recent.date AND there.symbol = tracked.symbol
+WHERE spans.status NOT IN ('not_listed', 'ended')
 """
 
 
@@ -99,7 +95,7 @@ class Memory:
         moment, count, _ = self.requested[day]
         return dt.timedelta(0) <= now - moment < (LONG_REST if count >= PATIENCE else REST)
 
-    def after(self, now: dt.datetime, requested: Collection[dt.date], awaited: Pending) -> Memory:
+    def after(self, now: dt.datetime, requested: Collection[dt.date], awaited: Awaited) -> Memory:
         """What is remembered after a look that requested a run for these days."""
         first = now.date() - dt.timedelta(days=RECENT_DAYS)
         kept = {day: value for day, value in self.requested.items() if first <= day < now.date()}
@@ -134,7 +130,7 @@ def look(settings: Settings, memory: Memory, now: dt.datetime, under_way: Collec
     Raises:
         PublishedDatabaseError: There is no published database, or it cannot be read.
     """
-    awaited = pending(settings, now.date())
+    awaited = awaited_files(settings, now.date())
     left_alone = {day for day in _recent_days(now.date()) if day in under_way or memory.rests(day, now)}
     idle = {day: symbols for day, symbols in awaited.items() if day not in left_alone}
     found, failure = _probe(settings, chosen(idle, memory.turn))
@@ -164,10 +160,11 @@ def _ranges(found: Collection[dt.date], left_alone: Collection[dt.date]) -> list
     return ranges
 
 
-def pending(settings: Settings, today: dt.date) -> Pending:
-    """By recent day, the contracts with a file on the nearest earlier day that has files, and none on this day.
+def awaited_files(settings: Settings, today: dt.date) -> Awaited:
+    """By recent day, the contracts whose file is expected and not there: pending or missing.
 
-    A day that was not collected has no file. Days that await nothing are left out; the newest comes first.
+    On a day that was not collected, every contract is awaited that had not ended before. Days that await nothing are
+    left out; the newest comes first.
 
     Raises:
         PublishedDatabaseError: There is no published database, or it cannot be read.
@@ -176,7 +173,7 @@ def pending(settings: Settings, today: dt.date) -> Pending:
     connection, _ = open_published(settings.db_file)
     try:
         with reading(settings.db_file):
-            rows = connection.execute(_PENDING, [days, days[-1]]).fetchall()
+            rows = connection.execute(_AWAITED, {"days": days, "first_day": days[-1]}).fetchall()
     finally:
         connection.close()
     by_day = {day: [symbol for date, symbol in rows if date == day] for day in days}
@@ -188,7 +185,7 @@ def _shuffled(symbol: str) -> tuple[int, str]:
     return crc32(symbol.encode()), symbol
 
 
-def chosen(awaited: Pending, turn: int) -> dict[dt.date, list[str]]:
+def chosen(awaited: Awaited, turn: int) -> dict[dt.date, list[str]]:
     """Whose files to ask for at a turn: mostly of the newest day, and of all contracts and days as turns go on."""
     if not awaited:
         return {}
@@ -230,7 +227,7 @@ def _probe(
 
 
 def _reason(
-    awaited: Pending, idle: Pending, found: Sequence[dt.date], failure: AvailabilityError | None
+    awaited: Awaited, idle: Awaited, found: Sequence[dt.date], failure: AvailabilityError | None
 ) -> str:
     if found:
         return f"the archive has files of {', '.join(map(str, sorted(found)))} that readers do not have yet"

@@ -43,18 +43,8 @@ SELECT quantile_cont(hours, 0.5), quantile_cont(hours, 0.95) FROM lags
 """
 
 _PENDING = """
-WITH days AS (
-    SELECT
-        date, (SELECT max(date) FROM published.published_days AS other WHERE other.date < own.date AND file_count > 0)
-        AS earlier
-    FROM published.published_days AS own WHERE date BETWEEN $start AND $end
-)
-SELECT DISTINCT days.date
-FROM days
-JOIN published.availability_by_date AS had ON had.date = days.earlier AND had.available
-JOIN published.availability_by_date AS lacks
-    ON lacks.date = days.date AND lacks.symbol = had.symbol AND NOT lacks.available
-ORDER BY days.date
+SELECT date FROM published.published_days
+WHERE date BETWEEN $start AND $end AND pending + missing > 0 ORDER BY date
 """
 
 
@@ -91,7 +81,7 @@ class ServiceLevels:
     """Hours from the end of a day to the first appearance of its files, median; None without files."""
     lag_p95_hours: float | None
     pending_days: Sequence[str]
-    """Days that lack a file of a contract that had one on the newest earlier day with files."""
+    """Days on which a file is expected and not there (status pending, or missing where it is overdue)."""
 
     @property
     def missed(self) -> list[str]:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py"))
 DAGSTER_SIDE = (
     "resources.py", "partitions.py", "jobs.py", "schedules.py", "sensors/", "failures.py", "orphaned_runs.py",
-    "launch.py", "definitions.py", "assets/", "checks/", "ended_runs.py", "old_runs.py", "run_console.py",
+    "launch.py", "definitions.py", "assets/", "checks.py", "ended_runs.py", "old_runs.py", "run_console.py",
     "update_records.py",
 )  # fmt: skip
 DAGSTER_MODULES = [f"{PACKAGE}.{name.rstrip('/').removesuffix('.py')}" for name in DAGSTER_SIDE]
@@ -77,7 +77,7 @@ BELOW = {
     ),
     "simulated.py": ("archive", "store", "publishing", "queries", "cli", "collection", "simulator"),
     "download_list.py": ("cli", "collection", "simulator", "store", "publishing"),
-    "validation.py": ("queries", "cli", "collection", "simulator"),
+    "validation/": ("queries", "cli", "collection", "simulator"),
     "queries/": ("cli", "collection", "simulator", "confirmation", "database", "worker_process"),
     "confirmation.py": ("cli", "collection", "simulator", "store", "publishing"),
     "database.py": ("cli", "collection", "simulator", "store", "publishing"),

@@ -12,9 +12,8 @@ from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation import Scope, Severity
-from availability_pipeline.validation.files import completeness, holes
+from availability_pipeline.validation.files import completeness, gaps, rowless_files
 from availability_pipeline.validation.lifecycle import every_file_has_an_episode
-from availability_pipeline.validation.sizes import rowless_files
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 
@@ -102,7 +101,7 @@ def test_a_check_warns_of_them_and_the_others_do_not_complain(settings: Settings
             "16 files are smaller than any zip of one row (GHOSTUSDT 2024-02-29, "
         )
         assert "run `backfill --start 2024-02-12 --end 2024-02-29`" in found.summary
-        for check in (completeness, holes, every_file_has_an_episode):
+        for check in (completeness, gaps, every_file_has_an_episode):
             assert check(connection, scope).passed
 
 

@@ -30,7 +30,7 @@ JANUARY = DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 20))
 
 CHECKS = {
     "changed_files": "Failed", "completeness": "Failed", "continuity": "Succeeded", "exchange_info": "Failed",
-    "history_continuity": "Failed", "holes": "Failed", "no_regression": "Succeeded", "row_invariants": "Succeeded",
+    "history_continuity": "Failed", "gaps": "Failed", "no_regression": "Succeeded", "row_invariants": "Succeeded",
 }  # fmt: skip
 """The states after a file was withdrawn and the exchange did not answer; the UI calls warnings failed as well."""
 

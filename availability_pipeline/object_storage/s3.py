@@ -33,6 +33,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from availability_pipeline.errors import is_transient_status
 from availability_pipeline.locations import bucket_and_prefix
 from availability_pipeline.network.boto import send_by
 from availability_pipeline.network.environment import Environment
@@ -45,7 +46,7 @@ CHUNK_BYTES = 1 << 20
 CONNECTIONS = 8
 """Requests under way at once."""
 
-_TRANSIENT = frozenset({"BadDigest", "RequestTimeout", "SlowDown", "InternalError", "OperationAborted"})
+_TRANSIENT_CODES = frozenset({"BadDigest", "RequestTimeout", "SlowDown", "InternalError", "OperationAborted"})
 _CODE = re.compile(r"[A-Za-z]{1,60}")
 _TELLING = (ProfileNotFound, ConfigParseError, PartialCredentialsError, InvalidRegionError)
 """What boto3 says of the user's configuration with nothing secret in it."""
@@ -169,7 +170,7 @@ class Bucket:
         if status == 404:
             return RequestFailed(f"{path} is not there", "check the address", missing=True)
         said = f"HTTP {status} {code}" if _CODE.fullmatch(code) else f"HTTP {status}"
-        transient = status >= 500 or status in (408, 429) or code in _TRANSIENT
+        transient = is_transient_status(status) or code in _TRANSIENT_CODES
         return RequestFailed(f"{said} for {path}", transient=transient)
 
 

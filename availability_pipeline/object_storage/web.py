@@ -12,13 +12,12 @@ from urllib.parse import quote, urljoin
 import requests
 import urllib3
 
+from availability_pipeline.errors import is_transient_status
 from availability_pipeline.network.failures import FAILURES, ProxyFailed, cause_here, within
 from availability_pipeline.network.session import Session
 from availability_pipeline.object_storage.source import Chunks, RequestFailed
 
 CHUNK_BYTES = 1 << 20
-
-_TRANSIENT = frozenset({408, 425, 429})
 
 
 class _Downgraded(requests.RequestException):
@@ -88,5 +87,6 @@ def _check(answer: Any, path: str) -> None:
     if status in (404, 410):
         raise RequestFailed(f"{path} is not there", "check the address", missing=True)
     if status != 200:
-        transient = status >= 500 or status in _TRANSIENT
-        raise RequestFailed(f"HTTP {status} for {path}", "check the address", transient=transient)
+        raise RequestFailed(
+            f"HTTP {status} for {path}", "check the address", transient=is_transient_status(status)
+        )

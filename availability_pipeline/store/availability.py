@@ -18,7 +18,7 @@ from availability_pipeline.errors import StoreError
 from availability_pipeline.store.connection import read_info, transaction, write_info
 
 ROWS_PER_SLICE = 300_000
-"""Rows of the dense grid that are built at once, to bound the memory of a whole history."""
+"""Rows of the dense table that are built at once, to bound the memory of a whole history."""
 
 
 @dataclass(frozen=True)

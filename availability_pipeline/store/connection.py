@@ -44,6 +44,14 @@ SELECT
 FROM availability;
 """.replace("$url", url_sql("(SELECT value FROM database_info WHERE key = 'archive_url')"))
 
+CONTRADICTORY = """(
+    status_code NOT IN (200, 404)
+    OR available IS DISTINCT FROM (status_code = 200)
+    OR available IS DISTINCT FROM (file_size_bytes IS NOT NULL)
+    OR available IS DISTINCT FROM (last_modified IS NOT NULL)
+)"""
+"""The SQL condition on a row that contradicts itself: available means status 200, a size and a last-modified."""
+
 MIGRATIONS: dict[int, str] = {
     1: """
     ALTER TABLE daily_availability RENAME TO former;

@@ -11,7 +11,7 @@ from availability_pipeline.archive.exchange_info import ListedContract, fetch_co
 from availability_pipeline.days import FIRST_FILE_DAY
 from availability_pipeline.errors import ArchiveError, UsageError
 from availability_pipeline.store.availability import complete_days
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named
+from availability_pipeline.validation.check import SAMPLE, Scope, Severity, Verdict, check, named
 from availability_pipeline.words import counted
 
 TARGET_RECALL = 0.95
@@ -33,7 +33,8 @@ _ALIVE_DAYS = 7
 """A file of one of so many days before shows that a contract was traded, whatever its listing day is said to be."""
 
 
-def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+@check(asset="daily_availability")
+def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """More than 95 % of the contracts that trade, and have had time to be published, have a file (recall).
 
     Recall and not agreement: contracts that have ended are in the archive and not in exchangeInfo, which is no fault.
@@ -47,7 +48,7 @@ def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findin
     return compare(connection, scope, listed)
 
 
-def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequence[ListedContract]) -> Finding:
+def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequence[ListedContract]) -> Verdict:
     """The cross-check with an answer that is at hand."""
     newest = scope.today - dt.timedelta(days=PUBLICATION_LAG_DAYS)
     day = max((day for day in complete_days(connection) if FIRST_FILE_DAY <= day <= newest), default=None)
@@ -81,7 +82,7 @@ def _is_expected(contract: ListedContract, day: dt.date, before: set[str], scope
     )
 
 
-def _compared(day: dt.date, trading: set[str], files: set[str], only_files: set[str]) -> Finding:
+def _compared(day: dt.date, trading: set[str], files: set[str], only_files: set[str]) -> Verdict:
     without_file = sorted(trading - files)
     recall = 1 - len(without_file) / len(trading)
     numbers = {
@@ -102,21 +103,17 @@ def _compared(day: dt.date, trading: set[str], files: set[str], only_files: set[
     with_file = len(trading) - len(without_file)
     what = f"{with_file:,} of {counted(len(trading), 'contract')} that trade have a file of {day}"
     if recall > TARGET_RECALL:
-        return Finding(
-            "exchange_info",
-            passed=True,
-            summary=f"{what} (recall {recall:.1%})",
-            numbers=numbers,
-            offenders=offenders,
+        return Verdict(
+            passed=True, summary=f"{what} (recall {recall:.1%})", numbers=numbers, offenders=offenders
         )
     summary = (
         f"only {what} (recall {recall:.1%}, more than {TARGET_RECALL:.0%} is expected), without one are "
         f"{named(offenders[: len(without_file)], 'symbol', total=len(without_file))}; run `update {day}` to look "
         "again, and see whether the archive is late or a contract is not tracked"
     )
-    return Finding("exchange_info", passed=False, summary=summary, numbers=numbers, offenders=offenders)
+    return Verdict(passed=False, summary=summary, numbers=numbers, offenders=offenders)
 
 
-def _not_evaluated(reason: str) -> Finding:
+def _not_evaluated(reason: str) -> Verdict:
     summary = f"could not be evaluated: {reason}; the collection does not depend on it"
-    return Finding("exchange_info", passed=False, severity=Severity.WARN, summary=summary, numbers={})
+    return Verdict(passed=False, summary=summary, severity=Severity.WARN)

@@ -1,18 +1,32 @@
-"""Files that should be there: is a day complete, and has a contract's life holes?"""
+"""Files: is a day complete, has a contract gaps, can a file hold a row, and was one replaced or withdrawn?
+
+Gaps that are known to be permanent are acknowledged in two lists: `known_gaps.csv` of this package, and one of that
+name in the data directory for the user's own, with the same columns: symbol, first_day, last_day, reason.
+"""
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 from collections.abc import Sequence
+from importlib.resources import files as resources
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from availability_pipeline.analysis import Rules, find_absences
-from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named, rows
-from availability_pipeline.validation.known_holes import known_holes, own_list
+from availability_pipeline.analysis import Rules, find_absences, find_rowless_files
+from availability_pipeline.causes import cause_of
+from availability_pipeline.days import FIRST_DAY, FIRST_FILE_DAY, DayRange, parse_day
+from availability_pipeline.errors import UsageError
+from availability_pipeline.settings import Settings
+from availability_pipeline.validation.check import SAMPLE, Scope, Severity, Verdict, check, named, rows
 from availability_pipeline.words import counted
+
+KNOWN_GAPS = "known_gaps.csv"
+
+KNOWN_GAPS_COLUMNS = ("symbol", "first_day", "last_day", "reason")
 
 _HISTORY = """
 SELECT min(date), min(date) FILTER (available), count(DISTINCT date) FILTER (date < first_file)
@@ -27,7 +41,7 @@ CREATE OR REPLACE TEMP TABLE absent_files AS
 SELECT
     date, symbol, status, gap, last_file_day,
     known.symbol IS NOT NULL AS acknowledged
-FROM absent_days LEFT JOIN known_holes AS known USING (date, symbol)
+FROM absent_days LEFT JOIN known_gaps AS known USING (date, symbol)
 WHERE status <> 'ended' AND NOT rowless AND date BETWEEN $start AND $end
 """
 
@@ -58,15 +72,35 @@ SELECT date, symbol, status AS state, last_file_day
 FROM absent_files WHERE NOT acknowledged ORDER BY status, date DESC, symbol LIMIT $sample
 """
 
-_HOLES = """
+_GAPS = """
 SELECT
     symbol, min(date) AS first_day, max(date) AS last_day, count(*) AS days, bool_and(acknowledged) AS acknowledged
 FROM absent_files WHERE gap = 'hole' AND status = 'missing' GROUP BY symbol, last_file_day
 ORDER BY first_day DESC, symbol
 """
 
+_ROWLESS = "FROM rowless_files WHERE date BETWEEN $start AND $end ORDER BY date DESC, symbol"
 
-def completeness(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+_FILES = "SELECT count(*) FROM daily_availability WHERE available AND date BETWEEN $start AND $end"
+
+_COUNTS = """
+SELECT
+    count(*) FILTER (kind = 'published') AS published, count(*) FILTER (kind = 'republished') AS republished,
+    count(*) FILTER (kind = 'withdrawn') AS withdrawn
+FROM availability_changes WHERE $run_id IS NULL OR run_id = $run_id
+"""
+
+_CHANGES = """
+SELECT
+    date, symbol, kind, old_file_size_bytes, new_file_size_bytes, old_last_modified, new_last_modified, observed_at
+FROM availability_changes
+WHERE kind <> 'published' AND ($run_id IS NULL OR run_id = $run_id)
+ORDER BY kind DESC, observed_at DESC, date DESC, symbol LIMIT $sample
+"""
+
+
+@check(asset="daily_availability")
+def completeness(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """Each day has the files that neighbouring days let expect; a day with none at all never passes.
 
     Pending: the day is at most three days old, and files may still appear (WARN). Missing: it is older (ERROR).
@@ -74,7 +108,7 @@ def completeness(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding
     window = scope.window(connection)
     if window is None or not _is_collected(connection, window):
         summary = f"no day of {window or 'the history'} is collected; run `backfill`"
-        return Finding("completeness", passed=False, summary=summary, numbers={"days": 0})
+        return Verdict(passed=False, summary=summary, numbers={"days": 0})
     _look_for_absences(connection, window, scope)
     found = rows(connection, _DAYS)
     offenders = rows(connection, _AWAITED, {"sample": SAMPLE})
@@ -91,8 +125,8 @@ def completeness(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding
     passed = not numbers["pending_days"] and not numbers["missing_days"]
     severity = Severity.ERROR if numbers["missing_days"] else Severity.WARN
     summary = _sentence(found, offenders, window, scope)
-    return Finding("completeness", passed=passed, severity=severity, summary=summary, numbers=numbers,
-                   offenders=[] if passed else _offenders(empty, offenders))  # fmt: skip
+    shown = [] if passed else _offenders(empty, offenders)
+    return Verdict(passed=passed, severity=severity, summary=summary, numbers=numbers, offenders=shown)
 
 
 def _is_collected(connection: duckdb.DuckDBPyConnection, window: DayRange) -> bool:
@@ -101,14 +135,14 @@ def _is_collected(connection: duckdb.DuckDBPyConnection, window: DayRange) -> bo
 
 def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, scope: Scope) -> None:
     """Make the temporary tables `absent_files` and `judged_days`."""
-    connection.register("known_holes", known_holes(scope.settings))
+    connection.register("known_gaps", known_gaps(scope.settings))
     rules = Rules(scope.settings.episode_gap_days, scope.today)
     days = {"start": window.start, "end": window.end}
     try:
         find_absences(connection, rules)
         connection.execute(_ABSENT_FILES, days)
     finally:
-        connection.unregister("known_holes")
+        connection.unregister("known_gaps")
     connection.execute(
         _JUDGED_DAYS,
         {**days, "oldest_young_day": rules.oldest_young_day, "history_start": _history_start(connection)},
@@ -184,36 +218,126 @@ def _days_in_words(days: Sequence[dt.date]) -> str:
     return ", ".join(map(str, days)) if len(days) <= 3 else f"{len(days):,} days from {days[0]} to {days[-1]}"
 
 
-def holes(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+@check(asset="daily_availability", severity=Severity.WARN)
+def gaps(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """No contract has days without a file between days with one, but for the acknowledged ones.
 
-    Days that are too young to be judged are `completeness`' business; a longer absence than
+    Days that are too young to be judged are left to `completeness`. An absence of more than
     `Settings.episode_gap_days` ends a contract, and so does a flat tail before it.
     """
     window = scope.window(connection)
     if window is None:
-        return Finding(
-            "holes", passed=True, severity=Severity.WARN, summary="no day is collected", numbers={"holes": 0}
-        )
+        return Verdict(passed=True, summary="no day is collected", numbers={"gaps": 0})
     _look_for_absences(connection, window, scope)
-    found = rows(connection, _HOLES)
-    new = [hole for hole in found if not hole["acknowledged"]]
+    found = rows(connection, _GAPS)
+    new = [gap for gap in found if not gap["acknowledged"]]
     numbers = {
-        "holes": len(found),
-        "new_holes": len(new),
-        "acknowledged_holes": len(found) - len(new),
-        "hole_days": sum(hole["days"] for hole in found),
-        "symbols": len({hole["symbol"] for hole in found}),
+        "gaps": len(found),
+        "new_gaps": len(new),
+        "acknowledged_gaps": len(found) - len(new),
+        "gap_days": sum(gap["days"] for gap in found),
+        "symbols": len({gap["symbol"] for gap in found}),
     }
     summary = (
-        f"{counted(len(found), 'hole')} in {window}, all acknowledged" if found else f"no hole in {window}"
+        f"{counted(len(found), 'gap')} in {window}, all acknowledged" if found else f"no gap in {window}"
     )
     if new:
-        first, last = min(hole["first_day"] for hole in new), max(hole["last_day"] for hole in new)
+        first, last = min(gap["first_day"] for gap in new), max(gap["last_day"] for gap in new)
         summary = (
-            f"{counted(len(new), 'new hole')} in contracts' lives ({named(new, 'symbol', 'first_day')}); "
+            f"{counted(len(new), 'new gap')} between files of a contract ({named(new, 'symbol', 'first_day')}); "
             f"run `backfill --start {first} --end {last}` to look again, or acknowledge what is permanent in "
             f"{own_list(scope.settings)}"
         )
-    return Finding("holes", passed=not new, severity=Severity.WARN, summary=summary, numbers=numbers,
-                   offenders=new[:SAMPLE])  # fmt: skip
+    return Verdict(passed=not new, summary=summary, numbers=numbers, offenders=new[:SAMPLE])
+
+
+@check(asset="daily_availability", severity=Severity.WARN)
+def rowless_files(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
+    """Every file is large enough to hold a row; a smaller one is available and no evidence that the contract traded."""
+    window = scope.window(connection)
+    if window is None:
+        return Verdict(passed=True, summary="no day is collected", numbers={"files": 0, "rowless": 0})
+    days = {"start": window.start, "end": window.end}
+    find_rowless_files(connection, Rules(today=scope.today))
+    found = rows(connection, _ROWLESS, days)
+    [(file_count,)] = connection.execute(_FILES, days).fetchall()
+    numbers = {"files": file_count, "rowless": len(found)}
+    if not found:
+        return Verdict(
+            passed=True, summary=f"each of {counted(file_count, 'file')} can hold a row", numbers=numbers
+        )
+    summary = (
+        f"{counted(len(found), 'file is', 'files are')} smaller than any zip of one row "
+        f"({named(found, 'symbol', 'date')}) and no evidence that the contract traded; run `backfill --start "
+        f"{found[-1]['date']} --end {found[0]['date']}` to see whether the archive has replaced them"
+    )
+    return Verdict(passed=False, summary=summary, numbers=numbers, offenders=found[:SAMPLE])
+
+
+@check(asset="daily_availability", severity=Severity.WARN)
+def changed_files(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
+    """No file that was there has another content now, or is gone; late files are no change of this kind.
+
+    Looks at the entries of the run, or at the whole ledger.
+    """
+    [numbers] = rows(connection, _COUNTS, {"run_id": scope.run_id})
+    offenders = rows(connection, _CHANGES, {"run_id": scope.run_id, "sample": SAMPLE})
+    total = numbers["republished"] + numbers["withdrawn"]
+    if not total:
+        return Verdict(passed=True, summary="no file was replaced or withdrawn", numbers=numbers)
+    summary = (
+        f"{counted(numbers['republished'], 'file was', 'files were')} replaced and "
+        f"{numbers['withdrawn']:,} withdrawn ({named(offenders, 'symbol', 'date', 'kind', total=total)}); download "
+        "what you keep of them again, `query changes` lists them all"
+    )
+    return Verdict(passed=False, summary=summary, numbers=numbers, offenders=offenders)
+
+
+def own_list(settings: Settings) -> Path:
+    """Where users acknowledge gaps."""
+    return settings.data_dir / KNOWN_GAPS
+
+
+def known_gaps(settings: Settings) -> pa.Table:
+    """Acknowledged days without a file: columns symbol and date, one row per day.
+
+    Raises:
+        UsageError: A line of the user's list is not understood.
+    """
+    found = set(_acknowledged(KNOWN_GAPS, resources(__package__).joinpath(KNOWN_GAPS).read_text("utf-8")))
+    own = own_list(settings)
+    try:
+        text = own.read_text("utf-8-sig")
+    except FileNotFoundError:
+        text = None
+    except UnicodeError as error:
+        raise UsageError(f"{own} cannot be read ({error}); write it as text in UTF-8") from error
+    except OSError as error:
+        cause = cause_of(error)
+        raise UsageError(f"{own} cannot be read ({cause.reason}); {cause.remedy}") from error
+    if text is not None:
+        found |= set(_acknowledged(str(own), text))
+    ordered = sorted(found)
+    return pa.table(
+        {
+            "symbol": pa.array([symbol for symbol, _ in ordered], pa.string()),
+            "date": pa.array([day for _, day in ordered], pa.date32()),
+        }
+    )
+
+
+def _acknowledged(name: str, text: str) -> list[tuple[str, object]]:
+    reader = csv.DictReader(text.splitlines())
+    if tuple(reader.fieldnames or ()) != KNOWN_GAPS_COLUMNS:
+        raise UsageError(f"{name} must begin with the line {','.join(KNOWN_GAPS_COLUMNS)}")
+    found: list[tuple[str, object]] = []
+    for line in reader:
+        place = f"{name}, line {reader.line_num}"
+        if not line["symbol"] or None in line.values():
+            raise UsageError(f"{place} must have a symbol, a first and a last day and a reason")
+        days = DayRange(
+            parse_day(line["first_day"], f"{place}: first_day"),
+            parse_day(line["last_day"], f"{place}: last_day"),
+        )
+        found += [(line["symbol"].strip().upper(), day) for day in days]
+    return found

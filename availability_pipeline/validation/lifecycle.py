@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from availability_pipeline.analysis import fits_rows
 from availability_pipeline.days import parse_day
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, Severity, named, rows
+from availability_pipeline.validation.check import SAMPLE, Scope, Severity, Verdict, check, named, rows
 from availability_pipeline.words import counted
 
 TOLERANCE_DAYS = 1
@@ -76,49 +76,48 @@ FROM nearest ORDER BY symbol
 """
 
 
-def episodes_do_not_overlap(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:  # noqa: ARG001
+@check(asset="symbol_lifecycle")
+def episodes_do_not_overlap(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:  # noqa: ARG001
     """The episodes of a contract, and the spans of its status, follow each other without an overlap."""
-    name = "episodes_do_not_overlap"
     if not fits_rows(connection):
-        return _not_derived(name)
+        return _not_derived()
     found = rows(connection, _OVERLAPS)
     [(episodes, spans)] = connection.execute(_STRETCHES).fetchall()
     numbers = {"episodes": episodes, "spans": spans, "overlaps": len(found)}
     if not found:
         summary = f"{counted(episodes, 'episode')} and {counted(spans, 'span')} follow each other"
-        return Finding(name, passed=True, summary=summary, numbers=numbers)
+        return Verdict(passed=True, summary=summary, numbers=numbers)
     summary = (
         f"{counted(len(found), 'episode or span', 'episodes or spans')} overlap the next one or end before they begin "
         f"({named(found, 'symbol', 'first_day')}); {_REMEDY}"
     )
-    return Finding(name, passed=False, summary=summary, numbers=numbers, offenders=found[:SAMPLE])
+    return Verdict(passed=False, summary=summary, numbers=numbers, offenders=found[:SAMPLE])
 
 
-def every_file_has_an_episode(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:  # noqa: ARG001
+@check(asset="symbol_lifecycle")
+def every_file_has_an_episode(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:  # noqa: ARG001
     """Every file that can have a row lies in an episode, and only rows with a file are published or flat."""
-    name = "every_file_has_an_episode"
     if not fits_rows(connection):
-        return _not_derived(name)
+        return _not_derived()
     found = rows(connection, _MISFITS)
     [(file_count,)] = connection.execute(_FILES).fetchall()
     numbers = {"files": file_count, "misfits": len(found)}
     if not found:
-        return Finding(
-            name, passed=True, summary=f"{counted(file_count, 'file')} lie in an episode", numbers=numbers
-        )
+        summary = f"{counted(file_count, 'file')} lie in an episode"
+        return Verdict(passed=True, summary=summary, numbers=numbers)
     misfits = counted(len(found), "row")
     summary = f"{misfits} do not fit the derived tables ({named(found, 'symbol', 'date')}); {_REMEDY}"
-    return Finding(name, passed=False, summary=summary, numbers=numbers, offenders=found[:SAMPLE])
+    return Verdict(passed=False, summary=summary, numbers=numbers, offenders=found[:SAMPLE])
 
 
-def known_delistings(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:  # noqa: ARG001
+@check(asset="symbol_lifecycle", severity=Severity.WARN)
+def known_delistings(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:  # noqa: ARG001
     """Delistings that are on record end on the recorded day in the derived tables, or on the day before or after.
 
     Only contracts that the table holds and days that are collected count.
     """
-    name = "known_delistings"
     if not fits_rows(connection):
-        return _not_derived(name)
+        return _not_derived()
     connection.register("recorded", recorded_delistings())
     try:
         found = rows(
@@ -128,8 +127,8 @@ def known_delistings(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Fin
         connection.unregister("recorded")
     wrong = [delisting for delisting in found if not delisting.pop("reproduced")]
     numbers = {"recorded": len(found), "differing": len(wrong)}
-    return Finding(name, passed=not wrong, severity=Severity.WARN, summary=_on_delistings(found, wrong),
-                   numbers=numbers, offenders=wrong)  # fmt: skip
+    summary = _on_delistings(found, wrong)
+    return Verdict(passed=not wrong, summary=summary, numbers=numbers, offenders=wrong)
 
 
 def _on_delistings(found: Sequence[dict[str, Any]], wrong: Sequence[dict[str, Any]]) -> str:
@@ -155,6 +154,6 @@ def recorded_delistings() -> pa.Table:
     )
 
 
-def _not_derived(name: str) -> Finding:
+def _not_derived() -> Verdict:
     summary = f"could not be evaluated: the derived tables are older than the rows; {_REMEDY}"
-    return Finding(name, passed=False, severity=Severity.WARN, summary=summary, numbers={})
+    return Verdict(passed=False, summary=summary, severity=Severity.WARN)

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
-from availability_pipeline.checks.service_levels import service_levels
+from availability_pipeline.checks import service_levels
 from availability_pipeline.days import DayRange
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.service_levels import read, window

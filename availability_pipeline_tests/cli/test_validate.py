@@ -57,7 +57,7 @@ def test_wrong_data_fails_with_exit_code_1_and_says_what_to_do(sound: Path) -> N
     assert lines["continuity"].startswith("ERROR")
     assert "1 row of 1 contract" in lines["continuity"]
     assert "`backfill --start 2024-02-10`" in lines["continuity"]
-    assert lines["holes"].startswith("ok")
+    assert lines["gaps"].startswith("ok")
     # The derived tables are of the rows before, so nothing can be said of them.
     assert "run `publish`" in lines["every_file_has_an_episode"]
     assert result.stdout.splitlines()[-1] == "5 checks passed, 4 warned, 4 failed"
@@ -83,18 +83,18 @@ def test_without_a_database_it_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"nonsense\n", "symbol,first_day,last_day,reason\nSOLUSDT,ü".encode("latin-1")]
 )
-def test_a_list_of_holes_that_is_not_understood_fails_the_checks_that_need_it(
+def test_a_list_of_gaps_that_is_not_understood_fails_the_checks_that_need_it(
     sound: Path, content: bytes
 ) -> None:
-    (sound / "known_holes.csv").write_bytes(content)
+    (sound / "known_gaps.csv").write_bytes(content)
     result = run(sound, "validate", "--format", "json")
     failed = {
         check["name"]: check["summary"]
         for check in json.loads(result.stdout)["checks"]
         if not check["passed"]
     }
-    assert (result.exit_code, failed.keys()) == (1, {"completeness", "holes", "exchange_info"})
-    assert "known_holes.csv" in failed["holes"]
+    assert (result.exit_code, failed.keys()) == (1, {"completeness", "gaps", "exchange_info"})
+    assert "known_gaps.csv" in failed["gaps"]
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from availability_pipeline.store.connection import connect
 from availability_pipeline.store.opening import CONFIG
 from availability_pipeline.store.symbols import write_symbols
 from availability_pipeline.validation import Scope
-from availability_pipeline.validation.validator import findings_of
+from availability_pipeline.validation.continuity import history_continuity
+from availability_pipeline.validation.publication import equals_working
 
 NOW = dt.datetime.fromisoformat("2026-11-26 02:00")
 DAYS = DayRange(FIRST_DAY, dt.date(2026, 11, 25))
@@ -61,9 +62,8 @@ def test_three_times_the_history_fits_into_the_memory(
         urls = "SELECT DISTINCT url[:13], count(*) FROM daily_availability GROUP BY ALL"
         assert connection.execute(urls).fetchall() == [("http://second", len(DAYS) * len(NAMES))]
         assert publish(connection, settings.db_file, "run").rows == len(DAYS) * len(NAMES)
-        findings = {finding.name: finding for finding in findings_of(connection, Scope(settings))}
-        assert findings["history_continuity"].passed
-        assert findings["equals_working"].passed
+        for check in (history_continuity, equals_working):
+            assert check(connection, Scope(settings)).passed
     backups.backup(settings, tmp_path / "backups", None)
     backups.compact(settings)
     assert backups.restore(settings, tmp_path / "backups").facts.rows > len(DAYS) * len(NAMES)

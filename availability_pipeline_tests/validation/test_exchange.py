@@ -9,8 +9,8 @@ import pytest
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline.validation import Scope
+from availability_pipeline.validation.check import Severity, Verdict
 from availability_pipeline.validation.exchange import compare, exchange_info
-from availability_pipeline.validation.finding import Finding, Severity
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.validation.table import TODAY, Lives, day, listed, scope_of, span, table
 
@@ -19,7 +19,7 @@ LIVES = {f"A{number:02}USDT": DAYS for number in range(40)}
 TRADING = [listed(name) for name in LIVES]
 
 
-def checked(folder: Path, lives: Lives, contracts: list[ListedContract], last: str = "02-29") -> Finding:
+def checked(folder: Path, lives: Lives, contracts: list[ListedContract], last: str = "02-29") -> Verdict:
     with table(folder, {**LIVES, **lives}, [each for each in DAYS if each <= day(last)]) as connection:
         return compare(connection, scope_of(folder), contracts)
 
@@ -38,7 +38,7 @@ def test_everything_that_trades_has_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("extra", "passed"), [(2, True), (3, False)])
 def test_more_than_95_percent_is_needed(tmp_path: Path, extra: int, passed: bool) -> None:
     finding = checked(tmp_path, {}, [*TRADING, *(listed(f"Z{number}USDT") for number in range(extra))])
-    assert (finding.passed, finding.is_error) == (passed, not passed)
+    assert (finding.passed, finding.severity) == (passed, None)  # None: that of the check, ERROR
     assert finding.numbers["recall"] == pytest.approx(40 / (40 + extra))
     missing = [row["symbol"] for row in finding.offenders if row["difference"] == "trades, has no file"]
     assert missing == [f"Z{number}USDT" for number in range(extra)]
@@ -94,7 +94,7 @@ def test_a_day_that_is_late_altogether_is_not_judged_yet(tmp_path: Path) -> None
         later = compare(connection, scope_of(tmp_path, today=day("03-05")), TRADING)
     assert (finding.passed, finding.severity) == (False, Severity.WARN)
     assert "could not be evaluated: nothing is published yet of 2024-02-28" in finding.summary
-    assert (later.is_error, later.numbers["recall"]) == (True, 0.0)
+    assert (later.passed, later.severity, later.numbers["recall"]) == (False, None, 0.0)
 
 
 def test_without_a_day_that_is_old_enough_nothing_passes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Completeness and holes: pending, missing and nothing at all are told apart, and an end is not a hole."""
+"""Completeness and gaps: pending, missing and nothing at all are told apart, and an end is not a gap."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from availability_pipeline.days import FIRST_DAY, DayRange
 from availability_pipeline.errors import UsageError
 from availability_pipeline.store.connection import connect
-from availability_pipeline.validation.files import completeness, holes
-from availability_pipeline.validation.finding import Finding, Severity
+from availability_pipeline.validation.check import Finding, Severity
+from availability_pipeline.validation.files import completeness, gaps, known_gaps
 from availability_pipeline_tests.validation.table import TODAY, Lives, day, scope_of, settings_of, span, table
 
 FULL = span("02-01", "02-29")
@@ -26,9 +26,9 @@ def complete(folder: Path, lives: Lives, *, start: str = "02-01", today: dt.date
         )
 
 
-def found_holes(folder: Path, lives: Lives, today: dt.date = TODAY) -> Finding:
+def found_gaps(folder: Path, lives: Lives, today: dt.date = TODAY) -> Finding:
     with table(folder, {**OTHERS, **lives}, FULL) as connection:
-        return holes(connection, scope_of(folder, today=today))
+        return gaps(connection, scope_of(folder, today=today))
 
 
 def counts(finding: Finding) -> tuple[float, ...]:
@@ -92,13 +92,13 @@ def test_days_before_the_first_file_of_a_complete_history_neither(tmp_path: Path
         assert completeness(connection, scope_of(tmp_path)).numbers["empty_days"] > 0
 
 
-def test_an_old_hole_is_missing(tmp_path: Path) -> None:
+def test_an_old_gap_is_missing(tmp_path: Path) -> None:
     finding = complete(tmp_path, {"SOLUSDT": span("02-01", "02-29", "02-10")})
     assert counts(finding) == (0, 1, 0)
     assert finding.is_error
     assert [(row["symbol"], row["date"]) for row in finding.offenders] == [("SOLUSDT", day("02-10"))]
     assert "`backfill --start 2024-02-10 --end 2024-02-10`" in finding.summary
-    assert str(tmp_path / "known_holes.csv") in finding.summary
+    assert str(tmp_path / "known_gaps.csv") in finding.summary
 
 
 def test_only_the_window_is_looked_at(tmp_path: Path) -> None:
@@ -161,23 +161,23 @@ def test_an_absence_longer_than_a_month_is_another_listing(tmp_path: Path) -> No
     days = span("01-01", "02-29")
     with table(tmp_path, {"A1USDT": days, "LITUSDT": [days[0], days[31], days[-1]]}, days) as connection:
         # The last two days of the second absence are still young.
-        finding = holes(connection, scope_of(tmp_path))
-    assert [(hole["first_day"], hole["days"]) for hole in finding.offenders] == [
+        finding = gaps(connection, scope_of(tmp_path))
+    assert [(gap["first_day"], gap["days"]) for gap in finding.offenders] == [
         (day("02-02"), 25),
         (day("01-02"), 30),
     ]
     with table(tmp_path / "other", {"A1USDT": days, "LITUSDT": [days[0], days[32]]}, days) as connection:
-        assert holes(connection, scope_of(tmp_path)).passed
+        assert gaps(connection, scope_of(tmp_path)).passed
 
 
-def test_an_uncollected_day_is_no_hole(tmp_path: Path) -> None:
+def test_an_uncollected_day_is_no_gap(tmp_path: Path) -> None:
     with table(tmp_path, {"BTCUSDT": FULL}, [each for each in FULL if each != day("02-10")]) as connection:
-        assert holes(connection, scope_of(tmp_path)).passed
+        assert gaps(connection, scope_of(tmp_path)).passed
         assert completeness(connection, scope_of(tmp_path)).passed
 
 
-def test_holes_are_counted_per_contract(tmp_path: Path) -> None:
-    finding = found_holes(
+def test_gaps_are_counted_per_contract(tmp_path: Path) -> None:
+    finding = found_gaps(
         tmp_path,
         {
             "SOLUSDT": span("02-01", "02-29", "02-10", "02-11", "02-20"),
@@ -185,33 +185,33 @@ def test_holes_are_counted_per_contract(tmp_path: Path) -> None:
         },
     )
     assert (finding.passed, finding.severity) == (False, Severity.WARN)
-    assert {key: finding.numbers[key] for key in ("holes", "new_holes", "hole_days", "symbols")} == {
-        "holes": 3, "new_holes": 3, "hole_days": 4, "symbols": 2,
+    assert {key: finding.numbers[key] for key in ("gaps", "new_gaps", "gap_days", "symbols")} == {
+        "gaps": 3, "new_gaps": 3, "gap_days": 4, "symbols": 2,
     }  # fmt: skip
-    assert [hole["symbol"] for hole in finding.offenders] == ["SOLUSDT", "SOLUSDT", "XRPUSDT"]
+    assert [gap["symbol"] for gap in finding.offenders] == ["SOLUSDT", "SOLUSDT", "XRPUSDT"]
 
 
-def test_a_young_hole_is_still_pending(tmp_path: Path) -> None:
+def test_a_young_gap_is_still_pending(tmp_path: Path) -> None:
     lives = {"SOLUSDT": span("02-01", "02-29", "02-28")}
-    assert found_holes(tmp_path, lives).passed
-    assert found_holes(tmp_path / "later", lives, today=day("03-03")).numbers["new_holes"] == 1
+    assert found_gaps(tmp_path, lives).passed
+    assert found_gaps(tmp_path / "later", lives, today=day("03-03")).numbers["new_gaps"] == 1
 
 
-def test_known_holes_are_acknowledged(tmp_path: Path) -> None:
+def test_known_gaps_are_acknowledged(tmp_path: Path) -> None:
     days = [dt.date(2023, 11, number) for number in range(1, 30)]
     lives = {"A1USDT": days, "NMRUSDT": [each for each in days if each.day != 9]}
     with table(tmp_path, lives, days) as connection:
-        finding, whole = holes(connection, scope_of(tmp_path)), completeness(connection, scope_of(tmp_path))
-    assert (finding.passed, finding.numbers["acknowledged_holes"]) == (True, 1)
+        finding, whole = gaps(connection, scope_of(tmp_path)), completeness(connection, scope_of(tmp_path))
+    assert (finding.passed, finding.numbers["acknowledged_gaps"]) == (True, 1)
     assert (whole.passed, whole.numbers["acknowledged"]) == (True, 1)
 
 
-def test_users_acknowledge_holes_in_a_list_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "known_holes.csv").write_text(
+def test_users_acknowledge_gaps_in_a_list_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "known_gaps.csv").write_text(
         "symbol,first_day,last_day,reason\nsolusdt,2024-02-10,2024-02-11,asked the exchange\n"
     )
-    finding = found_holes(tmp_path, {"SOLUSDT": span("02-01", "02-29", "02-10", "02-11", "02-20")})
-    assert (finding.numbers["new_holes"], finding.numbers["acknowledged_holes"]) == (1, 1)
+    finding = found_gaps(tmp_path, {"SOLUSDT": span("02-01", "02-29", "02-10", "02-11", "02-20")})
+    assert (finding.numbers["new_gaps"], finding.numbers["acknowledged_gaps"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -227,13 +227,15 @@ def test_users_acknowledge_holes_in_a_list_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_a_list_that_is_not_understood_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "known_holes.csv").write_text(text)
+    (tmp_path / "known_gaps.csv").write_text(text)
     with pytest.raises(UsageError, match=message) as raised:
-        found_holes(tmp_path, {})
+        known_gaps(settings_of(tmp_path))
     assert "\n" not in str(raised.value)
+    finding = found_gaps(tmp_path, {})
+    assert (finding.is_error, finding.summary) == (True, f"could not be evaluated: {raised.value}")
 
 
 def test_an_empty_table(tmp_path: Path) -> None:
     with connect(settings_of(tmp_path).working_path) as connection:
         assert completeness(connection, scope_of(tmp_path)).is_error
-        assert holes(connection, scope_of(tmp_path)).passed
+        assert gaps(connection, scope_of(tmp_path)).passed

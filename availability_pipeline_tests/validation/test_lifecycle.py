@@ -10,18 +10,18 @@ import duckdb
 import pytest
 
 from availability_pipeline.analysis import Rules, derive
-from availability_pipeline.validation.finding import Finding, Severity
+from availability_pipeline.validation.check import Check, Finding, Severity
 from availability_pipeline.validation.lifecycle import (
     episodes_do_not_overlap,
     every_file_has_an_episode,
     known_delistings,
 )
-from availability_pipeline.validation.validator import OF_THE_LIFECYCLE
 from availability_pipeline_tests.validation.table import day, scope_of, span, table
 
 DAYS = span("02-01", "02-29")
 LIVES = {"BTCUSDT": DAYS, "LITUSDT": span("02-01", "02-29", "02-10"), "SOLUSDT": span("02-05", "02-20")}
 RULES = Rules(today=day("03-20"))
+CHECKS = (episodes_do_not_overlap, every_file_has_an_episode, known_delistings)
 
 
 @pytest.fixture
@@ -31,23 +31,23 @@ def derived(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.mark.parametrize("name", OF_THE_LIFECYCLE)
-def test_what_was_derived_passes(derived: duckdb.DuckDBPyConnection, tmp_path: Path, name: str) -> None:
-    finding = OF_THE_LIFECYCLE[name](derived, scope_of(tmp_path))
-    assert (finding.name, finding.passed) == (name, True)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_what_was_derived_passes(derived: duckdb.DuckDBPyConnection, tmp_path: Path, check: Check) -> None:
+    finding = check(derived, scope_of(tmp_path))
+    assert finding.passed
 
 
-@pytest.mark.parametrize("name", OF_THE_LIFECYCLE)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 @pytest.mark.parametrize(
     "change",
     ["DROP TABLE status_spans", "DELETE FROM availability WHERE date = '2024-02-29'"],
     ids=["never derived", "other rows"],
 )
 def test_tables_that_do_not_fit_the_rows_are_not_judged(
-    derived: duckdb.DuckDBPyConnection, tmp_path: Path, name: str, change: str
+    derived: duckdb.DuckDBPyConnection, tmp_path: Path, check: Check, change: str
 ) -> None:
     derived.execute(change)
-    finding = OF_THE_LIFECYCLE[name](derived, scope_of(tmp_path))
+    finding = check(derived, scope_of(tmp_path))
     assert (finding.passed, finding.severity) == (False, Severity.WARN)
     assert finding.summary.startswith("could not be evaluated")
     assert "run `publish`" in finding.summary

@@ -10,8 +10,8 @@ import pytest
 
 from availability_pipeline.days import FIRST_DAY, DayRange
 from availability_pipeline.store.connection import connect
-from availability_pipeline.validation.finding import SAMPLE
-from availability_pipeline.validation.grid import continuity, history_continuity, row_invariants
+from availability_pipeline.validation.check import SAMPLE
+from availability_pipeline.validation.continuity import continuity, history_continuity, row_invariants
 from availability_pipeline_tests.validation.table import TODAY, day, scope_of, settings_of, span, table
 
 DAYS = span("02-01", "02-29")

@@ -1,4 +1,7 @@
-"""The grid of `daily_availability`: every day of every tracked contract is there once, no row contradicts itself."""
+"""Continuity of `daily_availability`: each tracked contract has one row per day, and no row contradicts itself.
+
+Whether a day has the files that it should have is not asked here but in `files`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import Any
 import duckdb
 
 from availability_pipeline.days import FIRST_DAY, DayRange
-from availability_pipeline.validation.finding import SAMPLE, Finding, Scope, named, rows
+from availability_pipeline.store.connection import CONTRADICTORY
+from availability_pipeline.validation.check import SAMPLE, Scope, Verdict, check, named, rows
 from availability_pipeline.words import counted
 
 _EMPTY = "daily_availability has no rows; run `binance-futures-availability backfill`"
 
-_GAPS = """
+_MISSING_ROWS = """
 WITH contracts AS (
     SELECT symbol FROM symbols WHERE tracked AND ($symbols = [] OR list_contains($symbols, symbol))
 ),
@@ -29,30 +33,26 @@ WHERE days IS DISTINCT FROM $days OR row_count > days
 ORDER BY missing_days DESC, symbol
 """
 
-_FIRST_GAP = """
+_MISSING_DAYS = """
 SELECT min(day)::DATE, max(day)::DATE
 FROM (SELECT unnest(generate_series($start::TIMESTAMP, $end::TIMESTAMP, INTERVAL 1 DAY)) AS day)
 WHERE day NOT IN (SELECT date FROM daily_availability WHERE symbol = $symbol)
 """
 
-_CONTRADICTIONS = """
+_JUDGED = """
 WITH judged AS (
     SELECT
-        date, symbol, available, status_code, file_size_bytes, last_modified,
-        status_code NOT IN (200, 404)
-            OR available IS DISTINCT FROM (status_code = 200)
-            OR available IS DISTINCT FROM (file_size_bytes IS NOT NULL)
-            OR available IS DISTINCT FROM (last_modified IS NOT NULL) AS contradictory,
+        date, symbol, $contradictory AS contradictory,
         symbol NOT IN (SELECT symbol FROM symbols) AS unknown_contract,
         coalesce(last_modified < date, false) AS too_early,
         date >= $today AS in_the_future
     FROM daily_availability
     WHERE date BETWEEN $start AND $end
 )
-"""
+""".replace("$contradictory", CONTRADICTORY)
 
 _TOTALS = (
-    _CONTRADICTIONS
+    _JUDGED
     + """
 SELECT
     count(*) AS rows, count(*) FILTER (contradictory) AS contradictory,
@@ -63,7 +63,7 @@ FROM judged
 )
 
 _SAMPLE_OF_CONTRADICTIONS = (
-    _CONTRADICTIONS
+    _JUDGED
     + """
 SELECT
     date, symbol,
@@ -80,63 +80,60 @@ ORDER BY date, symbol LIMIT $sample
 )
 
 
-def continuity(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+@check(asset="daily_availability", blocking=True, run_only=True)
+def continuity(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """Every day of the window has one row of every contract of the run, or of every tracked one."""
-    window = scope.window(connection)
-    if window is None:
-        return Finding(
-            "continuity", passed=False, summary=_EMPTY, numbers={"missing_rows": 0, "duplicates": 0}
-        )
-    return _grid("continuity", connection, window, scope.symbols)
+    return _every_day_once(connection, scope.window(connection), scope.symbols)
 
 
-def history_continuity(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+@check(asset="daily_availability")
+def history_continuity(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """Every day from 2019-09-25 to the last collected one has one row of every tracked contract, whatever the run."""
-    window = Scope(scope.settings).window(connection)
+    return _every_day_once(connection, Scope(scope.settings).window(connection), ())
+
+
+def _every_day_once(
+    connection: duckdb.DuckDBPyConnection, window: DayRange | None, symbols: Sequence[str]
+) -> Verdict:
     if window is None:
-        return Finding(
-            "history_continuity", passed=False, summary=_EMPTY, numbers={"missing_rows": 0, "duplicates": 0}
-        )
-    return _grid("history_continuity", connection, window, ())
-
-
-def _grid(
-    name: str, connection: duckdb.DuckDBPyConnection, window: DayRange, symbols: Sequence[str]
-) -> Finding:
+        return Verdict(passed=False, summary=_EMPTY, numbers={"missing_rows": 0, "duplicates": 0})
     days = {"start": window.start, "end": window.end}
-    gaps = rows(connection, _GAPS, {**days, "days": len(window), "symbols": list(symbols)})
-    missing = sum(gap["missing_days"] for gap in gaps)
-    duplicates = sum(gap["duplicates"] for gap in gaps)
-    for gap in gaps[:SAMPLE]:
-        first, last = connection.execute(_FIRST_GAP, {**days, "symbol": gap["symbol"]}).fetchall()[0]
-        gap.update(first_missing_day=first, last_missing_day=last)
+    found = rows(connection, _MISSING_ROWS, {**days, "days": len(window), "symbols": list(symbols)})
+    missing = sum(contract["missing_days"] for contract in found)
+    duplicates = sum(contract["duplicates"] for contract in found)
+    for contract in found[:SAMPLE]:
+        [(first, last)] = connection.execute(_MISSING_DAYS, {**days, "symbol": contract["symbol"]}).fetchall()
+        contract.update(first_missing_day=first, last_missing_day=last)
     numbers = {
-        "days": len(window), "missing_rows": missing, "duplicates": duplicates, "incomplete_symbols": len(gaps),
+        "days": len(window), "missing_rows": missing, "duplicates": duplicates, "incomplete_symbols": len(found),
     }  # fmt: skip
-    if not gaps:
-        return Finding(
-            name, passed=True, summary=f"every tracked contract has every day of {window}", numbers=numbers
+    if not found:
+        return Verdict(
+            passed=True, summary=f"every tracked contract has every day of {window}", numbers=numbers
         )
-    return Finding(name, passed=False, summary=_gap_sentence(window, gaps, missing, duplicates), numbers=numbers,
-                   offenders=gaps[:SAMPLE])  # fmt: skip
+    summary = _sentence(window, found, missing, duplicates)
+    return Verdict(passed=False, summary=summary, numbers=numbers, offenders=found[:SAMPLE])
 
 
-def _gap_sentence(window: DayRange, gaps: Sequence[dict[str, Any]], missing: int, duplicates: int) -> str:
+def _sentence(window: DayRange, found: Sequence[dict[str, Any]], missing: int, duplicates: int) -> str:
     parts = (
-        [f"{counted(missing, 'row')} of {counted(len(gaps), 'contract')} are missing in {window}"]
+        [f"{counted(missing, 'row')} of {counted(len(found), 'contract')} are missing in {window}"]
         if missing
         else []
     )
     if duplicates:
         parts.append(f"{counted(duplicates, 'row')} are there twice")
-    firsts: list[dt.date] = [gap["first_missing_day"] for gap in gaps[:SAMPLE] if gap["first_missing_day"]]
+    firsts: list[dt.date] = [
+        contract["first_missing_day"] for contract in found[:SAMPLE] if contract["first_missing_day"]
+    ]
     remedy = (
         f"run `backfill --start {min(firsts)}`" if firsts else "restore the working database from a backup"
     )
-    return f"{' and '.join(parts)} ({named(gaps, 'symbol')}); {remedy}"
+    return f"{' and '.join(parts)} ({named(found, 'symbol')}); {remedy}"
 
 
-def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Finding:
+@check(asset="daily_availability", blocking=True)
+def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """Available means status 200, a size and a last-modified; rows are of known contracts; no file precedes its day.
 
     A day that is not over in UTC has no row.
@@ -147,13 +144,13 @@ def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Findi
     wrong = sum(count for name, count in numbers.items() if name != "rows")
     if not wrong:
         summary = f"no row of {numbers['rows']:,} contradicts itself"
-        return Finding("row_invariants", passed=True, summary=summary, numbers=numbers)
+        return Verdict(passed=True, summary=summary, numbers=numbers)
     sample = rows(connection, _SAMPLE_OF_CONTRADICTIONS, {**values, "sample": SAMPLE})
     summary = (
         f"{counted(wrong, 'contradiction')} in the rows, such as {named(sample, 'symbol', 'date', total=wrong)} "
         f"({sample[0]['problem']}); {'; '.join(_remedies(sample, scope.today))}"
     )
-    return Finding("row_invariants", passed=False, summary=summary, numbers=numbers, offenders=sample)
+    return Verdict(passed=False, summary=summary, numbers=numbers, offenders=sample)
 
 
 def _remedies(sample: Sequence[dict[str, Any]], today: dt.date) -> Iterator[str]:
