@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from availability_pipeline.parquet_locations import parquet_files
     from availability_pipeline.queries import AvailabilityQueries
-    from availability_pipeline.validation.check import AvailabilityValidator
+    from availability_pipeline.validation.guard import AvailabilityValidator
 
 __all__ = [
     "AvailabilityDatabase",
@@ -39,7 +39,7 @@ _HOMES = {
     "AvailabilityDatabase": "database",
     "AvailabilityError": "errors",
     "AvailabilityQueries": "queries",
-    "AvailabilityValidator": "validation.check",
+    "AvailabilityValidator": "validation.guard",
     "IncompleteDayWarning": "errors",
     "PublishedDatabaseError": "errors",
     "UsageError": "errors",

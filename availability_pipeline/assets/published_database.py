@@ -11,7 +11,7 @@ from availability_pipeline.object_storage.mirror import mirror
 from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.progress import Progress
 from availability_pipeline.resources import PipelineSettings, WorkingDatabase
-from availability_pipeline.validation.check import publish_checked
+from availability_pipeline.validation.guard import publish_checked
 
 PUBLISHED_EVERY_NIGHT = dg.FreshnessPolicy.time_window(
     warn_window=dt.timedelta(hours=26), fail_window=dt.timedelta(hours=50)

@@ -34,7 +34,7 @@ def publish(*, back: bool, accept_fewer_files: bool) -> None:
 
 def _published(settings: Settings, *, accept_fewer_files: bool) -> str:
     from availability_pipeline.object_storage.mirror import mirror  # noqa: PLC0415 - needs the database libraries
-    from availability_pipeline.validation.check import publish_now  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline.validation.guard import publish_now  # noqa: PLC0415 - needs the database libraries
 
     report = publish_now(settings, accept_fewer_files=accept_fewer_files)
     uploaded = mirror(settings)

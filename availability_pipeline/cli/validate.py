@@ -26,7 +26,7 @@ def validate(context: click.Context, chosen: str | None) -> None:
     Exit code 1 if a check of severity ERROR fails. It reads the working database, so it waits while a run writes, and
     asks exchangeInfo once. json is one object with validation_passed, errors, warnings and checks.
     """
-    from availability_pipeline.validation.check import AvailabilityValidator  # noqa: PLC0415 - needs DuckDB
+    from availability_pipeline.validation.guard import AvailabilityValidator  # noqa: PLC0415 - needs DuckDB
 
     report = AvailabilityValidator().run_all_validations()
     if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.locations import LATEST
 from availability_pipeline.object_storage.source import RequestFailed, Source, read_small
-from availability_pipeline.publishing.content import SCHEMA_VERSION
-from availability_pipeline.publishing.manifest import FileEntry, Manifest, NewerForm, parse
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION, FileEntry, Manifest, NewerForm, parse
 from availability_pipeline.publishing.place import DATABASE, FOLDER, is_id
 
 _NAME = re.compile(r"(?:[A-Za-z0-9_]+/)?[A-Za-z0-9_]+\.[a-z]+")

@@ -14,14 +14,9 @@ import duckdb
 from availability_pipeline.archive.keys import url_sql
 from availability_pipeline.days import utc_now
 from availability_pipeline.errors import PublicationError
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.store.connection import read_info
 from availability_pipeline.version import __version__
-
-SCHEMA_VERSION = 2
-"""The form of the published file. A reader refuses files of a newer one."""
-
-TELLING_TABLES = frozenset({"publication", "availability_by_date", "availability_by_symbol"})
-"""The tables by which a published database is told from any other; every later form has them, too."""
 
 STORAGE_VERSION = "v1.4.0"
 """DuckDB's file format; clients from this version on can read it."""

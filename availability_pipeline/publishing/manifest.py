@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing.content import SCHEMA_VERSION
+
+SCHEMA_VERSION = 2
+"""The form of what is published. A reader refuses a newer one."""
+
+TELLING_TABLES = frozenset({"publication", "availability_by_date", "availability_by_symbol"})
+"""The tables by which a published database is told from any other; every later form has them, too."""
 
 NAME = "manifest.json"
 

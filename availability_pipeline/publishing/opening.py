@@ -22,7 +22,7 @@ from availability_pipeline.causes import (
     unusable_log,
 )
 from availability_pipeline.errors import PublishedDatabaseError
-from availability_pipeline.publishing.content import SCHEMA_VERSION
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 
 _PROGRAM = "binance-futures-availability"
 

@@ -21,7 +21,7 @@ from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import content, parquet
 from availability_pipeline.publishing.audit import audit, differences
 from availability_pipeline.publishing.generations import generation_read, install, remove_leftovers
-from availability_pipeline.publishing.manifest import Manifest, describe, moment
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION, Manifest, describe, moment
 from availability_pipeline.publishing.place import DATABASE, Place, id_read
 from availability_pipeline.publishing.target import check_target
 
@@ -127,7 +127,7 @@ def _write_generation(
     for path in (*folder.rglob("*"), folder):
         sync(path)
     return Manifest(
-        schema_version=content.SCHEMA_VERSION,
+        schema_version=SCHEMA_VERSION,
         generation="",
         run_id=run_id,
         published_at=moment(totals.published_at),

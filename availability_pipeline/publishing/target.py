@@ -12,8 +12,7 @@ import duckdb
 
 from availability_pipeline.causes import cause_of, is_damaged, unusable_log
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import content
-from availability_pipeline.publishing.manifest import read_manifest
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION, TELLING_TABLES, read_manifest
 from availability_pipeline.publishing.place import Place
 
 
@@ -79,9 +78,9 @@ def _check_replaceable(target: Path) -> None:
         version = _published_version(target)
     except duckdb.Error as error:
         raise _not_opened(target, error) from error
-    if version > content.SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise PublicationError(
-            f"{target} has schema version {version}, and this program knows only {content.SCHEMA_VERSION}; "
+            f"{target} has schema version {version}, and this program knows only {SCHEMA_VERSION}; "
             "upgrade binance-futures-availability"
         )
 
@@ -92,7 +91,7 @@ def _published_version(target: Path) -> int:
     with duckdb.connect() as probe:
         probe.execute("ATTACH ? AS existing (READ_ONLY, TYPE duckdb)", [str(target)])
         tables = {name for (name,) in probe.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if not tables >= content.TELLING_TABLES:
+        if not tables >= TELLING_TABLES:
             raise PublicationError(f"{target} is a DuckDB database of something else; {_ELSEWHERE}")
         row = probe.execute("SELECT schema_version FROM existing.publication").fetchone()
         return int(row[0]) if row else 0

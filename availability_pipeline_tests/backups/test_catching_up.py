@@ -20,7 +20,7 @@ from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline.store.connection import connect
-from availability_pipeline.validation.check import publish_now
+from availability_pipeline.validation.guard import publish_now
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 

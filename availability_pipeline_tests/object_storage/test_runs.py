@@ -25,7 +25,7 @@ from availability_pipeline.object_storage.cache import published_file
 from availability_pipeline.object_storage.mirror import mirror
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator import SimulatedArchive, serve
-from availability_pipeline.validation.check import publish_checked, publish_now
+from availability_pipeline.validation.guard import publish_checked, publish_now
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import ROOT
 from availability_pipeline_tests.dagster_side import Site

@@ -14,15 +14,9 @@ from availability_pipeline.errors import PublicationError, StoreError
 from availability_pipeline.publishing import publish
 from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
-from availability_pipeline.validation.check import (
-    SAMPLE,
-    AvailabilityValidator,
-    Finding,
-    Severity,
-    all_checks,
-    publish_checked,
-)
+from availability_pipeline.validation.check import SAMPLE, Finding, Severity, all_checks
 from availability_pipeline.validation.files import changed_files
+from availability_pipeline.validation.guard import AvailabilityValidator, publish_checked
 from availability_pipeline.validation.publication import equals_working, no_regression
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.publishing import sample
