@@ -34,7 +34,7 @@ def send(url: str, text: str) -> str | None:
         url: The channel, in apprise's notation.
         text: The message; its first line becomes the title, where the channel has titles.
     """
-    import apprise  # noqa: PLC0415 - loads some 220 modules, in about 0.4 s
+    import apprise  # noqa: PLC0415 - loads some 270 modules, in about 0.2 s
 
     title, _, body = text.partition("\n")
     with _overheard() as said:
