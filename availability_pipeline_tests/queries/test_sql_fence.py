@@ -22,9 +22,7 @@ from availability_pipeline_tests.queries import attacks
 
 SECRET = "hunter2"  # noqa: S105 - what the attacks are after
 
-NOT_LOCKED = """
-SELECT name, value FROM duckdb_settings() WHERE name NOT IN ('search_path', 'schema') ORDER BY name
-"""
+CONFIGURATION = "SELECT name, value FROM duckdb_settings() ORDER BY name"
 
 
 class Place(NamedTuple):
@@ -75,26 +73,28 @@ def test_a_locked_connection_refuses_an_attack(place: Place, attack: str) -> Non
     connection, _ = open_published(place.path)
     with closing(connection):
         _confine(connection, Bounds())
-        settings = connection.execute(NOT_LOCKED).fetchall()
+        settings = connection.execute(CONFIGURATION).fetchall()
         with pytest.raises(duckdb.Error) as refused:
             connection.execute(place.filled(attack)).fetchall()
         assert SECRET not in str(refused.value)
         if "DETACH" not in attack:
-            assert connection.execute(NOT_LOCKED).fetchall() == settings
+            assert connection.execute(CONFIGURATION).fetchall() == settings
             assert connection.execute("SELECT count(*) FROM publication").fetchall() == [(1,)]
 
 
-@pytest.mark.parametrize("attack", attacks.ALL)
-def test_a_query_that_attacks_is_an_error_of_one_line(place: Place, attack: str) -> None:
+def test_a_query_that_attacks_is_an_error_of_one_line(place: Place) -> None:
     a_python_table = duckdb.sql(f"SELECT '{SECRET}' AS secret").to_arrow_table()
     assert a_python_table.num_rows == 1
-    with (
-        pytest.raises(UsageError) as refused,
-        run_sql(place.path, place.filled(attack)) as result,
-    ):
-        result.to_arrow()
-    assert SECRET not in str(refused.value)
-    assert "\n" not in str(refused.value)
+    answered, unclear = [], []
+    for attack in attacks.ALL:
+        try:
+            with run_sql(place.path, place.filled(attack)) as result:
+                result.to_arrow()
+            answered.append(attack)
+        except UsageError as error:
+            if SECRET in str(error) or "\n" in str(error):
+                unclear.append((attack, str(error)))
+    assert (answered, unclear) == ([], [])
 
 
 @pytest.mark.parametrize(
