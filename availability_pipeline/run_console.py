@@ -1,7 +1,7 @@
 """What Dagster's runs write to stderr: its own coloured lines, or JSON lines where the settings ask for them.
 
 Every run without logger configuration, which is what the daemon and the UI launch, gets Dagster's own console logger,
-whatever `Definitions(loggers=…)` says. So it is this one that is told how to write; docs/decisions/0022-logs.md has
+whatever `Definitions(loggers=…)` says. So it is this one that is told how to write; docs/decisions/0021-logs.md has
 what else was tried.
 """
 

@@ -539,7 +539,7 @@ def test_a_run_does_not_mind_a_wrong_url_of_alerts(monkeypatch: pytest.MonkeyPat
 
 
 def test_importing_the_alerts_does_not_load_apprise() -> None:
-    """It takes longer than a whole query; see docs/decisions/0021-alerts.md."""
+    """It takes longer than a whole query; see docs/decisions/0020-alerts.md."""
     said = run_python("import sys, availability_pipeline.sensors; print('apprise' in sys.modules)")
     assert said.strip() == "False"
 
@@ -547,7 +547,7 @@ def test_importing_the_alerts_does_not_load_apprise() -> None:
 def test_a_failure_sensor_of_dagster_forgets_a_run_that_it_could_not_tell_of(
     instance: dg.DagsterInstance,
 ) -> None:
-    """Why `failure_alerts` is none; see docs/decisions/0021-alerts.md."""
+    """Why `failure_alerts` is none; see docs/decisions/0020-alerts.md."""
     told: list[str] = []
 
     @dg.run_failure_sensor(monitor_all_code_locations=True)

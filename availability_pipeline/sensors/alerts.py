@@ -1,6 +1,6 @@
 """The sensor `failure_alerts`: a message about what failed in the runs that have ended.
 
-Why it is not one of Dagster's run status sensors is in docs/decisions/0021-alerts.md.
+Why it is not one of Dagster's run status sensors is in docs/decisions/0020-alerts.md.
 """
 
 import os
