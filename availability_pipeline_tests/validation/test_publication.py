@@ -12,7 +12,6 @@ import pytest
 from availability_pipeline.analysis import Rules, derive
 from availability_pipeline.errors import PublicationError, StoreError
 from availability_pipeline.publishing import publish
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation.changes import changed_files
 from availability_pipeline.validation.finding import SAMPLE, Finding, Severity
@@ -22,6 +21,7 @@ from availability_pipeline.validation.regression import no_regression
 from availability_pipeline.validation.validator import BLOCKING, OF_THE_LIFECYCLE, AvailabilityValidator
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 from availability_pipeline_tests.validation.table import day, scope_of, settings_of, span, table, write
 
 DAYS = span("02-01", "02-20")
@@ -211,7 +211,7 @@ def test_replaced_files_are_counted_and_sampled(published: Path) -> None:
 
 
 def test_the_validator_reports_everything(settings_for: SettingsFactory) -> None:
-    archive = SimulatedArchive.recorded(symbols=5, now=dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC))
+    archive = ScriptedArchive.recorded(symbols=5, now=dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC))
     with serve(archive) as server:
         settings = settings_for(server)
         with connect(settings.working_path) as connection:
