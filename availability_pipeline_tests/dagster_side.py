@@ -19,8 +19,8 @@ from availability_pipeline.days import DayRange
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer
 from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive
 
 NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
 """The simulated archive's clock."""
@@ -30,8 +30,8 @@ NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
 class Site:
     """A simulated archive, and a data directory with a Dagster instance."""
 
-    archive: SimulatedArchive
-    server: SimulatorServer
+    archive: ScriptedArchive
+    server: ObservedServer
     settings: Settings
     instance: dg.DagsterInstance
 
@@ -60,7 +60,7 @@ class Site:
 
 @contextmanager
 def site_for(
-    archive: SimulatedArchive, server: SimulatorServer, settings: Settings, new_instance: Path
+    archive: ScriptedArchive, server: ObservedServer, settings: Settings, new_instance: Path
 ) -> Iterator[Site]:
     """The site, with its instance, a copy of a new one, open."""
     shutil.copytree(new_instance, settings.data_dir / "dagster")

@@ -15,9 +15,9 @@ from availability_pipeline.days import DayRange
 from availability_pipeline.progress import Progress
 from availability_pipeline.publishing import publish
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive
 from availability_pipeline.store.availability import WriteReport
 from availability_pipeline.store.connection import connect
+from availability_pipeline_tests.simulator import ScriptedArchive
 
 Row = tuple[Any, ...]
 
@@ -79,12 +79,12 @@ def everything(settings: Settings) -> list[list[Row]]:
         return [connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names]
 
 
-def truth(archive: SimulatedArchive, url: str, symbols: Iterable[str], days: Iterable[dt.date]) -> list[Row]:
+def truth(archive: ScriptedArchive, url: str, symbols: Iterable[str], days: Iterable[dt.date]) -> list[Row]:
     """The rows that the table should have."""
     return sorted(_row(archive, url, symbol, day) for day in days for symbol in symbols)
 
 
-def _row(archive: SimulatedArchive, url: str, symbol: str, day: dt.date) -> Row:
+def _row(archive: ScriptedArchive, url: str, symbol: str, day: dt.date) -> Row:
     path = quote(f"data/futures/um/daily/klines/{symbol}/1m/{symbol}-1m-{day}.zip")
     file = archive.file(symbol, day)
     if file is None:

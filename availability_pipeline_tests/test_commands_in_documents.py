@@ -22,10 +22,10 @@ from click.testing import CliRunner
 
 from availability_pipeline.cli import cli
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 DOCUMENTS = document_check.documents()
 PROGRAM = "binance-futures-availability"
@@ -129,7 +129,7 @@ def test_a_question_is_answered_as_shown(
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a data directory for a live archive of two contracts."""
-    archive = SimulatedArchive.recorded(symbols=["BTCUSDT", "ETHUSDT"])
+    archive = ScriptedArchive.recorded(symbols=["BTCUSDT", "ETHUSDT"])
     with serve(archive) as server:
         settings = Settings.load(server.environment(), data_dir=str(tmp_path_factory.mktemp("documents")))
         yield {**os.environ, **settings.environment(), "PYTHONPATH": str(root())}

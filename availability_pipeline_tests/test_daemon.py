@@ -15,10 +15,10 @@ from availability_pipeline.days import DayRange, last_complete_day
 from availability_pipeline.launch import open_instance
 from availability_pipeline.orphaned_runs import WRITERS_POOL
 from availability_pipeline.partitions import range_tags
-from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import ask, dagster_dev, make_checkout
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 LAUNCH = """
 mutation($parameters: ExecutionParams!) {
@@ -90,7 +90,7 @@ def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
 ) -> None:
     checkout = make_checkout(tmp_path / "checkout")
     quick_monitoring(checkout)
-    archive = SimulatedArchive.recorded(symbols=3)
+    archive = ScriptedArchive.recorded(symbols=3)
     awaited = last_complete_day() - dt.timedelta(days=1)
     archive.set_last_published_day(awaited)  # so that the sensor finds nothing more in the meantime
     earlier = awaited - dt.timedelta(days=1)

@@ -16,10 +16,10 @@ from availability_pipeline import logs
 from availability_pipeline.errors import ArchiveFailures, ArchiveRefused, ArchiveUnreachable, StoreError
 from availability_pipeline.failures import MAX_RETRIES
 from availability_pipeline.settings import log_format
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests.cli.test_collect import PROGRAM, command, environment
 from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.dagster_side import Site, root
+from availability_pipeline_tests.simulator import Fault
 
 URL = "https://data.binance.vision/x.zip"
 REFUSED = ArchiveRefused("answered HTTP 503", url=URL, symbol="BTCUSDT", date="2024-01-15", status=503)

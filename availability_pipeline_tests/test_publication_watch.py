@@ -16,11 +16,11 @@ from availability_pipeline.publication_watch import HEADS, Memory, chosen
 from availability_pipeline.publishing import publish
 from availability_pipeline.resources import PipelineSettings
 from availability_pipeline.sensors import publication_watch
-from availability_pipeline.simulator import Fault
 from availability_pipeline.store.connection import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 
 YESTERDAY = dt.date(2024, 2, 29)
 NEW_DAY = "2024-03-01 02:10"

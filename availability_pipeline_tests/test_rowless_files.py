@@ -9,13 +9,13 @@ import pytest
 
 from availability_pipeline.queries import AvailabilityQueries
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation import Scope, Severity
 from availability_pipeline.validation.files import completeness, gaps, rowless_files
 from availability_pipeline.validation.lifecycle import every_file_has_an_episode
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
 FIRST, LAST = dt.date(2024, 2, 1), dt.date(2024, 2, 29)
@@ -27,9 +27,9 @@ def day(number: int) -> dt.date:
     return dt.date(2024, 2, number)
 
 
-def make_archive() -> SimulatedArchive:
+def make_archive() -> ScriptedArchive:
     """LIVE has a file without a row among others, GONE some after its end, and GHOST never had any other."""
-    archive = SimulatedArchive.empty(NOW)
+    archive = ScriptedArchive.empty(NOW)
     archive.add_symbol("LIVEUSDT", FIRST)
     archive.add_symbol("OTHERUSDT", FIRST)
     archive.add_symbol("GONEUSDT", FIRST, day(10))
@@ -106,7 +106,7 @@ def test_a_check_warns_of_them_and_the_others_do_not_complain(settings: Settings
 
 
 def test_a_file_that_is_replaced_by_a_real_one_is_evidence(settings_for: SettingsFactory) -> None:
-    archive = SimulatedArchive.recorded(["BTCUSDT"], now=NOW)
+    archive = ScriptedArchive.recorded(["BTCUSDT"], now=NOW)
     archive.replace_file("BTCUSDT", BROKEN, size=0)
     with serve(archive) as server:
         settings = settings_for(server)

@@ -13,10 +13,10 @@ from availability_pipeline.days import FIRST_DAY
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.resources import PipelineSettings
 from availability_pipeline.schedules import daily_availability_schedule
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock, start_python
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 
 HISTORY = FIRST_DAY.isoformat()
 

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from availability_pipeline.sensors import failure_alerts
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 from availability_pipeline_tests.test_alerts import PATH, Webhook
 
 BACKFILL = """

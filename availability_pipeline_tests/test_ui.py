@@ -15,9 +15,9 @@ import pytest
 from availability_pipeline import launch
 from availability_pipeline.days import DayRange
 from availability_pipeline.progress import Progress
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import dagster_dev, make_checkout
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -51,7 +51,7 @@ def text_of(url: str, profile: Path, *, until: str) -> str:
 def test_the_page_of_checks_shows_states_and_plots(tmp_path: Path, settings_for: SettingsFactory,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     checkout = make_checkout(tmp_path / "checkout")
-    archive = SimulatedArchive.recorded(symbols=5, now=dt.datetime(2024, 1, 30, tzinfo=dt.UTC))
+    archive = ScriptedArchive.recorded(symbols=5, now=dt.datetime(2024, 1, 30, tzinfo=dt.UTC))
     with serve(archive) as server:
         settings = settings_for(server, fapi_url="http://127.0.0.1:9")
         for variable, value in settings.environment().items():

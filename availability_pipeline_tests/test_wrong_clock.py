@@ -16,11 +16,11 @@ from availability_pipeline.days import last_complete_day
 from availability_pipeline.errors import PublicationError, RunError
 from availability_pipeline.publishing.place import Place, ids
 from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.simulator import Fault
 from availability_pipeline.validation.guard import AvailabilityValidator, publish_now
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site, root
+from availability_pipeline_tests.simulator import Fault
 
 NOON = "2024-03-01 12:00"
 AHEAD = "2024-03-06 12:00"

@@ -9,10 +9,10 @@ import duckdb
 import pytest
 
 from availability_pipeline.analysis import Rules, derive
-from availability_pipeline.simulator import SimulatedArchive
 from availability_pipeline.simulator.facts import FolderFacts, recorded_facts
 from availability_pipeline.validation.lifecycle import recorded_delistings
 from availability_pipeline_tests.analysis.lives import collect, database
+from availability_pipeline_tests.simulator import ScriptedArchive
 
 NOW = dt.datetime(2026, 10, 5, 12)  # noqa: DTZ001 - the simulator reads it as UTC
 LAST_DAY = dt.date(2026, 10, 3)
@@ -33,7 +33,7 @@ def true_status(facts: FolderFacts, date: dt.date, *, has_file: bool) -> str:
     return "ended" if facts.flat_on(date) else "missing"
 
 
-def life_of(archive: SimulatedArchive, symbol: str) -> list[int | None]:
+def life_of(archive: ScriptedArchive, symbol: str) -> list[int | None]:
     """Bytes of the file of each day from the first recorded one to the last, or None."""
     first, visible = FACTS[symbol].first_day, archive.visible(symbol)
     assert visible is not None
@@ -45,7 +45,7 @@ def life_of(archive: SimulatedArchive, symbol: str) -> list[int | None]:
 @pytest.fixture(scope="module")
 def recorded() -> duckdb.DuckDBPyConnection:
     """The recorded lives, collected and derived."""
-    archive, connection = SimulatedArchive.recorded(symbols=NAMES, now=NOW), database()
+    archive, connection = ScriptedArchive.recorded(symbols=NAMES, now=NOW), database()
     for symbol in NAMES:
         collect(connection, {symbol: life_of(archive, symbol)}, FACTS[symbol].first_day)
     derive(connection, Rules(today=LAST_DAY + dt.timedelta(days=4)))

@@ -14,9 +14,9 @@ from availability_pipeline.archive import keys
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.page_parser import Entries
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, UnexpectedAnswer
-from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 LISTING = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</ListBucketResult>'
 
@@ -31,7 +31,7 @@ def ask(settings_for: SettingsFactory, **arguments: Any) -> dict[str, Any]:
 
 
 def test_a_page_has_entries_and_what_boto3_reads_besides(settings_for: SettingsFactory) -> None:
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         answer = ask(settings_for, server=server)
     assert isinstance(answer["Contents"], Entries)
     assert [key.decode() for key in answer["Contents"].keys] == [
@@ -41,7 +41,7 @@ def test_a_page_has_entries_and_what_boto3_reads_besides(settings_for: SettingsF
 
 
 def test_the_request_is_anonymous_path_style_and_url_encoded(settings_for: SettingsFactory) -> None:
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         ask(settings_for, server=server)
         [record] = server.requests
     assert record.path == "/data.binance.vision"
@@ -58,13 +58,13 @@ def test_the_users_aws_set_up_does_not_matter(
     monkeypatch.setenv("AWS_PROFILE", "missing")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         assert ask(settings_for, server=server)["KeyCount"] == 2
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_failure_is_not_tried_again(settings_for: SettingsFactory, status: int) -> None:
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         server.faults.inject(Fault.status(status), on="LIST", times=1)
         with pytest.raises(ArchiveRefused):
             ask(settings_for, server=server)
@@ -105,7 +105,7 @@ def test_numbers_that_are_none_and_truths_that_are_neither_are_refused(
 @pytest.mark.parametrize("status", [301, 400])
 def test_another_endpoint_is_not_tried(settings_for: SettingsFactory, status: int) -> None:
     error = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         server.faults.inject(Fault.status(status, error), on="LIST")
         with pytest.raises(ArchiveRefused, match=f"HTTP {status} AuthorizationHeaderMalformed"):
             ask(settings_for, server=server)

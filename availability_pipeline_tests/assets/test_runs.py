@@ -10,11 +10,11 @@ import pytest
 
 from availability_pipeline.errors import RunError, UsageError
 from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.simulator import Fault
 from availability_pipeline.store.connection import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 
 
 def published_rows(site: Site) -> int:

@@ -18,11 +18,11 @@ from availability_pipeline.days import FIRST_DAY, DayRange
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation.guard import publish_now
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
 NOW = dt.datetime(2024, 3, 10, 12, tzinfo=dt.UTC)
 BACKED_UP, LAST = dt.date(2024, 2, 15), dt.date(2024, 3, 9)
@@ -31,8 +31,8 @@ LATE = dt.date(2024, 2, 10)
 
 
 @pytest.fixture
-def archive() -> SimulatedArchive:
-    archive = SimulatedArchive.empty(NOW)
+def archive() -> ScriptedArchive:
+    archive = ScriptedArchive.empty(NOW)
     archive.set_last_published_day(LAST)
     for number in range(3):
         archive.add_symbol(f"LIVE{number}USDT", dt.date(2024, 1, 1))
@@ -41,14 +41,14 @@ def archive() -> SimulatedArchive:
 
 
 @pytest.fixture
-def server(archive: SimulatedArchive) -> Iterator[SimulatorServer]:
+def server(archive: ScriptedArchive) -> Iterator[ObservedServer]:
     with serve(archive) as running:
         yield running
 
 
 @pytest.fixture
 def settings(
-    server: SimulatorServer, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+    server: ObservedServer, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
     monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
     server.date = NOW
@@ -56,7 +56,7 @@ def settings(
 
 
 def test_what_was_collected_since_the_backup_comes_back(
-    archive: SimulatedArchive, settings: Settings, tmp_path: Path
+    archive: ScriptedArchive, settings: Settings, tmp_path: Path
 ) -> None:
     pipeline.run_and_publish(settings, FIRST_DAY, BACKED_UP)
     made = backup(settings, tmp_path / "backups")
@@ -81,7 +81,7 @@ def test_what_was_collected_since_the_backup_comes_back(
 
 
 def test_a_run_that_was_collecting_meanwhile_writes_to_the_restored_database(
-    archive: SimulatedArchive, settings: Settings, tmp_path: Path
+    archive: ScriptedArchive, settings: Settings, tmp_path: Path
 ) -> None:
     pipeline.run(settings, FIRST_DAY, BACKED_UP)
     made = backup(settings, tmp_path / "backups")

@@ -12,10 +12,10 @@ from availability_pipeline import collection
 from availability_pipeline.definitions import build_defs
 from availability_pipeline.errors import RunError
 from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.simulator import Fault
 from availability_pipeline.validation.check import all_checks
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import NOW, Site
+from availability_pipeline_tests.simulator import Fault
 
 WEEK = ("2024-01-10", "2024-01-16")
 

@@ -18,10 +18,10 @@ import pytest
 
 from availability_pipeline import AvailabilityQueries
 from availability_pipeline.days import last_complete_day
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.dagster_side import Site, root
+from availability_pipeline_tests.simulator import Fault
 
 PROGRAM = [sys.executable, "-m", "availability_pipeline"]
 

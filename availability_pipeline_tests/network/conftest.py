@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests.network.asking import SYMBOLS
 from availability_pipeline_tests.network.servers import Address, Authority
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[SimulatorServer]:
+def server() -> Iterator[ObservedServer]:
     with serve(
-        SimulatedArchive.recorded(list(SYMBOLS), now=dt.datetime.fromisoformat("2026-10-06 12:00"))
+        ScriptedArchive.recorded(list(SYMBOLS), now=dt.datetime.fromisoformat("2026-10-06 12:00"))
     ) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def address(server: SimulatorServer) -> Address:
+def address(server: ObservedServer) -> Address:
     return "127.0.0.1", server.port
 
 
@@ -46,5 +46,5 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def server_url(server: SimulatorServer) -> str:
+def server_url(server: ObservedServer) -> str:
     return server.url

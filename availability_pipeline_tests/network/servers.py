@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import struct
@@ -291,4 +292,4 @@ def _answer(head: bytes, address: Address) -> bytes:
         answer = b""
         while content := server.recv(65536):
             answer += content
-    return answer.replace(b"Connection: close", b"Connection: keep-alive", 1)
+    return re.sub(rb"(?i)\r\nConnection: close", b"\r\nConnection: keep-alive", answer, count=1)

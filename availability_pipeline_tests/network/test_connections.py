@@ -17,7 +17,6 @@ from availability_pipeline.archive.listing import list_folders
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.errors import ArchiveUnreachable
 from availability_pipeline.network.session import Session
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests.network.asking import DAY, settings
 from availability_pipeline_tests.network.servers import (
     Address,
@@ -28,6 +27,7 @@ from availability_pipeline_tests.network.servers import (
     read_head,
     socks_proxy,
 )
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 RESET = pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 
@@ -35,7 +35,7 @@ RESET = pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 @RESET
 @pytest.mark.parametrize("answers", [1, 3])
 def test_no_head_fails_by_a_connection_that_is_closed(reset: bool, answers: int) -> None:
-    archive = SimulatedArchive.recorded(188, now=dt.datetime.fromisoformat("2026-10-06 12:00"))
+    archive = ScriptedArchive.recorded(188, now=dt.datetime.fromisoformat("2026-10-06 12:00"))
     day = dt.date(2026, 9, 1)
     with serve(archive) as server, closing(("127.0.0.1", server.port), answers, reset=reset) as front:
         expected = probe_files(settings(server.url), archive.symbols(), day).sort_by("symbol")

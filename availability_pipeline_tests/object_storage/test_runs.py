@@ -24,7 +24,6 @@ from availability_pipeline.errors import RunError, UsageError
 from availability_pipeline.object_storage.cache import published_file
 from availability_pipeline.object_storage.mirror import mirror
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.validation.guard import publish_checked, publish_now
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import ROOT
@@ -40,6 +39,7 @@ from availability_pipeline_tests.object_storage.stores import (
     saying,
 )
 from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 DAY = "2024-01-15"
 
@@ -153,7 +153,7 @@ def test_the_archive_is_listed_whatever_is_set_for_aws(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         settings = Settings.load(server.environment(), data_dir=str(tmp_path))
         pipeline.discover(settings)
     assert pipeline.query(settings, "SELECT symbol FROM symbols") == [("BTCUSDT",)]

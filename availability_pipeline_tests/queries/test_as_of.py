@@ -10,9 +10,9 @@ import pytest
 from availability_pipeline import AvailabilityQueries, UsageError
 from availability_pipeline.days import parse_moment
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.demo_data import clock_at
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 DAY = dt.date(2024, 2, 27)
 NAMES = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "LITUSDT"]
@@ -30,7 +30,7 @@ def history(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[AvailabilityQueries, dict[float, Known]]]:
     """A day collected again and again while its files appear, are replaced and withdrawn; what was there each time."""
-    archive = SimulatedArchive.recorded(symbols=NAMES, now=START)
+    archive = ScriptedArchive.recorded(symbols=NAMES, now=START)
     known: dict[float, Known] = {}
     with serve(archive) as server:
         settings = Settings.load(

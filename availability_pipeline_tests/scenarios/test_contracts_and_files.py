@@ -6,9 +6,9 @@ import datetime as dt
 
 import pytest
 
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.scenarios.world import LISTED, MARKET, World, day
+from availability_pipeline_tests.simulator import Fault
 
 pytestmark = pytest.mark.no_cover
 """What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""

@@ -24,11 +24,11 @@ from availability_pipeline.definitions import build_defs
 from availability_pipeline.publishing import publish
 from availability_pipeline.queries import AvailabilityQueries
 from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.dagster_side import Site, site_for
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 LISTED = dt.date(2024, 1, 15)
 MARKET = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT", *(f"COIN{number:02}USDT" for number in range(26)))
@@ -57,7 +57,7 @@ class World:
     run_keys: set[str] = field(default_factory=set)
 
     @property
-    def archive(self) -> SimulatedArchive:
+    def archive(self) -> ScriptedArchive:
         return self.site.archive
 
     def at(self, text: str) -> World:
@@ -185,7 +185,7 @@ def world_of(
 ) -> Iterator[World]:
     """The world on 1 March 2024 at 10:00, with its whole history collected and published."""
     clock = {"now": moment("03-01 10:00")}
-    archive = SimulatedArchive.empty(now=clock["now"])
+    archive = ScriptedArchive.empty(now=clock["now"])
     for name in MARKET:
         archive.add_symbol(name, LISTED)
     alerts: list[str] = []

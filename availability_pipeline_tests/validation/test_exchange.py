@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline.archive.exchange_info import ListedContract
-from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline.validation import Scope
 from availability_pipeline.validation.check import Severity, Verdict
 from availability_pipeline.validation.exchange import compare, exchange_info
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 from availability_pipeline_tests.validation.table import TODAY, Lives, day, listed, scope_of, span, table
 
 DAYS = span("02-01", "02-29")
@@ -136,7 +136,7 @@ def test_an_answer_without_a_contract_is_no_pass(tmp_path: Path) -> None:
 def test_an_exchange_that_does_not_answer_is_a_warning(
     tmp_path: Path, settings_for: SettingsFactory, fault: Fault, reason: str
 ) -> None:
-    with serve(SimulatedArchive.empty()) as server, table(tmp_path / "data", LIVES, DAYS) as connection:
+    with serve(ScriptedArchive.empty()) as server, table(tmp_path / "data", LIVES, DAYS) as connection:
         server.faults.inject(fault, on="EXCHANGE_INFO")
         settings = settings_for(server, timeout_seconds=1)
         finding = exchange_info(connection, Scope(settings, today=TODAY))

@@ -12,7 +12,6 @@ import pytest
 from availability_pipeline.analysis import Rules, derive
 from availability_pipeline.errors import PublicationError, StoreError
 from availability_pipeline.publishing import publish
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.store.connection import connect
 from availability_pipeline.validation.check import SAMPLE, Finding, Severity, all_checks
 from availability_pipeline.validation.files import changed_files
@@ -20,6 +19,7 @@ from availability_pipeline.validation.guard import AvailabilityValidator, publis
 from availability_pipeline.validation.publication import equals_working, no_regression
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 from availability_pipeline_tests.validation.table import day, scope_of, settings_of, span, table, write
 
 DAYS = span("02-01", "02-20")
@@ -209,7 +209,7 @@ def test_replaced_files_are_counted_and_sampled(published: Path) -> None:
 
 
 def test_the_validator_reports_everything(settings_for: SettingsFactory) -> None:
-    archive = SimulatedArchive.recorded(symbols=5, now=dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC))
+    archive = ScriptedArchive.recorded(symbols=5, now=dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC))
     with serve(archive) as server:
         settings = settings_for(server)
         with connect(settings.working_path) as connection:

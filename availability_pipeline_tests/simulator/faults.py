@@ -1,27 +1,29 @@
-"""Faults that are injected into answers: which requests they meet, and how often.
+"""Faults that are injected into answers: which requests they meet, how often, and what becomes of the answer.
 
-Belongs here: `Fault`, the kinds of faults, and `Faults`, the rules of a server. Does not belong here: how the
-XML of a listing is spoiled (`defects.py`), and how an answer is cut off on the wire (`wire.py`).
+How the XML of a listing is spoiled is in `defects.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import socket
+import struct
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from availability_pipeline.errors import UsageError
-from availability_pipeline.simulator import defects
-from availability_pipeline.simulator.s3 import error_xml
-from availability_pipeline.simulator.wire import Request, Response
-
-Kind = Literal["LIST", "HEAD", "GET", "EXCHANGE_INFO"]
-"""What a request is about."""
-
-KINDS: tuple[Kind, ...] = ("LIST", "HEAD", "GET", "EXCHANGE_INFO")
+from availability_pipeline.simulator.s3 import S3Error
+from availability_pipeline.simulator.server import EXCHANGE_INFO_PATH, Kind, path_of
+from availability_pipeline_tests.simulator import defects
+from availability_pipeline_tests.simulator.journal import KINDS
 
 _S3_ERRORS = {
     403: ("AccessDenied", "Access Denied"),
@@ -35,6 +37,91 @@ _BINANCE_ERRORS = {
     451: (0, "Service unavailable from a restricted location according to 'b. Eligibility' in the terms."),
 }
 _HTML = b"<!DOCTYPE html><html><head><title>Please wait</title></head><body><h1>Checking</h1></body></html>"
+
+
+class Delayed(Response):
+    """An answer that comes after some seconds, or never."""
+
+    def __init__(self, right: Response, seconds: float) -> None:
+        super().__init__()
+        self.status_code = right.status_code
+        self._right = right
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait, then answer."""
+        if math.isinf(self.seconds):
+            await _gone(receive)
+            return
+        await asyncio.sleep(self.seconds)
+        await self._right(scope, receive, send)
+
+
+class Reset(Response):
+    """A TCP reset in place of an answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """End the connection without an orderly end."""
+        transport = _transport(send)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+        await _gone(receive)
+
+
+class Cut(Response):
+    """An answer of which half is sent under the Content-Length of the whole, then the end of the connection."""
+
+    def __init__(self, right: Response) -> None:
+        super().__init__(right.body, right.status_code)
+        self.raw_headers = right.raw_headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send half of the body, or half of the headers where there is no body."""
+        transport = _transport(send)
+        head = b"".join(b"%b: %b\r\n" % header for header in self.raw_headers)
+        head = b"HTTP/1.1 %d Simulated\r\n%b\r\n" % (self.status_code, head)
+        body = b"" if scope["method"] == "HEAD" else bytes(self.body)
+        transport.write(head + body[: len(body) // 2] if body else head[: len(head) // 2])
+        transport.close()
+        await _gone(receive)
+
+
+def _transport(send: Send) -> asyncio.Transport:
+    """The connection below: what ASGI has no word for is done to it directly."""
+    cycle: Any = send.__self__  # type: ignore[attr-defined]
+    transport: asyncio.Transport = cycle.transport
+    return transport
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait for the end of the connection, so that nothing else is sent."""
+    message: Message = {"type": ""}
+    while message["type"] != "http.disconnect":
+        message = await receive()
+
+
+_COMMON = ("x-amz-id-2", "x-amz-request-id", "date", "server")
+"""Headers that every answer has, right or wrong."""
+
+
+def _changed(right: Response, body: bytes | None = None, **headers: str | None) -> Response:
+    """A right answer with another body or other headers; None takes a header away."""
+    changed = Response(right.body if body is None else body, right.status_code, headers=dict(right.headers))
+    if body is not None:
+        headers = {"Content-Length": str(len(body)), **headers}
+    for name, value in headers.items():
+        if value is None:
+            del changed.headers[name]
+        else:
+            changed.headers[name] = value
+    return changed
+
+
+def _instead(right: Response, status: int, body: bytes | str, content_type: str) -> Response:
+    """Another answer in the place of the right one."""
+    headers = {name: right.headers[name] for name in _COMMON}
+    return Response(body, status, headers={**headers, "Content-Type": content_type})
 
 
 @dataclass(frozen=True)
@@ -52,42 +139,44 @@ class Fault:
     @classmethod
     def status(cls, status: int, body: bytes | str | None = None, content_type: str | None = None) -> Fault:
         """Another HTTP status; by default with the body that S3 or Binance sends with it."""
-        return cls(f"status {status}", lambda request, _: _error(request, status, body, content_type))
+        return cls(
+            f"status {status}", lambda request, right: _error(request, right, status, body, content_type)
+        )
 
     @classmethod
     def reset(cls) -> Fault:
         """A TCP reset in place of an answer."""
-        return cls("reset", lambda _, right: replace(right, delivery="reset"))
+        return cls("reset", lambda *_: Reset())
 
     @classmethod
     def hang(cls, seconds: float = math.inf) -> Fault:
         """No answer for some seconds, or never."""
-        return cls("hang", lambda _, right: replace(right, delay=seconds))
+        return cls("hang", lambda _, right: Delayed(right, seconds))
 
     @classmethod
     def cut(cls) -> Fault:
         """Half of the body under the Content-Length of the whole, then the end of the connection."""
-        return cls("cut", lambda _, right: replace(right, delivery="cut"))
+        return cls("cut", lambda _, right: Cut(right))
 
     @classmethod
     def cut_short(cls) -> Fault:
         """Half of the body under a Content-Length that fits it."""
-        return cls("cut short", lambda _, right: replace(right, body=right.body[: len(right.body) // 2]))
+        return cls("cut short", lambda _, right: _changed(right, bytes(right.body[: len(right.body) // 2])))
 
     @classmethod
     def html(cls) -> Fault:
         """Status 200 with a page for people."""
-        return cls("html", lambda *_: Response(200, "text/html; charset=utf-8", _HTML))
+        return cls("html", lambda _, right: _instead(right, 200, _HTML, "text/html"))
 
     @classmethod
     def without_header(cls, name: str) -> Fault:
         """The right answer without one of its headers."""
-        return cls(f"without {name}", lambda _, right: replace(right, hidden=right.hidden | {name.lower()}))
+        return cls(f"without {name}", lambda _, right: _changed(right, **{name: None}))
 
     @classmethod
     def with_header(cls, name: str, value: str) -> Fault:
         """The right answer with another value of a header, or one header more."""
-        return cls(f"with {name}", lambda _, right: replace(right, headers=(*right.headers, (name, value))))
+        return cls(f"with {name}", lambda _, right: _changed(right, **{name: value}))
 
     @classmethod
     def truncated_without_token(cls) -> Fault:
@@ -126,23 +215,22 @@ class Fault:
 
 
 def _defect(name: str, spoil: Callable[[Request, bytes], bytes]) -> Fault:
-    return Fault(name, lambda request, right: replace(right, body=spoil(request, right.body)))
+    return Fault(name, lambda request, right: _changed(right, spoil(request, bytes(right.body))))
 
 
-def _error(request: Request, status: int, body: bytes | str | None, content_type: str | None) -> Response:
+def _error(
+    request: Request, right: Response, status: int, body: bytes | str | None, content_type: str | None
+) -> Response:
     default_type, default_body = _error_body(request, status)
-    text = default_body if body is None else body
-    return Response(
-        status, content_type or default_type, text.encode() if isinstance(text, str) else text, length=None
-    )
+    return _instead(right, status, default_body if body is None else body, content_type or default_type)
 
 
 def _error_body(request: Request, status: int) -> tuple[str, bytes]:
-    if request.path.startswith("/fapi/"):
+    if path_of(request) == EXCHANGE_INFO_PATH:
         code, message = _BINANCE_ERRORS.get(status, (-1000, "An unknown error occurred."))
         return "application/json", json.dumps({"code": code, "msg": message}).encode()
     s3_code, message = _S3_ERRORS.get(status, ("Error", f"HTTP status {status}"))
-    return "application/xml", error_xml(s3_code, message, {})
+    return "application/xml", S3Error(status, s3_code, message).body
 
 
 @dataclass

@@ -1,17 +1,15 @@
-"""What a server was asked, for tests and statistics.
-
-Belongs here: one record for each request, and counts. Does not belong here: how a request is understood
-(`server.py`).
-"""
+"""What a server was asked: one record for each request, and counts."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from availability_pipeline.simulator.faults import KINDS, Kind
+from availability_pipeline.simulator.server import Kind
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class RequestRecord(NamedTuple):

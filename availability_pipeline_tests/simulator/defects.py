@@ -1,18 +1,19 @@
 """How the XML of a listing is spoiled while it stays well-formed.
 
-Belongs here: one function for each defect, from right XML to wrong XML. Does not belong here: when a defect
-happens (`faults.py`). An answer that is no listing, such as an error, comes back as it was.
+One function for each defect, from right XML to wrong XML. An answer that is no listing, such as an error, comes back
+as it was.
 """
 
 from __future__ import annotations
 
 import re
 
+from starlette.requests import Request
+
 from availability_pipeline.simulator.s3 import token_of
-from availability_pipeline.simulator.wire import Request
 
 _ENTRY = re.compile(rb"<Contents>.*?</Contents>|<CommonPrefixes>.*?</CommonPrefixes>", re.DOTALL)
-_TOKEN = re.compile(rb"<NextContinuationToken>[^<]*</NextContinuationToken>|<NextMarker>[^<]*</NextMarker>")
+_TOKEN = re.compile(rb"<NextContinuationToken>[^<]*</NextContinuationToken>")
 _NEXT_TOKEN = re.compile(rb"<NextContinuationToken>([^<]*)<")
 _TRUNCATED = re.compile(rb"<IsTruncated>\w+</IsTruncated>")
 _KEY_COUNT = re.compile(rb"<KeyCount>\d+</KeyCount>")
@@ -28,8 +29,8 @@ def truncated_without_token(xml: bytes) -> bytes:
 def repeated_token(request: Request, xml: bytes) -> bytes:
     """Say that more follows where this page began; the first page tells the truth or leads behind its end."""
     found = _NEXT_TOKEN.search(xml)
-    token = request.query.get("continuation-token") or (found[1].decode() if found else "")
-    token = token or token_of(request.query.get("prefix", "") + _BEHIND_ALL)
+    token = request.query_params.get("continuation-token") or (found[1].decode() if found else "")
+    token = token or token_of(request.query_params.get("prefix", "") + _BEHIND_ALL)
     element = f"<NextContinuationToken>{token}</NextContinuationToken><KeyCount>".encode()
     return truncated_without_token(xml).replace(b"<KeyCount>", element, 1)
 
