@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 import requests
 
-from availability_pipeline.launch import open_instance
+from availability_pipeline.defs.worker import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
 from availability_pipeline_tests.demo_data import Demo, made
@@ -141,7 +141,7 @@ def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
 
     def set_both(text: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
-        monkeypatch.setattr("availability_pipeline.days._clock", lambda: moment)
+        monkeypatch.setattr("availability_pipeline.dates._clock", lambda: moment)
         site.archive.set_now(moment)
         site.server.date = moment
         return moment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.days import FIRST_DAY
+from availability_pipeline.dates import FIRST_DAY
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
@@ -50,5 +50,5 @@ def clock_at(moment: dt.datetime, *servers: ObservedServer) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for server in servers:
             patch.setattr(server, "date", moment)
-        patch.setattr("availability_pipeline.days._clock", lambda: moment)
+        patch.setattr("availability_pipeline.dates._clock", lambda: moment)
         yield

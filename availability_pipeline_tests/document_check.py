@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.cli import COMMANDS, cli
+from availability_pipeline.cli.main import COMMANDS, cli
 from availability_pipeline.settings import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent

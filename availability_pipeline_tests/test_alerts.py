@@ -25,14 +25,12 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from availability_pipeline.alerts import Finding, Memory, Queue
-from availability_pipeline.days import DayRange
-from availability_pipeline.ended_runs import newly_ended
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.alerts import Finding, Memory, Queue, failure_alerts, newly_ended
+from availability_pipeline.defs.failures import failures_reported
+from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.defs.worker import open_instance
 from availability_pipeline.errors import ArchiveRefused
-from availability_pipeline.failures import failures_reported
-from availability_pipeline.launch import open_instance
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.sensors import failure_alerts
 from availability_pipeline_tests.conftest import run_python
 
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", timezone="UTC")
@@ -106,7 +104,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[dt.datetime]:
     """The time, which a test may set."""
     times = [NOW]
     monkeypatch.setenv("AVAILABILITY_RETRY_SECONDS", "0")
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: times[-1])
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: times[-1])
     return times
 
 
@@ -305,7 +303,7 @@ def test_a_run_that_dagster_retries_is_left_to_its_retry(location: Location, web
 
 
 def test_many_runs_are_all_looked_at_once(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("availability_pipeline.ended_runs._AT_ONCE", 3)
+    monkeypatch.setattr("availability_pipeline.defs.alerts._AT_ONCE", 3)
     cursors: dict[str, str] = {}
     assert list(newly_ended(location.instance, cursors, None)) == []
     job = dg.GraphDefinition(name="lost").to_job()
@@ -540,7 +538,7 @@ def test_a_run_does_not_mind_a_wrong_url_of_alerts(monkeypatch: pytest.MonkeyPat
 
 def test_importing_the_alerts_does_not_load_apprise() -> None:
     """It takes longer than a whole query; see docs/decisions/0020-alerts.md."""
-    said = run_python("import sys, availability_pipeline.sensors; print('apprise' in sys.modules)")
+    said = run_python("import sys, availability_pipeline.defs.factory; print('apprise' in sys.modules)")
     assert said.strip() == "False"
 
 

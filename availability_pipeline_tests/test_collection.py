@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from availability_pipeline import collection
-from availability_pipeline.days import FIRST_DAY, DayRange
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import FIRST_DAY, DayRange
 from availability_pipeline.errors import ArchiveUnreachable, UsageError
-from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.simulator import Fault, ObservedServer, ScriptedArchive, serve
@@ -222,12 +222,12 @@ def test_another_archive_url_rewrites_every_url(
 def test_a_host_that_cannot_be_reached_is_named_with_what_to_do(settings_for: SettingsFactory) -> None:
     settings = settings_for(s3_endpoint="http://no-such-host.invalid")
     with pytest.raises(ArchiveUnreachable, match=r"no-such-host\.invalid .*`make demo`"):
-        collection.discover(settings)
+        collect.discover(settings)
 
 
 def test_a_refusing_exchange_stops_nothing(server: ObservedServer, settings: Settings) -> None:
     server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
-    found = collection.discover(settings)
+    found = collect.discover(settings)
     assert found.tracked(settings) == TRACKED
     assert "HTTP 451" in (found.exchange_problem or "")
 
@@ -284,13 +284,13 @@ def _expected(windows: list[tuple[dt.date, int, set[str] | None]]) -> set[tuple[
 
 @pytest.fixture
 def yesterday(monkeypatch: pytest.MonkeyPatch) -> dt.date:
-    monkeypatch.setattr(collection, "last_complete_day", lambda: LAST)
+    monkeypatch.setattr(collect, "last_complete_day", lambda: LAST)
     return LAST
 
 
 def missing(settings: Settings) -> DayRange:
     with connect(settings.working_path) as connection:
-        return collection.missing_days(connection, settings)
+        return collect.missing_days(connection, settings)
 
 
 def test_of_an_empty_table_everything_is_missing(settings: Settings, yesterday: dt.date) -> None:
@@ -300,9 +300,9 @@ def test_of_an_empty_table_everything_is_missing(settings: Settings, yesterday: 
 def fill(settings: Settings, end: dt.date, only: list[str] | None = None) -> None:
     pipeline.discover(settings)
     with connect(settings.working_path) as connection:
-        plan = collection.plan_collection(connection, DayRange(FIRST_DAY, end), only or [])
-        collected = collection.collect(plan, settings, Progress())
-        collection.write(connection, plan, collected, settings, "fill")
+        plan = collect.plan_collection(connection, DayRange(FIRST_DAY, end), only or [])
+        collected = collect.collect(plan, settings, Progress())
+        collect.write(connection, plan, collected, settings, "fill")
 
 
 @pytest.mark.parametrize(

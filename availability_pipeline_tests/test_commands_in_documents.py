@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root

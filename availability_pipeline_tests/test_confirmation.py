@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.archive.klines import MAX_BYTES, traded_minutes
-from availability_pipeline.cli import cli
-from availability_pipeline.confirmation import confirm
+from availability_pipeline.archive.contents import MAX_BYTES, traded_minutes
+from availability_pipeline.cli.main import cli
+from availability_pipeline.collecting.inspect import confirm
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from availability_pipeline.cli import cli
-from availability_pipeline.definitions import build_defs
+from availability_pipeline.cli.main import cli
+from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.settings import VARIABLES
 from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root

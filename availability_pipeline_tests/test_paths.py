@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline.errors import UsageError
-from availability_pipeline.parquet_locations import parquet_files
+from availability_pipeline.publishing.remote.cache import parquet_files
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import NOW, root
 from availability_pipeline_tests.publishing import sample

@@ -10,13 +10,13 @@ from operator import sub
 import dagster as dg
 import pytest
 
-from availability_pipeline import publication_watch as watching
-from availability_pipeline.days import DayRange
-from availability_pipeline.publication_watch import HEADS, Memory, chosen
-from availability_pipeline.publishing import publish
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.sensors import publication_watch
-from availability_pipeline.store.connection import connect
+from availability_pipeline.collecting import watch as watching
+from availability_pipeline.collecting.watch import HEADS, Memory, chosen
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.automation import publication_watch
+from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from availability_pipeline.queries import AvailabilityQueries
+from availability_pipeline.quality.check import Scope, Severity
+from availability_pipeline.quality.files import completeness, gaps, rowless_files
+from availability_pipeline.quality.lifecycle import every_file_has_an_episode
+from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.connection import connect
-from availability_pipeline.validation import Scope, Severity
-from availability_pipeline.validation.files import completeness, gaps, rowless_files
-from availability_pipeline.validation.lifecycle import every_file_has_an_episode
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
@@ -48,7 +48,7 @@ def settings(
     request: pytest.FixtureRequest, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
     """Collected and published, as a range or day by day."""
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: NOW)
     with serve(make_archive()) as server:
         server.date = NOW
         loaded = settings_for(server)

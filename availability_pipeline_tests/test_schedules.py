@@ -8,11 +8,11 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
-from availability_pipeline import daily_window
-from availability_pipeline.days import FIRST_DAY
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.schedules import daily_availability_schedule
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import FIRST_DAY
+from availability_pipeline.defs.automation import daily_availability_schedule
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock, start_python
 from availability_pipeline_tests.dagster_side import Site
@@ -119,7 +119,7 @@ def test_while_another_process_writes_the_gap_is_left_to_the_next_tick(
     site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collected(site, "2023-12-31")
-    monkeypatch.setattr(daily_window, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(collect, "WAIT_SECONDS", 0.3)
     code = """
     import duckdb, sys, time
     connection = duckdb.connect(sys.argv[1])

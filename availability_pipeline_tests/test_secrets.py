@@ -8,7 +8,7 @@ from threading import Thread
 import dagster as dg
 import pytest
 
-from availability_pipeline.sensors import failure_alerts
+from availability_pipeline.defs.alerts import failure_alerts
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.simulator import Fault

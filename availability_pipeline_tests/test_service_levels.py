@@ -10,10 +10,10 @@ from statistics import median, quantiles
 
 import pytest
 
-from availability_pipeline import service_levels
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import PublishedDatabaseError, StoreError
-from availability_pipeline.service_levels import (
+from availability_pipeline.quality import service_levels
+from availability_pipeline.quality.service_levels import (
     ServiceLevels,
     UpdateRecords,
     compute,

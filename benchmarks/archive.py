@@ -14,8 +14,8 @@ from collections import Counter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from availability_pipeline.simulator import SimulatedArchive, serve
-from availability_pipeline.simulator.server import Answer, kind_of, path_of
+from availability_pipeline.simulator.content import SimulatedArchive
+from availability_pipeline.simulator.server import Answer, kind_of, path_of, serve
 
 CONTROL = "/_control/"
 

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from availability_pipeline.cli.completion import complete_symbol
-from availability_pipeline.cli.help import example
+from availability_pipeline.cli.options import complete_symbol, example
 from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
-from availability_pipeline.days import parse_day
-from availability_pipeline.queries import (
+from availability_pipeline.dates import parse_day
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.columns import (
     DELISTING_COLUMNS,
     HOLE_COLUMNS,
     LIFECYCLE_COLUMNS,
     LISTING_COLUMNS,
     SUMMARY_COLUMNS,
-    AvailabilityQueries,
 )
 from availability_pipeline.settings import Settings
-from availability_pipeline.words import counted
+from availability_pipeline.symbols import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,7 +127,7 @@ def summary(output: Output, *, every_day: bool) -> None:
 
 
 def _confirmation(queries: AvailabilityQueries, symbol: str | None) -> Answer:
-    from availability_pipeline.confirmation import CONFIRMED_COLUMNS, confirm  # noqa: PLC0415 - needs the network
+    from availability_pipeline.collecting.inspect import CONFIRMED_COLUMNS, confirm  # noqa: PLC0415 - needs the network
 
     rows = confirm(queries, Settings.load(), symbol)
     return Answer(

@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from availability_pipeline.cli import lifecycle, universe
-from availability_pipeline.cli.completion import complete_symbol
-from availability_pipeline.cli.help import example
+from availability_pipeline.cli.options import complete_symbol, example
 from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
 from availability_pipeline.cli.sql import sql
-from availability_pipeline.days import DayRange, parse_day, parse_moment
-from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
-from availability_pipeline.words import counted
+from availability_pipeline.dates import DayRange, parse_day, parse_moment
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.columns import CHANGE_COLUMNS, COLUMNS
+from availability_pipeline.symbols import counted
 
 
 @click.group(epilog=example("query snapshot 2024-01-15"))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from availability_pipeline.cli.help import example
+from availability_pipeline.cli.options import example
 from availability_pipeline.cli.output import Answer, Output, Row, output_options
 from availability_pipeline.settings import Settings
-from availability_pipeline.words import counted
+from availability_pipeline.symbols import counted
 
 if TYPE_CHECKING:
     from availability_pipeline.queries.sql import SqlResult
@@ -59,7 +59,7 @@ def sql(query: str, timeout: float, memory_limit: int, max_rows: int, output: Ou
     or - to read it from standard input; statements before the SELECT can make temporary tables. SHOW TABLES lists the
     relations, DESCRIBE and a relation's name its columns. Of two columns with one name the second gets a number.
     """
-    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415 - the database libraries are slow to load
+    from availability_pipeline.publishing.remote.cache import published_file  # noqa: PLC0415 - the database libraries are slow to load
     from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - likewise
 
     atexit.register(_silence)

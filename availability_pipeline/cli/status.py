@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from availability_pipeline.cli.help import example
+from availability_pipeline.cli.options import example
 from availability_pipeline.cli.output import plain
-from availability_pipeline.queries import AvailabilityQueries, Status
-from availability_pipeline.service_levels import TARGET, ServiceLevels, read, shown
+from availability_pipeline.quality.service_levels import TARGET, ServiceLevels, read, shown
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.status import Status
 from availability_pipeline.settings import Settings
 
 
@@ -63,8 +64,8 @@ def _facts(found: Status) -> dict[str, Any]:
 
 
 def _print(facts: dict[str, Any], found: Status, levels: ServiceLevels | None) -> None:
-    from availability_pipeline.cli.tables import cell, heading, print_table  # noqa: PLC0415 - rich is slow
-    from availability_pipeline.cli.terminal import console  # noqa: PLC0415 - as above
+    from availability_pipeline.cli.output import cell, heading, print_table  # noqa: PLC0415 - rich is slow
+    from availability_pipeline.collecting.reporting import console  # noqa: PLC0415 - as above
 
     output = console(sys.stdout)
     for name, value in facts.items():

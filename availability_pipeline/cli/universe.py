@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from availability_pipeline.cli.help import example
+from availability_pipeline.cli.options import example
 from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
-from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import UsageError
-from availability_pipeline.queries import UNIVERSE_COLUMNS, AvailabilityQueries
-from availability_pipeline.words import counted
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.columns import UNIVERSE_COLUMNS
+from availability_pipeline.symbols import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.analysis import DERIVED_TABLES, is_derived
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.store.connection import CONTRADICTORY
+from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
+from availability_pipeline.warehouse.database import CONTRADICTORY
 
 _MEMORY_LIMIT = "512MB"
 

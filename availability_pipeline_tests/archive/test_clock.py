@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ClockError
-from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.simulator import Fault, ObservedServer, ScriptedArchive, serve
@@ -22,7 +22,7 @@ DAYS = DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 3))
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObservedServer]:
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: NOW)
     with serve(ScriptedArchive.recorded(["BTCUSDT", "ETHUSDT"], now=NOW)) as running:
         running.date = NOW
         yield running
@@ -99,7 +99,7 @@ def test_time_that_a_request_took_is_no_difference(
 ) -> None:
     """A machine that sleeps while a request is under way."""
     moments = iter([NOW, *[NOW + dt.timedelta(hours=8)] * 3])
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: next(moments))
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: next(moments))
     server.date = NOW + dt.timedelta(hours=1)
     assert confirmed(settings)
 

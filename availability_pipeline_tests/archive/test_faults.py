@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 import pytest
 
+from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.exchange_info import fetch_contracts
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.collection import discover
-from availability_pipeline.days import DayRange
+from availability_pipeline.collecting.collect import discover
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import (
     ArchiveError,
     ArchiveFailures,
@@ -31,7 +32,6 @@ from availability_pipeline.errors import (
     AvailabilityError,
     UnexpectedAnswer,
 )
-from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.archive.servers import nobody_accepting, nobody_listening

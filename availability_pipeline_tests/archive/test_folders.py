@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from availability_pipeline.archive import keys
+from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.listing import list_folders
 from availability_pipeline.errors import UnexpectedAnswer

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from availability_pipeline.errors import RunError, UsageError
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.store.connection import connect
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.dagster_side import Site

@@ -8,11 +8,11 @@ import dagster as dg
 import duckdb
 import pytest
 
-from availability_pipeline import collection
-from availability_pipeline.definitions import build_defs
+from availability_pipeline.collecting import collect
+from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.errors import RunError
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.validation.check import all_checks
+from availability_pipeline.quality.check import all_checks
+from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import NOW, Site
 from availability_pipeline_tests.simulator import Fault
@@ -92,14 +92,14 @@ def test_a_run_for_some_contracts_is_judged_by_those(site: Site) -> None:
 
 def test_a_gap_in_the_window_of_the_run_blocks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.run(*WEEK)
-    write = collection.write
+    write = collect.write
 
     def write_and_lose(connection: duckdb.DuckDBPyConnection, *rest: object) -> object:
         report = write(connection, *rest)  # type: ignore[arg-type]
         connection.execute("DELETE FROM availability WHERE symbol = 'BTCUSDT' AND date = '2024-02-02'")
         return report
 
-    monkeypatch.setattr(collection, "write", write_and_lose)
+    monkeypatch.setattr(collect, "write", write_and_lose)
     before = published(site)
     with pytest.raises(
         RunError, match="readers keep the last good generation; continuity: 1 row of 1 contract"

@@ -11,11 +11,11 @@ import pytest
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
-from availability_pipeline.checks import service_levels
-from availability_pipeline.days import DayRange
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.service_levels import read, window
-from availability_pipeline.update_records import TABLE, update_records
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.checks import service_levels
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.history import TABLE, update_records
+from availability_pipeline.quality.service_levels import read, window
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
 

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
 RULES: dict[str, Any] = {"min_age_days": 30, "min_days_in_window": (25, 30), "contract_types": ["PERPETUAL"]}

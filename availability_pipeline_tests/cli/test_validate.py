@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from availability_pipeline.cli import cli
-from availability_pipeline.days import FIRST_DAY, DayRange
-from availability_pipeline.publishing import publish
-from availability_pipeline.queries import CHANGE_COLUMNS, AvailabilityQueries
-from availability_pipeline.store.connection import connect
-from availability_pipeline_tests.validation.table import settings_of, write
+from availability_pipeline.cli.main import cli
+from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.columns import CHANGE_COLUMNS
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline_tests.quality.table import settings_of, write
 
 YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
 DAYS = list(DayRange(FIRST_DAY, YESTERDAY))

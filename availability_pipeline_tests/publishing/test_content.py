@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from availability_pipeline.archive.keys import url_base
-from availability_pipeline.publishing import publish
-from availability_pipeline.version import __version__
+from availability_pipeline import __version__
+from availability_pipeline.archive.names import url_base
+from availability_pipeline.publishing.write import publish
 from availability_pipeline_tests.publishing import sample
 
 COLUMNS = [

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.days import FIRST_DAY, DayRange
+from availability_pipeline.dates import FIRST_DAY, DayRange
 from availability_pipeline_tests.demo_data import LAST_DAY, Demo
 
 DAYS = list(DayRange(FIRST_DAY, LAST_DAY))

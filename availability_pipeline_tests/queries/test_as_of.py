@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from availability_pipeline import AvailabilityQueries, UsageError
-from availability_pipeline.days import parse_moment
+from availability_pipeline.dates import parse_moment
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.demo_data import clock_at

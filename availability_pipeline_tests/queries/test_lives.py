@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline import AvailabilityQueries, UsageError
-from availability_pipeline.days import DayRange
-from availability_pipeline.queries.lives import Life, Rules, lives_of, member, stretches
+from availability_pipeline.dates import DayRange
+from availability_pipeline.queries.listings import Life, Rules, lives_of, member, stretches
 from availability_pipeline_tests.demo_data import Demo
 
 FIRST = dt.date(2024, 1, 1)

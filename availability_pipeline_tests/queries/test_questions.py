@@ -31,7 +31,7 @@ from availability_pipeline import (
     PublishedDatabaseError,
     UsageError,
 )
-from availability_pipeline.queries import COLUMNS
+from availability_pipeline.queries.columns import COLUMNS
 from availability_pipeline_tests.publishing import sample
 
 FILES = sample.sample_files()
@@ -99,7 +99,7 @@ def test_case_does_not_matter(queries: AvailabilityQueries, name: str) -> None:
 def test_other_questions_in_between_do_not_cut_an_iteration_off(
     queries: AvailabilityQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.availability._ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.files._ROWS_AT_ONCE", 10)
     rows = queries.iter_availability_range(sample.FIRST_DAY, sample.LAST_DAY)
     seen = [next(rows)]
     queries.get_symbol_availability_timeline("BTCUSDT")
@@ -431,7 +431,7 @@ def test_the_api_loads_neither_dagster_nor_the_network(path: Path) -> None:
         "import sys\n"
         "import availability_pipeline\n"
         "assert 'duckdb' not in sys.modules\n"
-        "queries = availability_pipeline.AvailabilityQueries(sys.argv[1])\n"
+        "queries = availability_pipeline.queries.api.AvailabilityQueries(sys.argv[1])\n"
         "queries.get_symbol_availability_timeline('BTCUSDT')\n"
         "heavy = {'dagster', 'boto3', 'botocore', 'requests', 'click', 'rich', 'pyarrow'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
@@ -502,7 +502,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_reload_leaves_iterators_alone_and_closing_is_no_damage(
     path: Path, symbols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.availability._ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.files._ROWS_AT_ONCE", 10)
     opened = AvailabilityQueries(path)
     ends = (sample.FIRST_DAY, sample.LAST_DAY)
     expected = list(opened.iter_availability_range(*ends, symbols))

@@ -19,12 +19,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from availability_pipeline.days import FIRST_DAY
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.publishing import publish
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.store.connection import connect
+from availability_pipeline.dates import FIRST_DAY
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.dagster_side import Site, site_for
@@ -189,7 +189,7 @@ def world_of(
     for name in MARKET:
         archive.add_symbol(name, LISTED)
     alerts: list[str] = []
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: clock["now"])
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: clock["now"])
     with serve(archive) as server, _webhook(alerts) as hook:
         server.date = lambda: clock["now"]
         settings = settings_for(server, alert_urls=hook)

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from availability_pipeline.errors import UsageError
-from availability_pipeline.simulator import SimulatedArchive
-from availability_pipeline.simulator.content import Files, Folder
+from availability_pipeline.simulator.content import Files, Folder, SimulatedArchive
 from availability_pipeline.simulator.facts import FolderFacts, Hole, choose, recorded_facts
 from availability_pipeline.simulator.shape import ETAG_BYTES, SECONDS_PER_DAY, day_number, day_of
 

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
-from availability_pipeline.simulator import SimulatorServer
 from availability_pipeline.simulator.listing import symbol_of
-from availability_pipeline.simulator.server import Answer, key_of, kind_of, path_of
+from availability_pipeline.simulator.server import Answer, SimulatorServer, key_of, kind_of, path_of
 from availability_pipeline.simulator.shape import header_time
 from availability_pipeline_tests.simulator.faults import Delayed, Faults, Reset
 from availability_pipeline_tests.simulator.journal import RequestLog, RequestRecord

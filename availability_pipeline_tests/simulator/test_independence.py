@@ -11,7 +11,7 @@ import pytest
 
 import availability_pipeline.simulator
 
-OURS = ("availability_pipeline.simulator", "availability_pipeline.days", "availability_pipeline.errors")
+OURS = ("availability_pipeline.simulator", "availability_pipeline.dates", "availability_pipeline.errors")
 SERVER = ("starlette", "uvicorn")
 MODULES = sorted(Path(availability_pipeline.simulator.__path__[0]).glob("*.py"))
 

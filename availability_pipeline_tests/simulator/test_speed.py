@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 
-from availability_pipeline.simulator import SimulatedArchive
+from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.listing import KeySpace
 from availability_pipeline.simulator.objects import object_response
 from availability_pipeline.simulator.s3 import list_objects

@@ -1,0 +1,173 @@
+"""The lives of contracts in memory: what each is known to have been on a day, as of that day.
+
+Some thousand spans of equal status say it for every contract and day, and looking them up here is quicker than planning
+a query. How a status is found is the business of `analysis`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from typing import NamedTuple
+
+from availability_pipeline.dates import DayRange
+
+_DAY = dt.timedelta(days=1)
+
+
+class Span(NamedTuple):
+    """Days of a contract with one status."""
+
+    first_day: dt.date
+    last_day: dt.date
+    status: str
+    known_from: dt.date
+    """The first day on which this could be known."""
+    listed_on: dt.date | None
+    """The first day of the episode that it belongs to."""
+
+    def status_on(self, day: dt.date) -> str:
+        """The status as it was known on the day: files count as live until there are enough small ones."""
+        return "published" if self.status == "flat" and day < self.known_from else self.status
+
+
+@dataclass
+class Life:
+    """One contract."""
+
+    symbol: str
+    contract_type: str | None
+    """What exchangeInfo calls it; None if that never spoke of it."""
+    spans: list[Span]
+    """By first day; they do not overlap."""
+    successor: Life | None = None
+    """The contract whose former self a SETTLED folder holds."""
+    starts: list[dt.date] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.starts = [span.first_day for span in self.spans]
+
+    def span_on(self, day: dt.date) -> Span | None:
+        """The span of a day, or None where nothing is collected."""
+        at = bisect_right(self.starts, day) - 1
+        return self.spans[at] if at >= 0 and day <= self.spans[at].last_day else None
+
+    def is_live_on(self, day: dt.date) -> bool:
+        """Whether it has a file of the day that was not known to be flat then."""
+        span = self.span_on(day)
+        return span is not None and span.status_on(day) == "published"
+
+    def live_days(self, days: DayRange) -> int:
+        """How many of the days have a file that is not flat as far as was known on the last of them."""
+        return sum(
+            (min(span.last_day, days.end) - max(span.first_day, days.start)).days + 1
+            for span in self.spans
+            if span.first_day <= days.end
+            and span.last_day >= days.start
+            and span.status_on(days.end) == "published"
+        )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a contract must fulfil to be in a universe."""
+
+    min_age_days: int = 0
+    days_in_window: tuple[int, int] | None = None
+    """At least so many live days among so many last ones."""
+    include_flat: bool = False
+    contract_types: frozenset[str] | None = None
+
+
+class Member(NamedTuple):
+    """A contract in a universe, or outside it with a reason."""
+
+    life: Life
+    status: str
+    listed_on: dt.date | None
+    reason: str | None
+
+
+DEFAULT_TYPE = "PERPETUAL"
+"""The type of contracts that exchangeInfo never spoke of: all of them are gone, and older than the other types."""
+
+
+def member(life: Life, day: dt.date, rules: Rules) -> Member | None:
+    """The contract on a day, with the reason why it is not in the universe; None before it was listed."""
+    span = life.span_on(day)
+    if span is None or span.status == "not_listed":
+        return None
+    status = span.status_on(day)
+    return Member(life, status, span.listed_on, _reason(life, day, status, span.listed_on, rules))
+
+
+def _reason(life: Life, day: dt.date, status: str, listed_on: dt.date | None, rules: Rules) -> str | None:
+    if listed_on is None or not (status == "published" or (status == "flat" and rules.include_flat)):
+        return status
+    if rules.contract_types is not None and (life.contract_type or DEFAULT_TYPE) not in rules.contract_types:
+        return "contract_type"
+    if (day - listed_on).days < rules.min_age_days:
+        return "young"
+    if rules.days_in_window is not None:
+        days, window = rules.days_in_window
+        first = max(listed_on, day - (window - 1) * _DAY)
+        if life.live_days(DayRange(first, day)) < days:
+            return "few_days"
+    return "same_contract" if life.successor and life.successor.is_live_on(day) else None
+
+
+class Stretch(NamedTuple):
+    """Consecutive days on which a contract is in the universe, with one status."""
+
+    member: Member
+    first_day: dt.date
+    last_day: dt.date
+
+
+def stretches(life: Life, days: DayRange, rules: Rules) -> Iterator[Stretch]:
+    """The days of a range on which the contract is in the universe."""
+    # A change leaves a window only after as many days, and changes the count of its live days until then.
+    window = rules.days_in_window[1] if rules.days_in_window else 0
+    cuts = sorted({days.start, *(day for cut in _cuts(life, rules) for day in _after(cut, window, days))})
+    for first, following in pairwise([*cuts, days.end + _DAY]):
+        found = member(life, first, rules)
+        if found and found.reason is None:
+            yield Stretch(found, first, following - _DAY)
+
+
+def _after(cut: dt.date, window: int, days: DayRange) -> Iterator[dt.date]:
+    """Those of the days that are a day or up to a window later."""
+    first, last = max((days.start - cut).days, 0), min((days.end - cut).days, window)
+    return (cut + late * _DAY for late in range(first, last + 1))
+
+
+def _cuts(life: Life, rules: Rules) -> Iterator[dt.date]:
+    """Every day on which the status or the age begins to be another one."""
+    for span in (*life.spans, *(life.successor.spans if life.successor else ())):
+        yield span.first_day
+        yield span.last_day + _DAY
+        yield span.known_from
+        if span.listed_on is not None:
+            yield span.listed_on + rules.min_age_days * _DAY
+
+
+def lives_of(
+    spans: Iterable[tuple[str, dt.date, dt.date, str, dt.date, dt.date | None]],
+    contracts: Mapping[str, tuple[str | None, str | None]],
+) -> list[Life]:
+    """Put lives together.
+
+    Args:
+        spans: Symbol and the fields of `Span`, by symbol and first day.
+        contracts: Type and successor by symbol.
+    """
+    lives = {
+        symbol: Life(symbol, contracts.get(symbol, (None, None))[0], [Span(*span[1:]) for span in group])
+        for symbol, group in groupby(spans, key=lambda span: span[0])
+    }
+    for symbol, life in lives.items():
+        life.successor = lives.get(contracts.get(symbol, (None, None))[1] or "")
+    return list(lives.values())

@@ -1,0 +1,182 @@
+"""Questions about the data as a whole: how far it goes, and what changed in it after it was collected."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from availability_pipeline.dates import DayRange, parse_day
+from availability_pipeline.publishing.opening import Publication
+from availability_pipeline.queries.columns import ChangeRow, Row, SummaryRow
+from availability_pipeline.queries.reader import Day, Reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RECENT_DAYS = 3
+"""How many collected days a status looks at for files that are not there yet."""
+
+RECENT_RUNS = 5
+"""How many collections a status tells of."""
+
+_CHANGES = """
+FROM published.availability_changes WHERE $since IS NULL OR observed_at >= $since::DATE
+ORDER BY observed_at, date, symbol
+"""
+
+_AWAITED = """
+SELECT date, file_count, pending + missing AS pending_count
+FROM published.published_days ORDER BY date DESC LIMIT ?
+"""
+
+_SUMMARY = """
+FROM published.published_days
+WHERE date BETWEEN $start AND $end ORDER BY date
+"""
+
+_RUNS = "FROM published.collection_runs ORDER BY finished_at DESC, started_at DESC LIMIT ?"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far the data goes and what happened last."""
+
+    publication: Publication
+    complete_through: dt.date | None
+    """The last day that is collected for all contracts; None if no day is."""
+    pending: Sequence[Row]
+    """The last collected days, newest first: date, file_count, and pending_count, which is how many files are expected
+    and not there (status pending, or missing where it is overdue)."""
+    runs: Sequence[Row]
+    """The last collections, newest first; the keys are the columns of `collection_runs`."""
+
+
+class OverviewQueries(Reader):
+    """What is known of the data itself."""
+
+    def get_status(self) -> Status:
+        """How far the data goes, what is still awaited of the last days, and the last collections.
+
+        Example:
+            >>> status = queries.get_status()
+            >>> status.publication.first_day, status.publication.symbol_count
+            (datetime.date(2019, 9, 25), 20)
+        """
+        complete = max(self._file_counts.keys() - self._incomplete.keys(), default=None)
+        recent, last_runs = self._rows(_AWAITED, [RECENT_DAYS]), self._rows(_RUNS, [RECENT_RUNS])
+        return Status(self.publication, complete, recent, last_runs)
+
+    def get_availability_summary(self, start: Day | None = None, end: Day | None = None) -> list[SummaryRow]:
+        """How many files each collected day has, by date.
+
+        Args:
+            start: The first UTC day; the first collected one by default.
+            end: The last UTC day, included; the last collected one by default.
+
+        Raises:
+            UsageError: The start is after the end, or there is no data of one of them.
+
+        Example:
+            >>> [day] = queries.get_availability_summary("2024-01-15", "2024-01-15")
+            >>> day["row_count"], day["file_count"]
+            (20, 10)
+        """
+        return cast("list[SummaryRow]", self._rows(_SUMMARY, self._span(start, end)))
+
+    def get_availability_summary_arrow(self, start: Day | None = None, end: Day | None = None) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_availability_summary_arrow()["date"][0].as_py()
+            datetime.date(2019, 9, 25)
+        """
+        return self._arrow(_SUMMARY, self._span(start, end))
+
+    def _span(self, start: Day | None, end: Day | None) -> dict[str, dt.date]:
+        first = self.publication.first_day if start is None else parse_day(start, "start")
+        last = self.publication.data_through if end is None else parse_day(end, "end")
+        self._check_held(days := DayRange(first, last))
+        return {"start": days.start, "end": days.end}
+
+    def get_changes(self, since: Day | None = None) -> list[ChangeRow]:
+        """What changed after a day was first collected: files that appeared late, were replaced, or were withdrawn.
+
+        Args:
+            since: Only what was noticed on this UTC day or later; everything by default.
+
+        Returns:
+            Rows as they were noticed.
+
+        Raises:
+            UsageError: `since` is not a day.
+
+        Example:
+            >>> queries.get_changes("2024-01-15")
+            []
+        """
+        return cast("list[ChangeRow]", self._rows(_CHANGES, self._since(since)))
+
+    def get_changes_arrow(self, since: Day | None = None) -> pa.Table:
+        """The same as Arrow.
+
+        Example:
+            >>> queries.get_changes_arrow().column_names[:3]
+            ['date', 'symbol', 'kind']
+        """
+        return self._arrow(_CHANGES, self._since(since))
+
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        timeout_seconds: float = 30.0,
+        memory_limit_mb: int = 1024,
+        max_rows: int = 1_000_000,
+    ) -> list[Row]:
+        """Run a query of your own over the relations of the published database.
+
+        It reads what is published now, no file, and changes nothing. Temporary tables and views may be made on the way;
+        they exist for this call.
+
+        Args:
+            query: One or more statements in DuckDB's SQL; the last one, such as a SELECT, gives the answer.
+            parameters: Values of the last statement, for `?` in their order or for `$name` by name.
+            timeout_seconds: Seconds that DuckDB may work.
+            memory_limit_mb: MiB that DuckDB may allocate.
+            max_rows: Rows that the answer may have.
+
+        Raises:
+            UsageError: The query is wrong, attempts more than reading, or exceeds a bound.
+
+        Example:
+            >>> queries.sql("SELECT sum(file_count) AS files FROM published_days WHERE date < ?", ["2021-01-01"])
+            [{'files': 843}]
+        """
+        from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - needs Arrow
+
+        self._check_open()
+        bounds = Bounds(timeout_seconds, memory_limit_mb, max_rows)
+        with run_sql(self.path, query, parameters, bounds) as result:
+            return list(result.rows())
+
+    def sql_arrow(
+        self, query: str, parameters: Sequence[object] | Mapping[str, object] = (), **bounds: Any
+    ) -> pa.Table:
+        """The same as Arrow, with the same arguments.
+
+        Example:
+            >>> queries.sql_arrow("SELECT symbol FROM symbols WHERE contract = 'settled'")["symbol"].to_pylist()
+            ['ICPUSDT_SETTLED']
+        """
+        from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - needs Arrow
+
+        self._check_open()
+        with run_sql(self.path, query, parameters, Bounds(**bounds)) as result:
+            return result.to_arrow()
+
+    @staticmethod
+    def _since(since: Day | None) -> dict[str, dt.date | None]:
+        return {"since": None if since is None else parse_day(since, "since")}
