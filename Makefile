@@ -30,7 +30,7 @@ run: setup ## Bring the database up to date from Binance's archive, then serve t
 	@$(MAKE) --no-print-directory ui
 
 ui: setup ## Serve the Dagster UI with its daemon on http://127.0.0.1:3000
-	@$(BIN)/python -c 'import sys; sys.excepthook = lambda _, error, trace: print(f"Error: {error}", file=sys.stderr); from availability_pipeline.worker_process import instance_folder; from availability_pipeline.settings import Settings; instance_folder(Settings.load())'
+	@$(BIN)/python -c 'import sys; sys.excepthook = lambda _, error, trace: print(f"Error: {error}", file=sys.stderr); from availability_pipeline.collecting.process import instance_folder; from availability_pipeline.settings import Settings; instance_folder(Settings.load())'
 	@echo "Dagster UI: http://127.0.0.1:$(PORT)  (Ctrl-C ends it)"
 	@$(BIN)/dagster dev --host 127.0.0.1 --port $(PORT)
 
@@ -47,6 +47,7 @@ lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m availability_pipeline_tests.document_check
 
 audit: setup-test ## Ask for known vulnerabilities of the pinned packages
@@ -56,7 +57,7 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup-test ## Measure, and print docs/benchmarks.md's tables
+bench: setup-test ## Measure, and print docs/reference/benchmarks.md's tables
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove .venv and caches; data and Dagster's history stay

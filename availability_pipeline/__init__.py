@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from availability_pipeline.version import __version__
+__version__ = "0.1.0"
+
 
 if TYPE_CHECKING:
-    from availability_pipeline.database import AvailabilityDatabase, update_date
+    from availability_pipeline.collecting.database import AvailabilityDatabase, update_date
     from availability_pipeline.errors import (
         AvailabilityError,
         IncompleteDayWarning,
         PublishedDatabaseError,
         UsageError,
     )
-    from availability_pipeline.parquet_locations import parquet_files
-    from availability_pipeline.queries import AvailabilityQueries
-    from availability_pipeline.validation.validator import AvailabilityValidator
+    from availability_pipeline.publishing.remote.cache import parquet_files
+    from availability_pipeline.quality.guard import AvailabilityValidator
+    from availability_pipeline.queries.api import AvailabilityQueries
 
 __all__ = [
     "AvailabilityDatabase",
@@ -36,15 +37,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AvailabilityDatabase": "database",
+    "AvailabilityDatabase": "collecting.database",
     "AvailabilityError": "errors",
-    "AvailabilityQueries": "queries",
-    "AvailabilityValidator": "validation.validator",
+    "AvailabilityQueries": "queries.api",
+    "AvailabilityValidator": "quality.guard",
     "IncompleteDayWarning": "errors",
     "PublishedDatabaseError": "errors",
     "UsageError": "errors",
-    "parquet_files": "parquet_locations",
-    "update_date": "database",
+    "parquet_files": "publishing.remote.cache",
+    "update_date": "collecting.database",
 }
 
 

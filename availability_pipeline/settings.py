@@ -1,28 +1,208 @@
-"""Settings: argument over environment over default, each value checked once, here.
+"""Settings: argument over environment over default, each value checked once; usable URLs, buckets and paths.
 
-Nothing here is read at import, and nothing below receives an environment variable in any other way.
+A data directory holds real or simulated data, never both.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from availability_pipeline.errors import UsageError
-from availability_pipeline.locations import (
-    BUCKET,
-    bucket_url,
-    has_usable_port,
-    is_base_url,
-    is_url,
-    published_url,
-    shown,
-)
-from availability_pipeline.paths import database_path
+
+BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)
+
+_HOST = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?", re.ASCII)
+_FOLDER = re.compile(r"(?!\.{1,2}$)[\w.=+@~-]+")
+# Up to the last @: a secret key may have a slash in it.
+_SECRET = re.compile(r"(?<=://).*@|[?#].*", re.DOTALL)
+
+LATEST = "latest.json"
+"""The file at such a place that says which generation is read."""
+
+
+def is_base_url(text: str) -> bool:
+    """Whether it is a URL to which a path can be added, with a host that every client here can ask."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    return (
+        parts.scheme in ("http", "https")
+        and (":" in host or _HOST.fullmatch(host) is not None)
+        and not (parts.username or parts.password or parts.query or parts.fragment)
+        and not any(character.isspace() for character in text)
+    )
+
+
+def has_usable_port(url: str) -> bool:
+    """Whether the port of a URL, if it has one, is a number that a port can be."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
+
+
+def is_url(text: str) -> bool:
+    """Whether something was meant as a URL rather than as a path."""
+    return re.match(r"[A-Za-z0-9+.-]*://", text) is not None
+
+
+def bucket_url(name: str, text: str) -> str:
+    """A folder of a bucket, `s3://bucket/prefix`, without a slash at its end.
+
+    Args:
+        name: The setting that it comes from, for the message.
+        text: What was set.
+
+    Raises:
+        UsageError: It is none.
+    """
+    url = _without_latest(text)
+    bucket, *folders = url.removeprefix("s3://").split("/")
+    usable = BUCKET.fullmatch(bucket) and all(_FOLDER.fullmatch(folder) for folder in folders)
+    if not (url.startswith("s3://") and usable):
+        raise UsageError(
+            f"{name} is {shown(text)!r}, which is no folder of a bucket; write it like s3://bucket/prefix, of letters, "
+            "digits and . _ - = + @ ~"
+        )
+    return url
+
+
+def published_url(name: str, text: str) -> str:
+    """Where published data can be read: `s3://bucket/prefix`, `https://host/path` or `http://host/path`.
+
+    Args:
+        name: The setting or argument that it comes from, for the message.
+        text: What was set.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if text.lower().startswith("s3://"):
+        return bucket_url(name, text)
+    url = _without_latest(text)
+    if not (is_base_url(url) and has_usable_port(url)):
+        raise UsageError(
+            f"{name} is {shown(text)!r}, which is no place to read from; write s3://bucket/prefix, https://host/path "
+            "without user name and query, or the path of a file"
+        )
+    return url
+
+
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """The bucket of an `s3://` URL, and what its keys begin with: nothing, or a prefix with a slash at its end."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    return bucket, f"{prefix}/" if prefix else ""
+
+
+def shown(url: str) -> str:
+    """The URL without what may be a secret."""
+    return _SECRET.sub("", url)
+
+
+def _without_latest(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    url = f"{scheme.lower()}{separator}{rest.rstrip('/')}"
+    return url.removesuffix(f"/{LATEST}").rstrip("/")
+
+
+# DuckDB puts the ending of its log before the first, and takes the second for a slash.
+_NO_DATABASE = re.compile(r"[?\\]")
+
+# Dagster makes a URL of the path without encoding it.
+_NO_SQLITE = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+
+
+def path_named(name: str, text: str) -> Path:
+    """A path in full, as it is written.
+
+    Args:
+        name: The argument or setting that it comes from, for the message.
+        text: What was given.
+
+    Raises:
+        UsageError: It is empty or -, or not UTF-8, itself or where links lead to, or there is no current folder to go
+            from.
+    """
+    if not text:
+        raise UsageError(f"{name} is empty; it must be a path")
+    if text == "-":
+        raise UsageError(f"{name} is -, which stands for a stream; it must be a path, such as ./-")
+    for path in _as_written_and_resolved(name, text):
+        if not _is_utf8(path):
+            raise UsageError(
+                f"{name} is {path!r}, which is not text in UTF-8; rename it, or choose another path"
+            )
+    return Path(text).absolute()
+
+
+def database_path(name: str, text: str) -> Path:
+    """Likewise, for a database of DuckDB or a folder of some; `~` is the home directory.
+
+    Raises:
+        UsageError: Also if DuckDB would open another file, or the home directory is not known.
+    """
+    expanded = os.path.expanduser(text)  # noqa: PTH111 - a Path of ./~ is one of ~
+    if expanded.startswith("~"):
+        raise UsageError(f"{name} is {text!r}, whose home directory is not known; write the path in full")
+    return check_database_path(name, path_named(name, expanded))
+
+
+def check_database_path(name: str, path: Path) -> Path:
+    """The path, if DuckDB can open a database there.
+
+    Raises:
+        UsageError: It would open another file.
+    """
+    for each in _as_written_and_resolved(name, str(path)):
+        if found := _NO_DATABASE.search(each):
+            raise UsageError(
+                f"{name} is {each!r}, where DuckDB can have no database because of the {found[0]}; choose a path "
+                "without ? and \\"
+            )
+    return path
+
+
+def check_instance_path(folder: Path) -> None:
+    """Pass if Dagster can keep its SQLite databases there.
+
+    Raises:
+        UsageError: They would be opened elsewhere.
+    """
+    if found := _NO_SQLITE.search(str(folder)):
+        raise UsageError(
+            f"the Dagster instance would be in {str(folder)!r}, where Dagster cannot open its databases because of the "
+            f"{found[0]}; set DAGSTER_HOME (or `demo --data-dir`) to a folder without ? and without % before two "
+            "hexadecimal digits"
+        )
+
+
+def _as_written_and_resolved(name: str, text: str) -> Iterator[str]:
+    try:
+        path = str(Path(text).absolute())
+    except FileNotFoundError:
+        raise UsageError(
+            f"{name} is {text!r}, but the current folder is gone; write the path in full"
+        ) from None
+    yield path
+    yield os.path.realpath(path)
+
+
+def _is_utf8(path: str) -> bool:
+    """Whether the system and DuckDB, which is given UTF-8, mean the same file by it."""
+    try:
+        return "\0" not in path and os.fsencode(path) == path.encode()
+    except UnicodeEncodeError:
+        return False
+
 
 CONTRACTS = ("perpetual", "settled", "delivery")
 """The kinds of contract that a folder's name tells apart."""
@@ -42,15 +222,20 @@ def _url(name: str, text: str) -> str:
     return text.rstrip("/")
 
 
-def _webhook(name: str, text: str) -> str:
-    """A URL that is a secret in whole, so the message says nothing of it."""
-    base, _, query = text.partition("?")
-    if not (is_base_url(base) and has_usable_port(base)) or re.search(r"[\s#]", query):
-        raise UsageError(
-            f"{name} is no URL to send to (its value is a secret and not shown); write it like "
-            "https://hooks.slack.com/services/..."
-        )
-    return text
+def _alert_urls(name: str, text: str) -> tuple[str, ...]:
+    """URLs in apprise's notation, each a secret in whole, so the message says nothing of it.
+
+    Only their shape is looked at: to know them, apprise loads some 270 modules, which would double the time that a
+    query takes.
+    """
+    urls = tuple(text.split())
+    for number, url in enumerate(urls, 1):
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S*", url):
+            raise UsageError(
+                f"{name} has no URL at position {number} of {len(urls)} (its value is a secret and not shown); write "
+                "URLs in apprise's notation, such as slack://TokenA/TokenB/TokenC, separated by spaces"
+            )
+    return urls
 
 
 def _log_format(name: str, text: str) -> str:
@@ -128,8 +313,8 @@ class Settings:
     """Seconds that a run waits for another one that writes to the same database."""
     retry_seconds: int = 30
     """Seconds before a step that failed is tried again; twice as many before each further try."""
-    alert_webhook: str | None = field(default=None, repr=False)
-    """Slack-compatible URL for failures; a secret."""
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Where alerts go, in apprise's notation; secrets."""
     log_format: str = "text"
     """How logs are written on stderr, one of `LOG_FORMATS`."""
     publish_url: str | None = None
@@ -174,9 +359,11 @@ class Settings:
         """The environment variables that load as these settings, for another process."""
         values = {variable: getattr(self, name) for name, (variable, _) in VARIABLES.items()}
         return {
-            variable: ",".join(value) if isinstance(value, tuple) else str(value)
+            variable: (" " if variable == _ALERT_URLS else ",").join(value)
+            if isinstance(value, tuple)
+            else str(value)
             for variable, value in values.items()
-            if value is not None
+            if value not in (None, ())
         }
 
     @classmethod
@@ -207,6 +394,8 @@ class Settings:
         return cls(**values)
 
 
+_ALERT_URLS = "AVAILABILITY_ALERT_URLS"
+
 VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "data_dir": ("AVAILABILITY_DATA_DIR", database_path),
     "db_path": ("AVAILABILITY_DB_PATH", _path_or_url),
@@ -220,7 +409,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "episode_gap_days": ("AVAILABILITY_EPISODE_GAP_DAYS", _up_to(10_000)),
     "lock_timeout_seconds": ("AVAILABILITY_LOCK_TIMEOUT_SECONDS", _up_to(86_400, minimum=0)),
     "retry_seconds": ("AVAILABILITY_RETRY_SECONDS", _up_to(3600, minimum=0)),
-    "alert_webhook": ("AVAILABILITY_ALERT_WEBHOOK", _webhook),
+    "alert_urls": (_ALERT_URLS, _alert_urls),
     "log_format": ("AVAILABILITY_LOG_FORMAT", _log_format),
     "publish_url": ("AVAILABILITY_PUBLISH_URL", bucket_url),
     "publish_keep": ("AVAILABILITY_PUBLISH_KEEP", _up_to(1000)),
@@ -243,3 +432,32 @@ def log_format(environ: Mapping[str, str] | None = None) -> str:
         )
     except UsageError:
         return Settings.log_format
+
+
+_OTHER = "choose another folder with AVAILABILITY_DATA_DIR (or `demo --data-dir`)"
+
+
+def check_kind(settings: Settings, *, simulated: bool) -> None:
+    """Make sure that the data directory may hold such data.
+
+    Raises:
+        UsageError: It holds data of the other kind.
+    """
+    if settings.is_demo and not simulated:
+        raise UsageError(f"{settings.data_dir} holds the demo's simulated data, and this is real; {_OTHER}")
+    if simulated and not settings.is_demo and (settings.working_path.exists() or settings.db_file.exists()):
+        raise UsageError(f"{settings.data_dir} holds real data, and this is simulated; {_OTHER}")
+
+
+def mark_simulated(settings: Settings) -> None:
+    """Mark the data directory as one of simulated data.
+
+    Raises:
+        UsageError: It holds real data, or cannot be written to.
+    """
+    try:
+        check_kind(settings, simulated=True)
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.demo_marker.write_text("The data in this folder is simulated.\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{settings.data_dir} cannot be written to ({error.strerror}); {_OTHER}") from error

@@ -20,11 +20,11 @@ import hypothesis
 import pytest
 import requests
 
-from availability_pipeline.launch import open_instance
+from availability_pipeline.defs.worker import open_instance
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
 from availability_pipeline_tests.demo_data import Demo, made
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
 # A background job of a shell starts with SIGINT ignored, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -122,7 +122,7 @@ def empty_moto(url: str) -> None:
 def settings_for(tmp_path: Path) -> SettingsFactory:
     """Settings for a simulator server (or None) with a data directory of the test's own."""
 
-    def load(server: SimulatorServer | None = None, **arguments: str | int | None) -> Settings:
+    def load(server: ObservedServer | None = None, **arguments: str | int | None) -> Settings:
         environ = {} if server is None else server.environment()
         chosen = {"data_dir": str(tmp_path / "data"), "connections": "8", "retry_seconds": "0", **arguments}
         return Settings.load(
@@ -141,7 +141,7 @@ def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
 
     def set_both(text: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
-        monkeypatch.setattr("availability_pipeline.days._clock", lambda: moment)
+        monkeypatch.setattr("availability_pipeline.dates._clock", lambda: moment)
         site.archive.set_now(moment)
         site.server.date = moment
         return moment
@@ -162,7 +162,7 @@ def site(
     settings_for: SettingsFactory, new_instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
     """Ten contracts, an empty data directory and a Dagster instance, found through the environment."""
-    archive = SimulatedArchive.recorded(symbols=10, now=NOW)
+    archive = ScriptedArchive.recorded(symbols=10, now=NOW)
     with serve(archive) as server:
         settings = settings_for(server)
         for variable, value in settings.environment().items():

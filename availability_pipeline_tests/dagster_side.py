@@ -14,13 +14,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from availability_pipeline import launch
-from availability_pipeline.days import DayRange
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.progress import Progress
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs import worker
+from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer
 from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive
 
 NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
 """The simulated archive's clock."""
@@ -30,15 +30,15 @@ NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
 class Site:
     """A simulated archive, and a data directory with a Dagster instance."""
 
-    archive: SimulatedArchive
-    server: SimulatorServer
+    archive: ScriptedArchive
+    server: ObservedServer
     settings: Settings
     instance: dg.DagsterInstance
 
-    def run(self, start: str, end: str | None = None, symbols: Sequence[str] = ()) -> launch.Report:
+    def run(self, start: str, end: str | None = None, symbols: Sequence[str] = ()) -> worker.Report:
         """Run the job over days, as the command line does."""
         days = DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end or start))
-        return launch.run_update(self.instance, self.settings, days, symbols, Progress())
+        return worker.run_update(self.instance, self.settings, days, symbols, Progress())
 
     def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what a schedule or sensor requested, as the daemon does it, in this process."""
@@ -60,11 +60,11 @@ class Site:
 
 @contextmanager
 def site_for(
-    archive: SimulatedArchive, server: SimulatorServer, settings: Settings, new_instance: Path
+    archive: ScriptedArchive, server: ObservedServer, settings: Settings, new_instance: Path
 ) -> Iterator[Site]:
     """The site, with its instance, a copy of a new one, open."""
     shutil.copytree(new_instance, settings.data_dir / "dagster")
-    with launch.open_instance(settings.data_dir / "dagster") as instance:
+    with worker.open_instance(settings.data_dir / "dagster") as instance:
         yield Site(archive, server, settings, instance)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.days import FIRST_DAY
+from availability_pipeline.dates import FIRST_DAY
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 LAST_DAY = dt.date(2026, 11, 19)
@@ -24,7 +24,7 @@ SYMBOLS = 20
 class Demo:
     """A published history, and the archive that it is about."""
 
-    archive: SimulatedArchive
+    archive: ScriptedArchive
     settings: Settings
 
     @property
@@ -35,7 +35,7 @@ class Demo:
 
 def made(folder: Path) -> Demo:
     """Collect and publish the whole history of twenty contracts into a folder."""
-    archive = SimulatedArchive.recorded(symbols=SYMBOLS, now=NOW)
+    archive = ScriptedArchive.recorded(symbols=SYMBOLS, now=NOW)
     with serve(archive) as server, clock_at(NOW, server):
         # Files are not asked for here, only listed; so their URLs can be those of the real archive.
         environment = {**server.environment(), "AVAILABILITY_ARCHIVE_URL": "https://data.binance.vision"}
@@ -45,10 +45,10 @@ def made(folder: Path) -> Demo:
 
 
 @contextmanager
-def clock_at(moment: dt.datetime, *servers: SimulatorServer) -> Iterator[None]:
+def clock_at(moment: dt.datetime, *servers: ObservedServer) -> Iterator[None]:
     """Set the pipeline's clock, and what archives call the time, for the time of the block."""
     with pytest.MonkeyPatch.context() as patch:
         for server in servers:
             patch.setattr(server, "date", moment)
-        patch.setattr("availability_pipeline.days._clock", lambda: moment)
+        patch.setattr("availability_pipeline.dates._clock", lambda: moment)
         yield

@@ -1,6 +1,6 @@
 """What documents say that can be wrong: commands, make targets, settings, links, files. `make lint` runs this.
 
-Nothing is executed here; that commands do what is shown is the business of test_commands_in_documents.
+Nothing is executed here; test_commands_in_documents runs the commands.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.cli import COMMANDS, cli
+from availability_pipeline.cli.main import COMMANDS, cli
 from availability_pipeline.settings import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from availability_pipeline import collection
-from availability_pipeline.days import DayRange
-from availability_pipeline.progress import Progress
-from availability_pipeline.publishing import publish
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import DayRange
+from availability_pipeline.publishing.write import publish
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive
-from availability_pipeline.store.availability import WriteReport
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline.warehouse.writes import WriteReport
+from availability_pipeline_tests.simulator import ScriptedArchive
 
 Row = tuple[Any, ...]
 
@@ -27,9 +27,9 @@ COLUMNS = "date, symbol, available, file_size_bytes, last_modified, url, status_
 
 def discover(settings: Settings) -> None:
     """Bring the table `symbols` up to date."""
-    found = collection.discover(settings)
+    found = collect.discover(settings)
     with connect(settings.working_path) as connection:
-        collection.write_discovery(connection, found, settings)
+        collect.write_discovery(connection, found, settings)
 
 
 def collect_days(
@@ -42,10 +42,10 @@ def collect_days(
     """Collect and write days, as a run does it, without a discovery."""
     days = DayRange(start, end or start)
     with connect(settings.working_path) as connection:
-        plan = collection.plan_collection(connection, days, only)
-    collected = collection.collect(plan, settings, Progress())
+        plan = collect.plan_collection(connection, days, only)
+    collected = collect.collect(plan, settings, Progress())
     with connect(settings.working_path) as connection:
-        return collection.write(connection, plan, collected, settings, run_id)
+        return collect.write(connection, plan, collected, settings, run_id)
 
 
 def run(settings: Settings, start: dt.date, end: dt.date | None = None, **arguments: Any) -> WriteReport:
@@ -79,12 +79,12 @@ def everything(settings: Settings) -> list[list[Row]]:
         return [connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names]
 
 
-def truth(archive: SimulatedArchive, url: str, symbols: Iterable[str], days: Iterable[dt.date]) -> list[Row]:
+def truth(archive: ScriptedArchive, url: str, symbols: Iterable[str], days: Iterable[dt.date]) -> list[Row]:
     """The rows that the table should have."""
     return sorted(_row(archive, url, symbol, day) for day in days for symbol in symbols)
 
 
-def _row(archive: SimulatedArchive, url: str, symbol: str, day: dt.date) -> Row:
+def _row(archive: ScriptedArchive, url: str, symbol: str, day: dt.date) -> Row:
     path = quote(f"data/futures/um/daily/klines/{symbol}/1m/{symbol}-1m-{day}.zip")
     file = archive.file(symbol, day)
     if file is None:

@@ -1,8 +1,9 @@
-"""Alerts: real runs of a toy code location, a real webhook on loopback, and what people are told when."""
+"""Alerts: real runs of a toy code location, real servers on loopback, and what people are told when."""
 
 from __future__ import annotations
 
 import datetime as dt
+import email
 import json
 import logging
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
 from threading import Thread
 from typing import Any
 
@@ -23,15 +25,13 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from availability_pipeline import alerts
-from availability_pipeline.alerts import Finding, Memory, deliver
-from availability_pipeline.days import DayRange
-from availability_pipeline.ended_runs import newly_ended
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.alerts import Finding, Memory, Queue, failure_alerts, newly_ended
+from availability_pipeline.defs.failures import failures_reported
+from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.defs.worker import open_instance
 from availability_pipeline.errors import ArchiveRefused
-from availability_pipeline.failures import failures_reported
-from availability_pipeline.launch import open_instance
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.sensors import failure_alerts
+from availability_pipeline_tests.conftest import run_python
 
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", timezone="UTC")
 PATH = "/services/T0/B0/SECRET"
@@ -52,7 +52,7 @@ class Webhook(HTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}{PATH}"
+        return f"json://127.0.0.1:{self.server_port}{PATH}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -60,8 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        assert body.keys() == {"text"}
-        self.server.messages.append(body["text"])
+        self.server.messages.append(f"{body['title']}\n{body['message']}")
         self.server.paths.append(self.path)
         status, text, headers = self.server.answer
         self.send_response(status)
@@ -75,15 +74,22 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    with Webhook() as server:
-        monkeypatch.setenv("AVAILABILITY_ALERT_WEBHOOK", server.url)
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        yield server
+@contextmanager
+def serving(server: TCPServer) -> Iterator[None]:
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    with Webhook() as server, serving(server):
+        monkeypatch.setenv("AVAILABILITY_ALERT_URLS", server.url)
+        yield server
 
 
 @pytest.fixture
@@ -98,7 +104,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[dt.datetime]:
     """The time, which a test may set."""
     times = [NOW]
     monkeypatch.setenv("AVAILABILITY_RETRY_SECONDS", "0")
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: times[-1])
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: times[-1])
     return times
 
 
@@ -198,7 +204,7 @@ def test_a_step_that_fails_without_saying_why_is_told_with_what_happened(
     location.run("2024-01-01", "2024-01-31")
     location.look()
     [message] = webhook.messages
-    assert "ZeroDivisionError: by &lt;nothing&gt;" in message
+    assert "ZeroDivisionError: by <nothing>" in message
     assert "backfill --start 2024-01-01 --end 2024-01-31" in message
 
 
@@ -296,29 +302,18 @@ def test_a_run_that_dagster_retries_is_left_to_its_retry(location: Location, web
     assert webhook.messages == []
 
 
-def test_a_tag_that_is_added_later_does_not_tell_it_again(location: Location) -> None:
-    location.look()
-    location.error = REFUSED
-    run = location.run("2024-01-15")
-    memory = Memory.read(location.cursor)
-    assert len(list(newly_ended(location.instance, memory, None))) == 1
-    memory.since, memory.seen = (memory.since or 0) + 3600, []
-    location.instance.add_run_tags(run, {"note": "seen"})
-    assert list(newly_ended(location.instance, memory, None)) == []
-
-
 def test_many_runs_are_all_looked_at_once(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("availability_pipeline.ended_runs._AT_ONCE", 3)
-    memory = Memory()
-    assert list(newly_ended(location.instance, memory, None)) == []
+    monkeypatch.setattr("availability_pipeline.defs.alerts._AT_ONCE", 3)
+    cursors: dict[str, str] = {}
+    assert list(newly_ended(location.instance, cursors, None)) == []
     job = dg.GraphDefinition(name="lost").to_job()
-    runs = [location.instance.create_run_for_job(job) for _ in range(10)]
+    runs = [location.instance.create_run_for_job(job) for _ in range(7)]
     for run in runs:
         location.instance.report_run_failed(run)
-    assert [run.run_id for run in newly_ended(location.instance, memory, None)] == [
-        run.run_id for run in runs
-    ]
-    assert list(newly_ended(location.instance, memory, None)) == []
+        location.instance.add_run_tags(run.run_id, {"note": "a later change of the record"})
+    looks = [[run.run_id for run in newly_ended(location.instance, cursors, None)] for _ in range(4)]
+    assert [len(look) for look in looks] == [3, 3, 1, 0]
+    assert [run_id for look in looks for run_id in look] == [run.run_id for run in runs]
 
 
 def of_location(name: str) -> RemoteJobOrigin:
@@ -328,8 +323,8 @@ def of_location(name: str) -> RemoteJobOrigin:
 
 
 def test_runs_of_other_code_locations_are_left_to_them(location: Location) -> None:
-    memory = Memory()
-    assert list(newly_ended(location.instance, memory, "ours")) == []
+    cursors: dict[str, str] = {}
+    assert list(newly_ended(location.instance, cursors, "ours")) == []
     job = dg.GraphDefinition(name="lost").to_job()
     runs = [
         location.instance.create_run_for_job(job, remote_job_origin=origin)
@@ -337,11 +332,11 @@ def test_runs_of_other_code_locations_are_left_to_them(location: Location) -> No
     ]
     for run in runs:
         location.instance.report_run_failed(run)
-    found = [run.run_id for run in newly_ended(location.instance, memory, "ours")]
+    found = [run.run_id for run in newly_ended(location.instance, cursors, "ours")]
     assert found == [runs[0].run_id, runs[2].run_id]
 
 
-def test_without_a_webhook_the_log_has_it(location: Location, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_channel_the_log_has_it(location: Location, caplog: pytest.LogCaptureFixture) -> None:
     location.look()
     location.error = REFUSED
     location.run("2024-01-15")
@@ -372,91 +367,134 @@ def finding(subject: str = "table") -> Finding:
 
 @contextmanager
 def closed_port() -> Iterator[str]:
-    """An address at which nobody listens."""
+    """The host and port of an address at which nothing listens."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{reserved.getsockname()[1]}{PATH}"
+        yield f"127.0.0.1:{reserved.getsockname()[1]}"
 
 
 BROKEN: Sequence[tuple[int, bytes, dict[str, str]]] = [
     (500, b"SECRET", {}),
     (302, b"", {"Location": "/elsewhere"}),
-    (200, b"\n<!doctype html><title>Sign in</title>", {"Content-Type": "text/html"}),
     (404, b"no_service", {}),
 ]
 
 
-@pytest.mark.parametrize("answer", BROKEN, ids=["500", "redirect", "web page", "404"])
-def test_a_webhook_that_does_not_take_it_is_a_warning_and_tried_again(
+@pytest.mark.parametrize("answer", BROKEN, ids=["500", "redirect", "404"])
+def test_a_channel_that_does_not_take_it_is_a_warning_and_tried_again(
     webhook: Webhook, answer: tuple[int, bytes, dict[str, str]], clock: list[dt.datetime],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     memory = Memory()
-    memory.note(finding())
     good, webhook.answer = webhook.answer, answer
-    assert deliver(memory, webhook.url) == 0
-    assert "the webhook at 127.0.0.1 did not take a message (" in caplog.text
+    assert memory.deliver(["text"], [webhook.url]) == 0
+    expected = f"the alert channel 1 did not take a message (JSON: it answered HTTP {answer[0]}); waiting"
+    assert expected in caplog.text
     assert "SECRET" not in caplog.text
     webhook.answer = good
-    assert deliver(memory, webhook.url) == 0, "it is not tried again at once"
+    assert memory.deliver([], [webhook.url]) == 0, "it is not tried again at once"
     clock.append(NOW + dt.timedelta(minutes=1))
     memory = Memory.read(memory.write())
-    assert deliver(memory, webhook.url) == 1
-    assert (memory.unsent, memory.tries, memory.retry_at) == ([], 0, "")
+    assert memory.deliver([], [webhook.url]) == 1
+    assert memory.queues == [Queue()]
     assert webhook.paths == [PATH, PATH], "a redirect is not followed"
 
 
-def test_a_webhook_that_cannot_be_reached_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_channel_that_cannot_be_used_is_a_warning_and_holds_up_no_other(
+    webhook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = Memory()
     with closed_port() as closed:
-        for url in (closed, f"http://{'a.' * 200}x{PATH}"):
-            memory = Memory()
-            memory.note(finding())
-            assert deliver(memory, url) == 0
-            assert len(memory.unsent) == 1
-    assert caplog.text.count("did not take a message") == 2
+        urls = [f"json://{closed}{PATH}", f"tgram://SECRET{PATH}", webhook.url]
+        assert memory.deliver(["text"], urls) == 1
+    assert [len(queue.messages) for queue in memory.queues] == [1, 1, 0]
+    assert "channel 1 did not take a message (JSON: it cannot be reached)" in caplog.text
+    assert "channel 2 did not take a message (apprise does not understand its URL)" in caplog.text
     assert "SECRET" not in caplog.text
 
 
-def test_a_webhook_that_says_nothing_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(alerts, "TIMEOUT_SECONDS", 0.2)
+def test_a_url_that_is_corrected_gets_what_waits_for_it(webhook: Webhook, clock: list[dt.datetime]) -> None:
+    memory = Memory()
+    memory.deliver(["one"], ["nonsense://x"])
+    clock.append(NOW + dt.timedelta(minutes=1))
+    assert memory.deliver(["two"], [webhook.url]) == 2
+    assert webhook.messages == ["\none", "\ntwo"]
+
+
+def test_a_channel_that_says_nothing_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        memory = Memory()
-        memory.note(finding())
-        assert deliver(memory, f"http://127.0.0.1:{silent.getsockname()[1]}{PATH}") == 0
-    assert "(no answer within 0.2 s)" in caplog.text
+        url = f"json://127.0.0.1:{silent.getsockname()[1]}{PATH}?rto=0.2"
+        assert Memory().deliver(["text"], [url]) == 0
+    assert "(JSON: no answer in time)" in caplog.text
 
 
 def test_the_waits_between_tries_grow_and_are_bounded(clock: list[dt.datetime]) -> None:
-    memory = Memory()
-    memory.note(finding())
-    waits = []
-    with closed_port() as url:
-        for _ in range(12):
-            deliver(memory, url)
-            clock.append(dt.datetime.fromisoformat(memory.retry_at).replace(tzinfo=dt.UTC))
-            waits.append((clock[-1] - clock[-2]).total_seconds())
+    memory, waits = Memory(), []
+    for number in range(12):
+        memory.deliver(["text"] if number == 0 else [], ["nonsense://x"])
+        clock.append(dt.datetime.fromisoformat(memory.queues[0].retry_at).replace(tzinfo=dt.UTC))
+        waits.append((clock[-1] - clock[-2]).total_seconds())
     assert waits[:3] == [30, 60, 120]
     assert waits[-1] == 3600
 
 
+class Mail(TCPServer):
+    """Takes mail and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _MailHandler)
+        self.mail: list[str] = []
+
+
+class _MailHandler(StreamRequestHandler):
+    server: Mail
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        for line in self.rfile:
+            command = line[:4].upper()
+            if command == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                self.server.mail.append(
+                    "".join(part.decode() for part in iter(self.rfile.readline, b".\r\n"))
+                )
+            self.wfile.write(b"221 bye\r\n" if command == b"QUIT" else b"250 OK\r\n")
+            if command == b"QUIT":
+                return
+
+
+def test_mail_has_what_failed_as_its_subject(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Mail() as server, serving(server):
+        url = f"mailto://127.0.0.1:{server.server_address[1]}?from=pipeline@example.org&to=desk@example.org&mode=insecure"
+        monkeypatch.setenv("AVAILABILITY_ALERT_URLS", url)
+        location.look()
+        location.error = REFUSED
+        run = location.run("2024-01-15")
+        assert location.look() == "new failures: 1, messages sent: 1, waiting: 0"
+    mail = email.message_from_string(server.mail[0])
+    assert mail["To"] == "desk@example.org"
+    assert mail["Subject"] == "The step table failed (2024-01-15)."
+    text = "".join(part.get_payload(decode=True).decode() for part in mail.walk() if not part.is_multipart())
+    assert "answered HTTP 503" in text
+    assert run in text
+
+
 def test_what_is_remembered_is_bounded_and_survives_as_json() -> None:
     memory = Memory()
-    for number in range(300):
-        memory.note(finding(f"step {number}"))
+    texts = [text for number in range(300) if (text := memory.note(finding(f"step {number}")))]
+    memory.deliver(texts, ["nonsense://x"])
     assert len(memory.subjects) == 200
-    assert len(memory.unsent) == 50
-    assert "step 299" in memory.unsent[-1]
+    assert memory.waiting == 50
+    assert "step 299" in memory.queues[0].messages[-1]
     assert Memory.read(memory.write()) == memory
 
 
 def test_a_cursor_of_another_form_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
-    for text in ("{", "[1]", '{"colour": "red"}'):
+    for text in ("{", "[1]", '{"colour": "red"}', '{"queues": [1]}'):
         assert Memory.read(text) == Memory()
-    assert caplog.text.count("start anew") == 3
+    assert caplog.text.count("start anew") == 4
     assert Memory.read(None) == Memory()
 
 
@@ -472,8 +510,8 @@ def test_the_sensor_is_on_by_default_and_looks_every_half_minute() -> None:
 
 @pytest.mark.parametrize(
     "environ",
-    [{"AVAILABILITY_CONNECTIONS": "many"}, {"AVAILABILITY_ALERT_WEBHOOK": "hooks.example.com/x"}],
-    ids=["another setting", "the webhook"],
+    [{"AVAILABILITY_CONNECTIONS": "many"}, {"AVAILABILITY_ALERT_URLS": "hooks.example.com/x"}],
+    ids=["another setting", "the URLs"],
 )
 def test_settings_that_are_wrong_do_not_silence_alerts(
     instance: dg.DagsterInstance,
@@ -492,9 +530,35 @@ def test_settings_that_are_wrong_do_not_silence_alerts(
     assert "hooks.example.com/x" not in caplog.text
 
 
-def test_a_webhook_that_is_no_url_is_no_business_of_a_run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_run_does_not_mind_a_wrong_url_of_alerts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AVAILABILITY_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("AVAILABILITY_ALERT_WEBHOOK", "hooks.example.com/x")
-    assert PipelineSettings().load().alert_webhook is None
+    monkeypatch.setenv("AVAILABILITY_ALERT_URLS", "hooks.example.com/x")
+    assert PipelineSettings().load().alert_urls == ()
+
+
+def test_importing_the_alerts_does_not_load_apprise() -> None:
+    """It takes longer than a whole query; see docs/decisions/0020-alerts.md."""
+    said = run_python("import sys, availability_pipeline.defs.factory; print('apprise' in sys.modules)")
+    assert said.strip() == "False"
+
+
+def test_a_failure_sensor_of_dagster_forgets_a_run_that_it_could_not_tell_of(
+    instance: dg.DagsterInstance,
+) -> None:
+    """Why `failure_alerts` is none; see docs/decisions/0020-alerts.md."""
+    told: list[str] = []
+
+    @dg.run_failure_sensor(monitor_all_code_locations=True)
+    def sensor(context: dg.RunFailureSensorContext) -> None:
+        told.append(context.dagster_run.run_id)
+        raise ConnectionError("the channel is down")
+
+    cursor = None
+    for look in range(3):
+        with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+            sensor.evaluate_tick(context)
+            cursor = context.cursor
+        if look == 0:
+            run = instance.create_run_for_job(dg.GraphDefinition(name="lost").to_job())
+            instance.report_run_failed(run)
+    assert told == [run.run_id]

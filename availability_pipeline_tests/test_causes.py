@@ -21,12 +21,17 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from availability_pipeline.causes import cause_of, is_damaged, known_cause
-from availability_pipeline.errors import AvailabilityError, PublishedDatabaseError, StoreError
-from availability_pipeline.publishing.opening import open_published, reading
-from availability_pipeline.publishing.target import check_target
-from availability_pipeline.store import opening
-from availability_pipeline.store.connection import connect
+from availability_pipeline.errors import (
+    AvailabilityError,
+    PublishedDatabaseError,
+    StoreError,
+    cause_of,
+    is_damaged,
+    known_cause,
+)
+from availability_pipeline.publishing.opening import check_target, open_published, reading
+from availability_pipeline.warehouse import opening
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.publishing import sample
 
@@ -143,8 +148,8 @@ USE = """
     from pathlib import Path
     from availability_pipeline.errors import AvailabilityError
     from availability_pipeline.publishing.opening import open_published, reading
-    from availability_pipeline.publishing.target import check_target
-    from availability_pipeline.store.connection import connect
+    from availability_pipeline.publishing.opening import check_target
+    from availability_pipeline.warehouse.database import connect
 
     working, published, fault = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

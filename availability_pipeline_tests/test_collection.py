@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from availability_pipeline import collection
-from availability_pipeline.days import FIRST_DAY, DayRange
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import FIRST_DAY, DayRange
 from availability_pipeline.errors import ArchiveUnreachable, UsageError
-from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import Fault, SimulatedArchive, SimulatorServer, serve
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import Fault, ObservedServer, ScriptedArchive, serve
 
 NOW = dt.datetime.fromisoformat("2024-03-10 12:00")
 LAST = dt.date(2024, 3, 9)
@@ -35,8 +35,8 @@ def day(text: str) -> dt.date:
     return dt.date.fromisoformat(f"2024-{text}")
 
 
-def make_archive() -> SimulatedArchive:
-    archive = SimulatedArchive.empty(NOW)
+def make_archive() -> ScriptedArchive:
+    archive = ScriptedArchive.empty(NOW)
     archive.set_last_published_day(LAST)
     archive.add_symbol("LIVEUSDT", dt.date(2021, 6, 1))
     archive.add_symbol("LATEUSDT", day("02-25"))
@@ -52,28 +52,28 @@ def make_archive() -> SimulatedArchive:
 
 
 @pytest.fixture
-def archive() -> SimulatedArchive:
+def archive() -> ScriptedArchive:
     return make_archive()
 
 
 @pytest.fixture
-def server(archive: SimulatedArchive) -> Iterator[SimulatorServer]:
+def server(archive: ScriptedArchive) -> Iterator[ObservedServer]:
     with serve(archive) as running:
         yield running
 
 
 @pytest.fixture
-def settings(server: SimulatorServer, settings_for: SettingsFactory) -> Settings:
+def settings(server: ObservedServer, settings_for: SettingsFactory) -> Settings:
     return settings_for(server)
 
 
 def truth(
-    archive: SimulatedArchive, settings: Settings, days: DayRange, symbols: list[str] = TRACKED
+    archive: ScriptedArchive, settings: Settings, days: DayRange, symbols: list[str] = TRACKED
 ) -> list[pipeline.Row]:
     return pipeline.truth(archive, settings.archive_url, symbols, days)
 
 
-def test_a_range_is_what_the_archive_has(archive: SimulatedArchive, settings: Settings) -> None:
+def test_a_range_is_what_the_archive_has(archive: ScriptedArchive, settings: Settings) -> None:
     report = pipeline.run(settings, OLD.start, LAST)
     assert pipeline.table(settings) == truth(archive, settings, DayRange(OLD.start, LAST))
     assert report.rows == 6 * 69
@@ -87,7 +87,7 @@ def test_untracked_contracts_are_known_and_not_collected(settings: Settings) -> 
 
 
 def test_the_rule_of_what_is_tracked_is_a_setting(
-    server: SimulatorServer, settings_for: SettingsFactory
+    server: ObservedServer, settings_for: SettingsFactory
 ) -> None:
     settings = settings_for(server, tracked_quotes="USDC,USDT", tracked_contracts="delivery,perpetual")
     pipeline.run(settings, LAST)
@@ -97,7 +97,7 @@ def test_the_rule_of_what_is_tracked_is_a_setting(
 
 
 def test_probing_and_listing_write_the_same_rows(
-    archive: SimulatedArchive, server: SimulatorServer, settings_for: SettingsFactory, tmp_path: Path
+    archive: ScriptedArchive, server: ObservedServer, settings_for: SettingsFactory, tmp_path: Path
 ) -> None:
     listed = settings_for(server)
     probed = settings_for(server, data_dir=tmp_path / "probed")
@@ -111,7 +111,7 @@ def test_probing_and_listing_write_the_same_rows(
     assert {mode for (mode,) in pipeline.query(listed, "SELECT mode FROM collection_runs")} == {"list"}
 
 
-def test_a_day_takes_one_head_per_contract(server: SimulatorServer, settings: Settings) -> None:
+def test_a_day_takes_one_head_per_contract(server: ObservedServer, settings: Settings) -> None:
     pipeline.run(settings, OLD.start, OLD.end)
     server.requests.clear()
     pipeline.collect_days(settings, LAST)
@@ -119,7 +119,7 @@ def test_a_day_takes_one_head_per_contract(server: SimulatorServer, settings: Se
     assert server.requests.counts()["HEAD"] == len(TRACKED)
 
 
-def test_a_window_takes_one_list_per_contract(server: SimulatorServer, settings: Settings) -> None:
+def test_a_window_takes_one_list_per_contract(server: ObservedServer, settings: Settings) -> None:
     pipeline.run(settings, dt.date(2022, 9, 1), OLD.end)
     server.requests.clear()
     pipeline.collect_days(settings, day("02-19"), LAST)
@@ -129,7 +129,7 @@ def test_a_window_takes_one_list_per_contract(server: SimulatorServer, settings:
 
 @pytest.mark.parametrize("last_day", [day("02-22"), day("03-09")])
 def test_a_new_contract_gets_all_days_that_the_table_holds(
-    archive: SimulatedArchive, settings: Settings, last_day: dt.date
+    archive: ScriptedArchive, settings: Settings, last_day: dt.date
 ) -> None:
     pipeline.run(settings, OLD.start, OLD.end)
     archive.add_symbol("NEWUSDT", day("02-15"))
@@ -143,7 +143,7 @@ def test_a_new_contract_gets_all_days_that_the_table_holds(
 
 
 def test_the_history_of_a_new_contract_takes_a_list_and_the_day_still_one_head_each(
-    archive: SimulatedArchive, server: SimulatorServer, settings: Settings
+    archive: ScriptedArchive, server: ObservedServer, settings: Settings
 ) -> None:
     pipeline.run(settings, OLD.start, OLD.end)
     archive.add_symbol("NEWUSDT", day("02-15"))
@@ -154,7 +154,7 @@ def test_the_history_of_a_new_contract_takes_a_list_and_the_day_still_one_head_e
     assert [record.symbol for record in server.requests if record.kind == "LIST"] == ["NEWUSDT"]
 
 
-def test_chosen_contracts_are_collected_and_no_others(archive: SimulatedArchive, settings: Settings) -> None:
+def test_chosen_contracts_are_collected_and_no_others(archive: ScriptedArchive, settings: Settings) -> None:
     pipeline.run(settings, OLD.start, OLD.end, only=["liveusdt", "龙虾USDT", "LIVE-USDT"])
     assert pipeline.table(settings) == truth(archive, settings, OLD, ["LIVEUSDT", "龙虾USDT"])
 
@@ -171,7 +171,7 @@ def test_without_a_tracked_contract_there_is_nothing_to_do(settings: Settings) -
         pipeline.collect_days(settings, OLD.start)
 
 
-def test_the_ledger_tells_what_happened_in_the_archive(archive: SimulatedArchive, settings: Settings) -> None:
+def test_the_ledger_tells_what_happened_in_the_archive(archive: ScriptedArchive, settings: Settings) -> None:
     window = DayRange(day("02-25"), LAST)
     archive.remove_file("LIVEUSDT", day("03-03"))
     pipeline.run(settings, window.start, window.end, run_id="first")
@@ -189,7 +189,7 @@ def test_the_ledger_tells_what_happened_in_the_archive(archive: SimulatedArchive
     assert pipeline.table(settings) == truth(archive, settings, window)
 
 
-def test_a_run_is_recorded_with_its_requests(server: SimulatorServer, settings: Settings) -> None:
+def test_a_run_is_recorded_with_its_requests(server: ObservedServer, settings: Settings) -> None:
     pipeline.discover(settings)
     server.requests.clear()
     pipeline.collect_days(settings, dt.date(2020, 1, 1), LAST, run_id="long")
@@ -211,7 +211,7 @@ def test_a_run_is_recorded_with_its_requests(server: SimulatorServer, settings: 
 
 
 def test_another_archive_url_rewrites_every_url(
-    server: SimulatorServer, settings_for: SettingsFactory
+    server: ObservedServer, settings_for: SettingsFactory
 ) -> None:
     pipeline.run(settings_for(server), OLD.start, OLD.end)
     moved = settings_for(server, archive_url=server.url.replace("127.0.0.1", "localhost"))
@@ -222,12 +222,12 @@ def test_another_archive_url_rewrites_every_url(
 def test_a_host_that_cannot_be_reached_is_named_with_what_to_do(settings_for: SettingsFactory) -> None:
     settings = settings_for(s3_endpoint="http://no-such-host.invalid")
     with pytest.raises(ArchiveUnreachable, match=r"no-such-host\.invalid .*`make demo`"):
-        collection.discover(settings)
+        collect.discover(settings)
 
 
-def test_a_refusing_exchange_stops_nothing(server: SimulatorServer, settings: Settings) -> None:
+def test_a_refusing_exchange_stops_nothing(server: ObservedServer, settings: Settings) -> None:
     server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
-    found = collection.discover(settings)
+    found = collect.discover(settings)
     assert found.tracked(settings) == TRACKED
     assert "HTTP 451" in (found.exchange_problem or "")
 
@@ -242,7 +242,7 @@ chosen = st.lists(
 
 
 @pytest.fixture(scope="module")
-def one_server() -> Iterator[SimulatorServer]:
+def one_server() -> Iterator[ObservedServer]:
     with serve(ONE_ARCHIVE) as running:
         yield running
 
@@ -250,7 +250,7 @@ def one_server() -> Iterator[SimulatorServer]:
 @given(chosen)
 @hypothesis_settings(max_examples=8, deadline=None)
 def test_partitions_in_any_order_and_repeated_give_the_same_table(
-    one_server: SimulatorServer,
+    one_server: ObservedServer,
     tmp_path_factory: pytest.TempPathFactory,
     windows: list[tuple[dt.date, int, set[str] | None]],
 ) -> None:
@@ -284,13 +284,13 @@ def _expected(windows: list[tuple[dt.date, int, set[str] | None]]) -> set[tuple[
 
 @pytest.fixture
 def yesterday(monkeypatch: pytest.MonkeyPatch) -> dt.date:
-    monkeypatch.setattr(collection, "last_complete_day", lambda: LAST)
+    monkeypatch.setattr(collect, "last_complete_day", lambda: LAST)
     return LAST
 
 
 def missing(settings: Settings) -> DayRange:
     with connect(settings.working_path) as connection:
-        return collection.missing_days(connection, settings)
+        return collect.missing_days(connection, settings)
 
 
 def test_of_an_empty_table_everything_is_missing(settings: Settings, yesterday: dt.date) -> None:
@@ -300,9 +300,9 @@ def test_of_an_empty_table_everything_is_missing(settings: Settings, yesterday: 
 def fill(settings: Settings, end: dt.date, only: list[str] | None = None) -> None:
     pipeline.discover(settings)
     with connect(settings.working_path) as connection:
-        plan = collection.plan_collection(connection, DayRange(FIRST_DAY, end), only or [])
-        collected = collection.collect(plan, settings, Progress())
-        collection.write(connection, plan, collected, settings, "fill")
+        plan = collect.plan_collection(connection, DayRange(FIRST_DAY, end), only or [])
+        collected = collect.collect(plan, settings, Progress())
+        collect.write(connection, plan, collected, settings, "fill")
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def fill(settings: Settings, end: dt.date, only: list[str] | None = None) -> Non
 )
 @pytest.mark.usefixtures("yesterday")
 def test_a_table_is_brought_up_to_date_from_its_gap_or_the_look_back_window(
-    server: SimulatorServer, settings_for: SettingsFactory, end: str, lookback: int, start: str
+    server: ObservedServer, settings_for: SettingsFactory, end: str, lookback: int, start: str
 ) -> None:
     settings = settings_for(server, lookback_days=lookback)
     fill(settings, day(end))
@@ -337,6 +337,6 @@ def test_a_day_of_some_contracts_only_is_missing(settings: Settings) -> None:
 
 
 def test_a_look_back_does_not_reach_before_the_market(
-    server: SimulatorServer, settings_for: SettingsFactory, yesterday: dt.date
+    server: ObservedServer, settings_for: SettingsFactory, yesterday: dt.date
 ) -> None:
     assert missing(settings_for(server, lookback_days=10_000)) == DayRange(FIRST_DAY, yesterday)

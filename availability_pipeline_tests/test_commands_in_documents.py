@@ -20,28 +20,25 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 DOCUMENTS = document_check.documents()
 PROGRAM = "binance-futures-availability"
 WRITING = ("backfill", "update", "validate", "publish", "backup", "restore", "compact")
 ELSEWHERE = {
     f"{PROGRAM} demo --symbols 20": ".ci/newcomer.py runs it, with the UI",
-    "make demo": ".ci/newcomer.py runs it, with the UI",
     "make demo-ui 'ARGS=--symbols 20'": ".ci/newcomer.py runs it",
     "make demo-ui": ".ci/newcomer.py runs it",
     "make audit": "CI runs it; test_audit tests it",
     "make run": "it is `backfill --missing` and `make ui`",
-    "make help": "test_documents looks for the targets",
     "make test": "this is it",
     "make lint": "CI runs it",
     "make bench": "test_benchmarks runs the tasks",
-    "make ui PORT=3001": "it serves until Ctrl-C; test_dagster_dev runs `dagster dev` on a port of its own",
     "dagster schedule wipe": "it asks for a confirmation, and is Dagster's own",
     "sudo timedatectl set-ntp true": "it sets the clock of the machine",
     "pip install .": "the installation is not tested from within",
@@ -132,14 +129,14 @@ def test_a_question_is_answered_as_shown(
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a data directory for a live archive of two contracts."""
-    archive = SimulatedArchive.recorded(symbols=["BTCUSDT", "ETHUSDT"])
+    archive = ScriptedArchive.recorded(symbols=["BTCUSDT", "ETHUSDT"])
     with serve(archive) as server:
         settings = Settings.load(server.environment(), data_dir=str(tmp_path_factory.mktemp("documents")))
         yield {**os.environ, **settings.environment(), "PYTHONPATH": str(root())}
 
 
 @pytest.mark.slow
-def test_what_writes_does_so_in_the_order_of_the_readme(place: dict[str, str], tmp_path: Path) -> None:
+def test_what_writes_does_so_in_the_order_of_the_documents(place: dict[str, str], tmp_path: Path) -> None:
     lines = dict.fromkeys(shown.program for shown in OURS if shown.words[1] in WRITING)
     assert len(lines) > 8
     for line in lines:

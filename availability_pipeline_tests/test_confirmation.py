@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.archive.klines import MAX_BYTES, traded_minutes
-from availability_pipeline.cli import cli
-from availability_pipeline.confirmation import confirm
+from availability_pipeline.archive.contents import MAX_BYTES, traded_minutes
+from availability_pipeline.cli.main import cli
+from availability_pipeline.collecting.inspect import confirm
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import Fault, SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.archive.servers import canned, nobody_listening
 from availability_pipeline_tests.demo_data import clock_at
+from availability_pipeline_tests.simulator import Fault, ObservedServer, ScriptedArchive, serve
 
 NOW = dt.datetime(2025, 12, 20, 12, tzinfo=dt.UTC)
 START, END = dt.date(2025, 1, 20), dt.date(2025, 12, 19)
@@ -31,14 +31,14 @@ START, END = dt.date(2025, 1, 20), dt.date(2025, 12, 19)
 class Place:
     """An archive, and a database that was made from it."""
 
-    server: SimulatorServer
+    server: ObservedServer
     settings: Settings
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """LITUSDT flat and listed again, FTTUSDT flat from the first collected day on, and a quiet contract."""
-    archive = SimulatedArchive.recorded(symbols=["BTCUSDT", "LITUSDT", "FTTUSDT", "SOLUSDT"], now=NOW)
+    archive = ScriptedArchive.recorded(symbols=["BTCUSDT", "LITUSDT", "FTTUSDT", "SOLUSDT"], now=NOW)
     with serve(archive) as server, clock_at(NOW, server):
         for day in range(1, 8):  # sizes that do not tell, of files in which there are trades
             archive.replace_file("SOLUSDT", dt.date(2025, 12, day), size=9_400)

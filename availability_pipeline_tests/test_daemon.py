@@ -11,14 +11,14 @@ import dagster as dg
 import pytest
 import yaml
 
-from availability_pipeline.days import DayRange, last_complete_day
-from availability_pipeline.launch import open_instance
-from availability_pipeline.orphaned_runs import WRITERS_POOL
-from availability_pipeline.partitions import range_tags
-from availability_pipeline.simulator import Fault, SimulatedArchive, serve
+from availability_pipeline.dates import DayRange, last_complete_day
+from availability_pipeline.defs.partitions import range_tags
+from availability_pipeline.defs.runs import WRITERS_POOL
+from availability_pipeline.defs.worker import open_instance
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import ask, dagster_dev, make_checkout
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 LAUNCH = """
 mutation($parameters: ExecutionParams!) {
@@ -72,6 +72,13 @@ def finished(instance: dg.DagsterInstance, run_id: str) -> bool:
     return run is not None and run.is_finished
 
 
+def fresh(instance: dg.DagsterInstance) -> bool:
+    """Whether the daemon finds that what is published is as new as its policy wants it."""
+    key = dg.AssetKey("published_database")
+    record = instance.get_freshness_state_records([key]).get(key)
+    return record is not None and record.freshness_state == "PASS"
+
+
 def free(instance: dg.DagsterInstance) -> bool:
     """Whether no run holds the writers' pool."""
     return not instance.event_log_storage.get_concurrency_info(WRITERS_POOL).claimed_slots
@@ -83,7 +90,7 @@ def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
 ) -> None:
     checkout = make_checkout(tmp_path / "checkout")
     quick_monitoring(checkout)
-    archive = SimulatedArchive.recorded(symbols=3)
+    archive = ScriptedArchive.recorded(symbols=3)
     awaited = last_complete_day() - dt.timedelta(days=1)
     archive.set_last_published_day(awaited)  # so that the sensor finds nothing more in the meantime
     earlier = awaited - dt.timedelta(days=1)
@@ -111,5 +118,6 @@ def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
             again = launch(url, days)
             wait_until(lambda: finished(instance, again))
             assert instance.get_runs(dg.RunsFilter([again]))[0].is_success
+            wait_until(lambda: fresh(instance))
         truth = pipeline.truth(archive, server.url, archive.symbols(), days)
         assert [row for row in pipeline.table(settings) if row[0] <= awaited] == truth

@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from availability_pipeline.launch import open_instance
-from availability_pipeline.simulator import SimulatedArchive, serve
+from availability_pipeline.defs.worker import open_instance
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import backfill, dagster_dev, make_checkout
 from availability_pipeline_tests.dagster_side import NOW
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_a_backfill_launched_in_the_ui_succeeds_and_is_remembered(
     checkout: Path, settings_for: SettingsFactory
 ) -> None:
-    archive = SimulatedArchive.recorded(symbols=3, now=NOW)
+    archive = ScriptedArchive.recorded(symbols=3, now=NOW)
     days = [f"2024-01-{day:02}" for day in range(1, 11)]
     with serve(archive) as server:
         settings = settings_for(server)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from availability_pipeline import days
-from availability_pipeline.days import (
+from availability_pipeline import dates
+from availability_pipeline.dates import (
     FIRST_DAY,
     FIRST_FILE_DAY,
     DayRange,
@@ -39,8 +39,8 @@ def test_a_day_is_read_as_people_write_it(text: str) -> None:
 
 
 def test_yesterday_is_the_last_complete_day() -> None:
-    before = days.last_complete_day()
-    assert before <= parse_day(" Yesterday ") <= days.last_complete_day()
+    before = dates.last_complete_day()
+    assert before <= parse_day(" Yesterday ") <= dates.last_complete_day()
 
 
 def test_a_date_is_taken_as_it_is() -> None:
@@ -107,7 +107,7 @@ def test_a_range_cannot_run_backwards() -> None:
 
 
 def test_the_whole_history_up_to_yesterday_can_be_collected() -> None:
-    last = days.last_complete_day()
+    last = dates.last_complete_day()
     assert collectable_range(FIRST_DAY, last) == DayRange(FIRST_DAY, last)
 
 
@@ -118,22 +118,20 @@ def test_days_before_the_market_cannot_be_collected() -> None:
 
 @pytest.mark.parametrize("days_ahead", [0, 1, 400])
 def test_a_day_that_is_not_over_cannot_be_collected(days_ahead: int) -> None:
-    day = days.utc_today() + dt.timedelta(days=days_ahead)
+    day = dates.utc_today() + dt.timedelta(days=days_ahead)
     with pytest.raises(UsageError, match=f"{day} is not over yet in UTC"):
         collectable_range(FIRST_DAY, day)
 
 
 def test_now_is_naive_and_today_is_its_day() -> None:
-    before, now, after = days.utc_today(), days.utc_now(), days.utc_today()
+    before, now, after = dates.utc_today(), dates.utc_now(), dates.utc_today()
     assert now.tzinfo is None
     assert before <= now.date() <= after
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
 def test_the_day_is_that_of_utc_in_every_time_zone(zone: str) -> None:
-    code = (
-        "from availability_pipeline.days import utc_now, utc_today; print(utc_now().isoformat(), utc_today())"
-    )
+    code = "from availability_pipeline.dates import utc_now, utc_today; print(utc_now().isoformat(), utc_today())"
     before = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     moment, day = run_python(code, TZ=zone).split()
     assert abs(dt.datetime.fromisoformat(moment) - before) < dt.timedelta(minutes=2)

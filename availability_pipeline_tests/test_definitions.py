@@ -9,8 +9,8 @@ import tomllib
 import dagster as dg
 import yaml
 
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.partitions import DAILY
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.partitions import DAILY
 from availability_pipeline_tests.dagster_side import root
 
 KEYS = {"symbols", "daily_availability", "symbol_lifecycle", "published_database"}

@@ -1,21 +1,22 @@
-"""What the documents show exists: commands and options of the command line, make targets, settings, links, Python."""
+"""What documents show exists: commands, options, make targets, settings, links; reference tables are complete."""
 
 from __future__ import annotations
 
-import ast
 import re
-from itertools import pairwise
+from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
+import click
 import pytest
 
-from availability_pipeline.definitions import build_defs
+from availability_pipeline.cli.main import cli
+from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.settings import VARIABLES
 from availability_pipeline_tests import document_check
 from availability_pipeline_tests.dagster_side import root
+from availability_pipeline_tests.documents import column_tables
 
-README = (root() / "README.md").read_text(encoding="utf-8")
+REFERENCE = root() / "docs" / "reference"
 
 
 @pytest.mark.parametrize("document", document_check.documents(), ids=lambda path: path.name)
@@ -101,52 +102,52 @@ def test_every_document_is_in_the_index() -> None:
 
 
 def test_the_table_of_settings_is_complete() -> None:
-    shown = set(re.findall(r"^\| `(AVAILABILITY_\w+)`", README, re.MULTILINE))
+    text = (REFERENCE / "settings.md").read_text("utf-8")
+    shown = set(re.findall(r"^\| `(AVAILABILITY_\w+)`", text, re.MULTILINE))
     assert shown == {variable for variable, _ in VARIABLES.values()}
-
-
-def test_the_code_location_that_sends_mail_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (root() / "docs" / "operations.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    monkeypatch.setenv("SMTP_PASSWORD", "secret")
-    names: dict[str, dg.Definitions] = {}
-    exec(compile(code, "email_alerts.py", "exec"), names)  # noqa: S102 - our own document
-    [sensor] = names["defs"].sensors
-    assert isinstance(sensor, dg.SensorDefinition)
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert names["defs"].resolve_sensor_def("failure_mail") is sensor
 
 
 def test_the_table_of_checks_is_complete() -> None:
     lines = re.findall(
         r"^\| `(\w+)` \| [A-Z, ]+ \| (yes|no) \|",
-        (root() / "docs" / "checks.md").read_text("utf-8"),
+        (REFERENCE / "checks.md").read_text("utf-8"),
         re.MULTILINE,
     )
     nodes = build_defs().resolve_asset_graph().asset_check_nodes
     assert dict(lines) == {node.key.name: "yes" if node.blocking else "no" for node in nodes}
 
 
-def documented_columns() -> str:
-    """The tables of columns, from the types of the rows and what is written under their fields."""
-    tree = ast.parse((root() / "availability_pipeline" / "queries" / "columns.py").read_text("utf-8"))
-    tables = []
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            sentence = (ast.get_docstring(node) or "").split("\n")[0]
-            lines = [f"### {sentence.rstrip('.')}", "", "| column | type | |", "|---|---|---|"]
-            for field, text in pairwise(node.body):
-                if isinstance(field, ast.AnnAssign):
-                    assert isinstance(text, ast.Expr)
-                    assert isinstance(text.value, ast.Constant), f"{ast.unparse(field)} is not documented"
-                    kind = ast.unparse(field.annotation).replace("dt.", "").replace(" | ", " or ")
-                    meaning = " ".join(str(text.value.value).split()).replace("|", "\\|")
-                    lines.append(f"| `{ast.unparse(field.target)}` | {kind} | {meaning} |")
-            tables.append("\n".join(lines))
-    return "\n\n".join(tables)
+def test_the_tables_of_columns_are_those_of_the_rows() -> None:
+    """`python -m availability_pipeline_tests.documents.column_tables` writes them anew."""
+    assert column_tables.shown() == column_tables.tables()
 
 
-def test_the_columns_are_documented_as_they_are() -> None:
-    text = (root() / "docs" / "guides" / "queries.md").read_text("utf-8")
-    found = text.partition("<!-- columns: begin -->\n")[2].partition("\n<!-- columns: end -->")[0]
-    assert found == documented_columns()
+def commands(group: click.Group = cli, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command that is no group, with its words; groups load theirs when asked."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command, words = group.get_command(context, name), f"{path} {name}".strip()
+        if isinstance(command, click.Group):
+            yield from commands(command, words)
+        elif command is not None and not command.hidden:
+            yield words, command
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_reference_has_every_command_and_option(words: str) -> None:
+    text = (REFERENCE / "command-line.md").read_text("utf-8")
+    assert re.search(rf"^\| `{words}[` ]", text, re.MULTILINE), f"there is no line for {words}"
+    options = {
+        name
+        for parameter in COMMANDS[words].params
+        for name in parameter.opts
+        if name.startswith("--") and name != "--help"
+    }
+    assert {name for name in options if f"{name}`" not in text and f"{name} " not in text} == set()
+
+
+def test_the_reference_is_compared_with_commands() -> None:
+    assert {"backfill", "query snapshot", "query analytics summary"} <= COMMANDS.keys()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.drafts import draft_of, remove_dead_drafts
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse.atomic import draft_of, remove_dead_drafts
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.conftest import ROOT, start_python
 
 
@@ -67,7 +67,7 @@ def test_two_drafts_of_one_process_do_not_meet(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from availability_pipeline.drafts import draft_of
+from availability_pipeline.warehouse.atomic import draft_of
 
 with draft_of(Path(sys.argv[1])) as draft:
     draft.write_text("half")
@@ -100,7 +100,8 @@ def test_a_draft_of_another_pid_namespace_is_left_alone(tmp_path: Path) -> None:
     target = tmp_path / "a.duckdb"
     with draft_of(target) as draft:
         draft.write_text("half")
-        code = "import sys; from pathlib import Path; from availability_pipeline.drafts import remove_dead_drafts; "
+        code = "import sys; from pathlib import Path; "
+        code += "from availability_pipeline.warehouse.atomic import remove_dead_drafts; "
         code += "remove_dead_drafts(Path(sys.argv[1]))"
         command = [*alone, sys.executable, "-c", code, str(target)]
         subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)

@@ -11,9 +11,9 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline.errors import AvailabilityError, PublishedDatabaseError, UsageError
-from availability_pipeline.export import FORMATS, export
+from availability_pipeline.publishing.export import FORMATS, export
 from availability_pipeline_tests.publishing import sample
 
 RELATIONS = {

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from availability_pipeline import logs
+from availability_pipeline.collecting import reporting
+from availability_pipeline.defs.failures import MAX_RETRIES
 from availability_pipeline.errors import ArchiveFailures, ArchiveRefused, ArchiveUnreachable, StoreError
-from availability_pipeline.failures import MAX_RETRIES
 from availability_pipeline.settings import log_format
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests.cli.test_collect import PROGRAM, command, environment
 from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.dagster_side import Site, root
+from availability_pipeline_tests.simulator import Fault
 
 URL = "https://data.binance.vision/x.zip"
 REFUSED = ArchiveRefused("answered HTTP 503", url=URL, symbol="BTCUSDT", date="2024-01-15", status=503)
@@ -28,7 +28,7 @@ UNREACHABLE = ArchiveUnreachable("the connection was cut", url=URL)
 DAEMON_RUN = """
 import sys
 from pathlib import Path
-from availability_pipeline import definitions, launch
+from availability_pipeline.defs import factory as definitions, worker as launch
 with launch.open_instance(Path(sys.argv[1])) as instance:
     definitions.defs.resolve_job_def("availability_update").execute_in_process(
         instance=instance, tags={"dagster/partition": "2024-01-15"}, partition_key="2024-01-15", raise_on_error=False)
@@ -48,7 +48,7 @@ class Collector(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(logs.JsonFormatter())
+        self.setFormatter(reporting.JsonFormatter())
         self.lines: list[dict[str, Any]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -58,7 +58,7 @@ class Collector(logging.Handler):
 def logged(error: Any) -> list[dict[str, Any]]:
     logger, collector = logging.Logger("test"), Collector()
     logger.addHandler(collector)
-    logs.log_failures(logger, error)
+    reporting.log_failures(logger, error)
     return collector.lines
 
 
@@ -77,8 +77,8 @@ def test_a_failed_request_is_logged_with_all_that_is_known_of_it() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert logs.failure_fields(UNREACHABLE) == {"url": URL}
-    assert logs.failure_fields(StoreError("the disk is full")) == {}
+    assert reporting.failure_fields(UNREACHABLE) == {"url": URL}
+    assert reporting.failure_fields(StoreError("the disk is full")) == {}
     assert logged(StoreError("the disk is full"))[0]["message"] == "the disk is full"
 
 
@@ -95,7 +95,7 @@ def test_a_traceback_and_other_alphabets_stay_on_one_line() -> None:
         raise ZeroDivisionError("by nothing")
     except ZeroDivisionError:
         record.exc_info = sys.exc_info()
-    text = logs.JsonFormatter().format(record)
+    text = reporting.JsonFormatter().format(record)
     assert text.count("\n") == 0
     assert "币安人生USDT" in text
     assert "ZeroDivisionError: by nothing" in json.loads(text)["error"]
@@ -103,9 +103,9 @@ def test_a_traceback_and_other_alphabets_stay_on_one_line() -> None:
 
 def test_handlers_are_gone_after_the_block(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("availability_pipeline.test")
-    with logs.written("json"):
+    with reporting.written("json"):
         logger.info("inside")
-    with logs.written("text"):
+    with reporting.written("text"):
         logger.info("as Python has it")
     logger.info("outside")
     assert [line["message"] for line in lines(capsys.readouterr().err)] == ["inside"]

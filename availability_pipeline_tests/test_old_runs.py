@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.old_runs import remove_old_runs
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.runs import remove_old_runs
 from availability_pipeline_tests.dagster_side import Site
 
 TABLE = dg.AssetKey("daily_availability")

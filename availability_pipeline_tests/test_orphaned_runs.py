@@ -12,20 +12,20 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from availability_pipeline.days import DayRange
-from availability_pipeline.ended_runs import findings
-from availability_pipeline.orphaned_runs import WRITERS_POOL, alone, end_orphaned_run
-from availability_pipeline.partitions import request_for
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.sensors import publication_watch
-from availability_pipeline.store.lock import hold
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.alerts import findings
+from availability_pipeline.defs.automation import publication_watch
+from availability_pipeline.defs.partitions import request_for
+from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.defs.runs import WRITERS_POOL, alone, end_orphaned_run
+from availability_pipeline.warehouse.opening import hold
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.dagster_side import Site
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from availability_pipeline.store.lock import hold
+from availability_pipeline.warehouse.opening import hold
 
 with hold(Path(sys.argv[1]), sys.argv[2], 0):
     os._exit(0)

@@ -19,7 +19,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from availability_pipeline.version import __version__
+from availability_pipeline import __version__
 from availability_pipeline_tests.dagster_side import root
 
 NAME = "binance_futures_availability"
@@ -82,7 +82,7 @@ def test_sdist_and_wheel_are_the_package_and_nothing_else(tmp_path: Path) -> Non
     needed = [line for line in built.metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     names = {re.split(r"[<>=;\s]", line)[0] for line in needed}
     assert names >= {"boto3", "dagster", "dagster-duckdb", "dagster-webserver", "duckdb", "requests"}
-    assert "binance-futures-availability = availability_pipeline.cli:main" in built.entry_points
+    assert "binance-futures-availability = availability_pipeline.cli.main:main" in built.entry_points
 
 
 def test_all_that_is_in_the_package_is_of_a_known_kind() -> None:

@@ -18,13 +18,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline.errors import UsageError
-from availability_pipeline.parquet_locations import parquet_files
+from availability_pipeline.publishing.remote.cache import parquet_files
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests.dagster_side import NOW, root
 from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 WORKS = [
     "env=prod", "year=2024", "a*b", "[ab]", "a[!b]c{a,b}", "{{a}}{uuid}", "a%41b%2F100%", "a#b;c:d|e&f", "s3:",
@@ -281,7 +281,7 @@ EVERYTHING = "env=prod *[ab]{c}'\";:#$HOME 100%\n币 "
 
 
 def test_a_run_works_with_all_of_them_at_once(tmp_path: Path) -> None:
-    with serve(SimulatedArchive.recorded(symbols=2, now=NOW)) as server:
+    with serve(ScriptedArchive.recorded(symbols=2, now=NOW)) as server:
         done = process(
             "backfill", "--start", "2024-01-01", "--end", "2024-01-03", cwd=tmp_path,
             **{**server.environment(), "AVAILABILITY_DATA_DIR": tmp_path / EVERYTHING},
@@ -323,7 +323,7 @@ def test_the_demo_is_refused_likewise(name: str, run: Run, tmp_path: Path) -> No
 
 
 def test_an_instance_elsewhere_does_for_such_a_data_directory(tmp_path: Path) -> None:
-    with serve(SimulatedArchive.recorded(symbols=2, now=NOW)) as server:
+    with serve(ScriptedArchive.recorded(symbols=2, now=NOW)) as server:
         done = process(
             "backfill", "--start", "2024-01-01", "--end", "2024-01-01", cwd=tmp_path,
             **{**server.environment(), "AVAILABILITY_DATA_DIR": tmp_path / "a%41b", "DAGSTER_HOME": tmp_path / "home"},

@@ -10,17 +10,17 @@ from operator import sub
 import dagster as dg
 import pytest
 
-from availability_pipeline import publication_watch as watching
-from availability_pipeline.days import DayRange
-from availability_pipeline.publication_watch import HEADS, Memory, chosen
-from availability_pipeline.publishing import publish
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.sensors import publication_watch
-from availability_pipeline.simulator import Fault
-from availability_pipeline.store.connection import connect
+from availability_pipeline.collecting import watch as watching
+from availability_pipeline.collecting.watch import HEADS, Memory, chosen
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.automation import publication_watch
+from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 
 YESTERDAY = dt.date(2024, 2, 29)
 NEW_DAY = "2024-03-01 02:10"
@@ -121,7 +121,7 @@ def test_a_day_is_published_to_readers_within_the_hour_and_without_a_run_per_loo
     assert min(gaps, default=dt.timedelta(hours=1)) >= dt.timedelta(minutes=30)
     assert len(runs) <= 6
     assert pipeline.table(site.settings) == site.truth("2024-02-20", "2024-02-29")
-    assert watching.pending(site.settings, dt.date(2024, 3, 1)) == {}
+    assert watching.awaited_files(site.settings, dt.date(2024, 3, 1)) == {}
     assert watch.at("2024-03-01 14:00") == []
     assert (watch.reason, heads(site)) == ("nothing is awaited", 0)
 
@@ -238,8 +238,11 @@ def test_a_purged_contract_causes_no_run_and_is_forgotten_after_ten_days(
         set_clock(f"2024-03-{day:02} 12:00")
         collected(site, f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
         assert watch.at(f"2024-03-{day:02} 12:00") == []
-        # It is awaited on the three days after its last file, and each of them for ten days.
-        assert (0 < heads(site) <= watching.HEADS) == (day <= watching.RECENT_DAYS + 2)
+        # The exchange still listed it as trading on 29 February, so that day is missing; the days after it have ended.
+        assert (0 < heads(site) <= watching.HEADS) == (day <= watching.RECENT_DAYS)
+        assert watch.reason.endswith(
+            {2: "1 of 2024-03-01, 1 of 2024-02-29", 9: "files awaited: 1 of 2024-02-29"}.get(day, "awaited")
+        )
     assert watch.reason == "nothing is awaited"
 
 
@@ -279,11 +282,28 @@ def test_a_setting_that_is_not_usable_is_named(watch: Watch, monkeypatch: pytest
 
 def test_a_contract_that_is_no_longer_tracked_is_not_awaited(watch: Watch) -> None:
     settings = watch.site.settings
-    assert "SOLUSDT" in watching.pending(settings, dt.date(2024, 3, 1))[YESTERDAY]
+    assert "SOLUSDT" in watching.awaited_files(settings, dt.date(2024, 3, 1))[YESTERDAY]
     with connect(settings.working_path) as connection:
         connection.execute("UPDATE symbols SET tracked = false WHERE symbol = 'SOLUSDT'")
         publish(connection, settings.db_path, "run")
-    assert "SOLUSDT" not in watching.pending(settings, dt.date(2024, 3, 1))[YESTERDAY]
+    assert "SOLUSDT" not in watching.awaited_files(settings, dt.date(2024, 3, 1))[YESTERDAY]
+
+
+def test_on_a_day_that_is_not_collected_the_contracts_are_awaited_that_have_not_ended(
+    site: Site, set_clock: SetClock
+) -> None:
+    """A day in the middle, and the days after the last one that is collected."""
+    set_clock("2024-02-28 12:00")
+    site.archive.remove_symbol("SOLUSDT")
+    site.archive.add_symbol("SOLUSDT", dt.date(2020, 9, 14), dt.date(2024, 2, 10))
+    site.server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
+    collected(site, "2024-02-01", "2024-02-24")
+    collected(site, "2024-02-26", "2024-02-27")
+    awaited = watching.awaited_files(site.settings, dt.date(2024, 3, 1))
+    assert [day.isoformat() for day in awaited] == ["2024-02-29", "2024-02-28", "2024-02-25"]
+    of_a_day = {row[1] for row in site_rows(site, "2024-02-27")}
+    assert {frozenset(symbols) for symbols in awaited.values()} == {frozenset(of_a_day)}
+    assert "SOLUSDT" not in of_a_day
 
 
 def test_all_contracts_of_all_days_get_their_turn() -> None:

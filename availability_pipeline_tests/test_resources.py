@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from availability_pipeline.defs.resources import PipelineSettings, WorkingDatabase
 from availability_pipeline.errors import UsageError
-from availability_pipeline.resources import PipelineSettings, WorkingDatabase
 
 
 def test_the_database_is_that_of_the_settings(tmp_path: Path) -> None:

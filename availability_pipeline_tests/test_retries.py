@@ -5,12 +5,12 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from availability_pipeline.defs.failures import MAX_RETRIES
 from availability_pipeline.errors import RunError
-from availability_pipeline.failures import MAX_RETRIES
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.cli.test_collect import command
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 
 DAY = "2024-01-15"
 

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from availability_pipeline.queries import AvailabilityQueries
+from availability_pipeline.quality.check import Scope, Severity
+from availability_pipeline.quality.files import completeness, gaps, rowless_files
+from availability_pipeline.quality.lifecycle import every_file_has_an_episode
+from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
-from availability_pipeline.store.connection import connect
-from availability_pipeline.validation import Scope, Severity
-from availability_pipeline.validation.files import completeness, holes
-from availability_pipeline.validation.lifecycle import every_file_has_an_episode
-from availability_pipeline.validation.sizes import rowless_files
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
 FIRST, LAST = dt.date(2024, 2, 1), dt.date(2024, 2, 29)
@@ -28,9 +27,9 @@ def day(number: int) -> dt.date:
     return dt.date(2024, 2, number)
 
 
-def make_archive() -> SimulatedArchive:
+def make_archive() -> ScriptedArchive:
     """LIVE has a file without a row among others, GONE some after its end, and GHOST never had any other."""
-    archive = SimulatedArchive.empty(NOW)
+    archive = ScriptedArchive.empty(NOW)
     archive.add_symbol("LIVEUSDT", FIRST)
     archive.add_symbol("OTHERUSDT", FIRST)
     archive.add_symbol("GONEUSDT", FIRST, day(10))
@@ -49,7 +48,7 @@ def settings(
     request: pytest.FixtureRequest, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
     """Collected and published, as a range or day by day."""
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: NOW)
     with serve(make_archive()) as server:
         server.date = NOW
         loaded = settings_for(server)
@@ -74,10 +73,10 @@ def test_they_are_available_and_no_evidence(settings: Settings) -> None:
         assert reasons == {"LIVEUSDT": "flat", "GONEUSDT": "flat", "GHOSTUSDT": "flat", "OTHERUSDT": None}
         assert [row["symbol"] for row in queries.get_universe(day(21))] == ["LIVEUSDT", "OTHERUSDT"]
         history = queries.universe_history(FIRST, LAST, include_flat=True)
-        assert "GHOSTUSDT" not in history["symbol"].to_pylist()
+        assert "GHOSTUSDT" not in {row["symbol"] for row in history}
         lives = {row["symbol"]: row for row in queries.get_lifecycle()}
         assert (lives["GONEUSDT"]["last_day"], lives["GONEUSDT"]["end_reason"]) == (day(10), "purged")
-        assert (lives["LIVEUSDT"]["days"], lives["LIVEUSDT"]["holes"], lives["LIVEUSDT"]["flat_days"]) == (
+        assert (lives["LIVEUSDT"]["days"], lives["LIVEUSDT"]["gaps"], lives["LIVEUSDT"]["flat_days"]) == (
             28,
             0,
             0,
@@ -102,12 +101,12 @@ def test_a_check_warns_of_them_and_the_others_do_not_complain(settings: Settings
             "16 files are smaller than any zip of one row (GHOSTUSDT 2024-02-29, "
         )
         assert "run `backfill --start 2024-02-12 --end 2024-02-29`" in found.summary
-        for check in (completeness, holes, every_file_has_an_episode):
+        for check in (completeness, gaps, every_file_has_an_episode):
             assert check(connection, scope).passed
 
 
 def test_a_file_that_is_replaced_by_a_real_one_is_evidence(settings_for: SettingsFactory) -> None:
-    archive = SimulatedArchive.recorded(["BTCUSDT"], now=NOW)
+    archive = ScriptedArchive.recorded(["BTCUSDT"], now=NOW)
     archive.replace_file("BTCUSDT", BROKEN, size=0)
     with serve(archive) as server:
         settings = settings_for(server)

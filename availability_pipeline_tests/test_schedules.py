@@ -8,15 +8,15 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
-from availability_pipeline import daily_window
-from availability_pipeline.days import FIRST_DAY
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.schedules import daily_availability_schedule
-from availability_pipeline.simulator import Fault
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import FIRST_DAY
+from availability_pipeline.defs.automation import daily_availability_schedule
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock, start_python
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 
 HISTORY = FIRST_DAY.isoformat()
 
@@ -119,7 +119,7 @@ def test_while_another_process_writes_the_gap_is_left_to_the_next_tick(
     site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collected(site, "2023-12-31")
-    monkeypatch.setattr(daily_window, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(collect, "WAIT_SECONDS", 0.3)
     code = """
     import duckdb, sys, time
     connection = duckdb.connect(sys.argv[1])
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_database_does_not_stop_the_tick(
     site.settings.working_path.write_text("not a database", encoding="utf-8")
     done = tick(site, caplog, "2024-03-01")
     assert done.days() == [("2024-02-29", "2024-02-29"), ("2024-02-10", "2024-02-29")]
-    assert "is not a DuckDB database" in done.logged
+    assert "is damaged or not a DuckDB database" in done.logged
 
 
 def test_a_setting_that_is_not_usable_is_named(

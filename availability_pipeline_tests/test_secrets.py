@@ -8,10 +8,10 @@ from threading import Thread
 import dagster as dg
 import pytest
 
-from availability_pipeline.sensors import failure_alerts
-from availability_pipeline.simulator import Fault
+from availability_pipeline.defs.alerts import failure_alerts
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 from availability_pipeline_tests.test_alerts import PATH, Webhook
 
 BACKFILL = """
@@ -33,7 +33,7 @@ def test_no_secret_is_on_disk_and_nothing_is_writable_for_everybody(
     site.server.faults.inject(Fault.status(403), on="LIST")
     with Webhook() as webhook:
         webhook.answer = (500, b"later", {"Content-Type": "text/plain"})
-        monkeypatch.setenv("AVAILABILITY_ALERT_WEBHOOK", webhook.url)
+        monkeypatch.setenv("AVAILABILITY_ALERT_URLS", webhook.url)
         Thread(target=webhook.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         with dg.build_sensor_context(instance=site.instance) as context:
             failure_alerts(context)

@@ -10,10 +10,10 @@ from statistics import median, quantiles
 
 import pytest
 
-from availability_pipeline import service_levels
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import PublishedDatabaseError, StoreError
-from availability_pipeline.service_levels import (
+from availability_pipeline.quality import service_levels
+from availability_pipeline.quality.service_levels import (
     ServiceLevels,
     UpdateRecords,
     compute,
@@ -153,7 +153,7 @@ def test_the_result_is_kept_and_found_again(good: ServiceLevels, tmp_path: Path)
     folder = tmp_path / "not yet there"
     assert read(folder) is None
     write(good, folder)
-    assert read(folder) == dataclasses.asdict(good)
+    assert read(folder) == good
     assert [file.name for file in folder.iterdir()] == ["service_levels.json"]
 
 

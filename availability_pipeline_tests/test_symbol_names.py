@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from availability_pipeline.simulator.facts import recorded_facts
-from availability_pipeline.symbol_names import folded, known, suggestion
+from availability_pipeline.symbols import folded, known, suggestion
 
 SYMBOLS = [facts.symbol for facts in recorded_facts().folders]
 

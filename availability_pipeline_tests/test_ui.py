@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from availability_pipeline import launch
-from availability_pipeline.days import DayRange
-from availability_pipeline.progress import Progress
-from availability_pipeline.simulator import SimulatedArchive, serve
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs import worker
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import dagster_dev, make_checkout
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -30,7 +30,7 @@ JANUARY = DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 20))
 
 CHECKS = {
     "changed_files": "Failed", "completeness": "Failed", "continuity": "Succeeded", "exchange_info": "Failed",
-    "history_continuity": "Failed", "holes": "Failed", "no_regression": "Succeeded", "row_invariants": "Succeeded",
+    "history_continuity": "Failed", "gaps": "Failed", "no_regression": "Succeeded", "row_invariants": "Succeeded",
 }  # fmt: skip
 """The states after a file was withdrawn and the exchange did not answer; the UI calls warnings failed as well."""
 
@@ -51,15 +51,15 @@ def text_of(url: str, profile: Path, *, until: str) -> str:
 def test_the_page_of_checks_shows_states_and_plots(tmp_path: Path, settings_for: SettingsFactory,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     checkout = make_checkout(tmp_path / "checkout")
-    archive = SimulatedArchive.recorded(symbols=5, now=dt.datetime(2024, 1, 30, tzinfo=dt.UTC))
+    archive = ScriptedArchive.recorded(symbols=5, now=dt.datetime(2024, 1, 30, tzinfo=dt.UTC))
     with serve(archive) as server:
         settings = settings_for(server, fapi_url="http://127.0.0.1:9")
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
-        with launch.open_instance(checkout) as instance:
-            launch.run_update(instance, settings, JANUARY, (), Progress())
+        with worker.open_instance(checkout) as instance:
+            worker.run_update(instance, settings, JANUARY, (), Progress())
             archive.remove_file("BTCUSDT", dt.date(2024, 1, 10))
-            launch.run_update(instance, settings, JANUARY, (), Progress())
+            worker.run_update(instance, settings, JANUARY, (), Progress())
         with dagster_dev(checkout, settings) as graphql:
             base = f"http://{urlsplit(graphql).netloc}/assets/daily_availability?view=checks&checkDetail=completeness"
             text = text_of(base, tmp_path / "profile", until="missing_days")

@@ -12,16 +12,15 @@ import sys
 
 import pytest
 
-from availability_pipeline.days import last_complete_day
+from availability_pipeline.dates import last_complete_day
 from availability_pipeline.errors import PublicationError, RunError
-from availability_pipeline.publishing.place import Place, ids
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.simulator import Fault
-from availability_pipeline.validation.gate import publish_now
-from availability_pipeline.validation.validator import AvailabilityValidator
+from availability_pipeline.publishing.manifest import Place, ids
+from availability_pipeline.quality.guard import AvailabilityValidator, publish_now
+from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site, root
+from availability_pipeline_tests.simulator import Fault
 
 NOON = "2024-03-01 12:00"
 AHEAD = "2024-03-06 12:00"
@@ -164,7 +163,7 @@ def test_the_command_refuses_and_heals(site: Site, monkeypatch: pytest.MonkeyPat
     site.archive.set_now(None)
     with monkeypatch.context() as wrong:
         site.server.date = now + dt.timedelta(days=5)
-        wrong.setattr("availability_pipeline.days._clock", lambda: now + dt.timedelta(days=5))
+        wrong.setattr("availability_pipeline.dates._clock", lambda: now + dt.timedelta(days=5))
         site.run(str(yesterday))
         rows = pipeline.table(site.settings)
         site.run(str(future))

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from availability_pipeline import collection
+from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.listing import FolderQuery, list_files
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.days import DayRange
-from availability_pipeline.progress import Progress
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import DayRange
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse.database import connect
 
 Figures = dict[str, Any]
 
@@ -43,11 +43,11 @@ def head_days(settings: Settings, count: str) -> Figures:
     return figures
 
 
-def _plan(settings: Settings, count: int) -> collection.Plan:
+def _plan(settings: Settings, count: int) -> collect.Plan:
     """The days up to one that was published long enough ago to be complete."""
     with connect(settings.working_path, read_only=True) as connection:
         [(last,)] = connection.execute("SELECT max(date) - 30 FROM daily_availability").fetchall()
-        return collection.plan_collection(connection, DayRange(last - dt.timedelta(days=count - 1), last))
+        return collect.plan_collection(connection, DayRange(last - dt.timedelta(days=count - 1), last))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.opening import CONFIG
+from availability_pipeline.warehouse.opening import CONFIG
 
 Figures = dict[str, Any]
 Ask = Callable[[str, Sequence[object]], list[Any]]

@@ -55,11 +55,11 @@ class Bench:
         return {**os.environ, **self.environment, **home}
 
     def _control(self, action: str) -> None:
-        request = urllib.request.Request(f"{self.url}/_simulator/{action}", method="POST")
+        request = urllib.request.Request(f"{self.url}/_control/{action}", method="POST")
         urllib.request.urlopen(request, timeout=10).close()
 
     def _seen(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"{self.url}/_simulator/stats", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/_control/stats", timeout=10) as answer:
             seen: dict[str, int] = json.load(answer)
         return seen
 
@@ -67,8 +67,7 @@ class Bench:
 @contextmanager
 def bench(data_dir: Path, symbols: int | None) -> Iterator[Bench]:
     """The simulated archive with all folders, or a reduced one, for the time of the block."""
-    command = [sys.executable, "-m", "availability_pipeline.simulator", "--until-stdin-closes"]
-    command += ["--symbols", str(symbols)] if symbols else []
+    command = [sys.executable, "-m", "benchmarks.archive", *([str(symbols)] if symbols else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             hello = json.loads(server.stdout.readline() if server.stdout else "")

@@ -17,15 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
-from availability_pipeline import collection
-from availability_pipeline.archive import keys
+from availability_pipeline.archive import names
+from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import REGION, Bucket
 from availability_pipeline.archive.listing import FolderQuery, list_files
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.days import FIRST_DAY, DayRange, last_complete_day
-from availability_pipeline.progress import Progress
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import FIRST_DAY, DayRange, last_complete_day
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse.database import connect
 
 Figures = dict[str, Any]
 
@@ -52,7 +52,7 @@ def list_with_stock_boto3(settings: Settings) -> Figures:
     paginator = client.get_paginator("list_objects_v2")
 
     def pages_and_files(symbol: str) -> tuple[int, int]:
-        pages = list(paginator.paginate(Bucket=settings.s3_bucket, Prefix=keys.folder(symbol)))
+        pages = list(paginator.paginate(Bucket=settings.s3_bucket, Prefix=names.folder(symbol)))
         rows = [(o["Key"], o["Size"], o["LastModified"]) for p in pages for o in p.get("Contents", ())]
         return len(pages), sum(key.endswith(".zip") for key, _, _ in rows)
 
@@ -74,7 +74,7 @@ def head_with_one_connection_per_request(settings: Settings) -> Figures:
     import requests  # noqa: PLC0415 - only this task needs it
 
     def status(symbol: str) -> int:
-        url = keys.file_url(settings.archive_url, symbol, _settled_day())
+        url = names.file_url(settings.archive_url, symbol, _settled_day())
         return requests.head(url, timeout=settings.timeout_seconds).status_code
 
     with ThreadPoolExecutor(settings.connections) as executor:
@@ -125,8 +125,9 @@ def collect_day(settings: Settings) -> Figures:
 
 def derive_and_publish(settings: Settings) -> Figures:
     """The derived tables of the filled database anew, then a publication without and one with unchanged years."""
-    from availability_pipeline.analysis import Rules, derive  # noqa: PLC0415 - only this task needs it
-    from availability_pipeline.publishing import publish  # noqa: PLC0415
+    from availability_pipeline.lifecycle.derive import derive  # noqa: PLC0415 - only this task needs it
+    from availability_pipeline.lifecycle.rules import Rules  # noqa: PLC0415 - only this task needs it
+    from availability_pipeline.publishing.write import publish  # noqa: PLC0415
 
     target = settings.db_file.with_name("again") / settings.db_file.name
     with connect(settings.working_path) as connection:
@@ -137,7 +138,7 @@ def derive_and_publish(settings: Settings) -> Figures:
 
 def query(settings: Settings) -> Figures:
     """Questions about random days and contracts, and about the whole history, on an open connection."""
-    from availability_pipeline.queries import AvailabilityQueries  # noqa: PLC0415 - only this task needs it
+    from availability_pipeline.queries.api import AvailabilityQueries  # noqa: PLC0415 - only this task needs it
 
     days = [FIRST_DAY + dt.timedelta(days=200 + (n * 37) % 2300) for n in range(QUERIES)]
     with AvailabilityQueries(settings.db_file) as queries:
@@ -146,28 +147,36 @@ def query(settings: Settings) -> Figures:
         first, last = queries.publication.first_day, queries.publication.data_through
         return {
             "opening": _percentiles(lambda _: AvailabilityQueries(settings.db_file).close(), range(REPEATS)),
-            "snapshot": _percentiles(queries.get_available_symbols_on_date, days),
-            "snapshot_arrow": _percentiles(queries.get_available_symbols_on_date_arrow, days),
-            "timeline": _percentiles(queries.get_symbol_availability_timeline, asked),
-            "timeline_arrow": _percentiles(queries.get_symbol_availability_timeline_arrow, asked),
-            "universe": _percentiles(queries.get_universe, days),
-            "summary": _percentiles(lambda _: queries.get_availability_summary(), range(REPEATS)),
-            "matrix": _percentiles(lambda _: queries.availability_matrix(first, last), range(REPEATS)),
-            "universe_history": _percentiles(lambda _: queries.universe_history(first, last), range(3)),
+            "snapshot": _percentiles(lambda day: len(queries.get_available_symbols_on_date(day)), days),
+            "snapshot_arrow": _percentiles(
+                lambda day: queries.get_available_symbols_on_date(day).arrow(), days
+            ),
+            "timeline": _percentiles(lambda name: len(queries.get_symbol_availability_timeline(name)), asked),
+            "timeline_arrow": _percentiles(
+                lambda name: queries.get_symbol_availability_timeline(name).arrow(), asked
+            ),
+            "universe": _percentiles(lambda day: len(queries.get_universe(day)), days),
+            "summary": _percentiles(lambda _: len(queries.get_availability_summary()), range(REPEATS)),
+            "matrix": _percentiles(
+                lambda _: queries.availability_matrix(first, last).arrow(), range(REPEATS)
+            ),
+            "universe_history": _percentiles(
+                lambda _: queries.universe_history(first, last).arrow(), range(3)
+            ),
             "published_mb": settings.db_file.stat().st_size / 1e6,
             "working_mb": settings.working_path.stat().st_size / 1e6,
         }
 
 
 def _collect(settings: Settings, days: DayRange, run_id: str) -> Figures:
-    discovery = collection.discover(settings)
+    discovery = collect.discover(settings)
     with connect(settings.working_path) as connection:
-        collection.write_discovery(connection, discovery, settings)
-        plan = collection.plan_collection(connection, days)
-    collected = collection.collect(plan, settings, Progress())
+        collect.write_discovery(connection, discovery, settings)
+        plan = collect.plan_collection(connection, days)
+    collected = collect.collect(plan, settings, Progress())
     began = time.perf_counter()
     with connect(settings.working_path) as connection:
-        report = collection.write(connection, plan, collected, settings, run_id)
+        report = collect.write(connection, plan, collected, settings, run_id)
     figures = _written(report.rows, began)
     requests = collected.requests + discovery.folders.pages
     return {**figures, "requests": requests, "symbols": len(plan.symbols), "files": report.available}
@@ -179,7 +188,7 @@ def _written(rows: int, began: float) -> Figures:
 
 
 def _tracked(settings: Settings) -> list[str]:
-    return collection.discover(settings).tracked(settings)
+    return collect.discover(settings).tracked(settings)
 
 
 def _settled_day() -> dt.date:

@@ -1,7 +1,4 @@
-"""Running many requests side by side, with all their failures raised together.
-
-Knows threads, not what the requests are about.
-"""
+"""Many requests at once, with all their failures raised together, and the interface that reports progress."""
 
 from __future__ import annotations
 
@@ -10,6 +7,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
 from availability_pipeline.errors import ArchiveError, ArchiveFailures
+
+
+class Progress:
+    """A reporter that says nothing; the base of those that do."""
+
+    def stage(self, text: str, total: int | None = None, unit: str = "") -> None:
+        """Begin the next stage, of `total` units if that is known."""
+
+    def grow(self, count: int) -> None:
+        """The stage turned out to have that many more units."""
+
+    def advance(self, count: int = 1) -> None:
+        """That many units of the stage are done."""
+
 
 Job = Callable[[], Iterable["Job"]]
 """Something to do, which may return more to do."""

@@ -10,9 +10,8 @@ import datetime as dt
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
-from availability_pipeline.network.failures import FAILURES, problem
-from availability_pipeline.network.session import Session
 from availability_pipeline.settings import Settings
 
 PATH = "/fapi/v1/exchangeInfo"

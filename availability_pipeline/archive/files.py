@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from availability_pipeline.archive import keys
+from availability_pipeline.archive import names as keys
 
 FILES = pa.schema(
     [

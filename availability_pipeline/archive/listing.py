@@ -16,14 +16,12 @@ from threading import Lock
 
 import pyarrow as pa
 
-from availability_pipeline.archive import keys
-from availability_pipeline.archive.batch import Job, raise_together, run_side_by_side
-from availability_pipeline.archive.client import MAX_KEYS, Bucket
+from availability_pipeline.archive import names as keys
+from availability_pipeline.archive.batch import Job, Progress, raise_together, run_side_by_side
+from availability_pipeline.archive.client import MAX_KEYS, Bucket, Page, checked_page, unexpected
 from availability_pipeline.archive.files import files_of_page, join_files
-from availability_pipeline.archive.pages import Page, checked_page, unexpected
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveError
-from availability_pipeline.progress import Progress
 
 DAYS_PER_PAGE = MAX_KEYS // 2
 """A day is two keys: the zip and its checksum."""

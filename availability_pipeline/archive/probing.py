@@ -15,12 +15,11 @@ from typing import TypedDict
 import pyarrow as pa
 import requests
 
-from availability_pipeline.archive import keys
+from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.batch import Job, run_side_by_side
 from availability_pipeline.archive.files import FILES
+from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
-from availability_pipeline.network.failures import FAILURES, problem
-from availability_pipeline.network.session import Session
 from availability_pipeline.settings import Settings
 
 MAX_DIGITS = 16

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.cli.arguments import symbol_names
-from availability_pipeline.cli.completion import complete_symbols
-from availability_pipeline.cli.help import example
-from availability_pipeline.days import FIRST_DAY, DayRange, collectable_range, last_complete_day, parse_day
+from availability_pipeline.cli.options import complete_symbols, example, symbol_names
+from availability_pipeline.collecting.process import Outcome, instance_folder, run_in_worker
+from availability_pipeline.dates import FIRST_DAY, DayRange, collectable_range, last_complete_day, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
-from availability_pipeline.worker_process import Outcome, instance_folder, run_in_worker
 
 
 @click.command(
@@ -63,8 +61,8 @@ def collect(
 
 
 def _missing(settings: Settings) -> DayRange:
-    from availability_pipeline.collection import missing_days  # noqa: PLC0415 - needs the database libraries
-    from availability_pipeline.store.connection import check_usable, connect  # noqa: PLC0415
+    from availability_pipeline.collecting.collect import missing_days  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline.warehouse.database import check_usable, connect  # noqa: PLC0415
 
     check_usable(settings.working_path)
     if not settings.working_path.exists():

@@ -1,8 +1,4 @@
-"""How answers leave the program: `--format` and `--output` of every query, and the four formats.
-
-What is answered is the commands' business. Answers go to standard output or to a file, and nothing else does:
-messages go to standard error.
-"""
+"""Output of every query: `--format` and `--output`, the four formats, tables, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -22,15 +18,128 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from availability_pipeline.causes import cause_of
-from availability_pipeline.cli.arguments import path_named
-from availability_pipeline.cli.sink import sink
-from availability_pipeline.drafts import draft_of
-from availability_pipeline.errors import AvailabilityError, UsageError
+from availability_pipeline.cli.options import path_named
+from availability_pipeline.collecting.reporting import console
+from availability_pipeline.errors import AvailabilityError, UsageError, cause_of
+from availability_pipeline.warehouse.atomic import draft_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from _typeshed import ReadableBuffer
+
+    from availability_pipeline.queries.result import Result
+
+
+WHOLE = 24
+"""Columns that are not wider, which the names of all contracts are not, are not folded where there is room."""
+
+GAP = 2
+"""Blanks between two columns."""
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print rows to standard output; on a terminal that they are too long for, through the pager."""
+    terminal = console(sys.stdout)
+    with terminal.capture() as capture:
+        _print(terminal, rows, title)
+    text = capture.get()
+    if terminal.is_terminal and text.count("\n") >= terminal.height:
+        os.environ.setdefault("LESS", "FRX")  # as git has it: colours, and what was shown stays on the screen
+        click.echo_via_pager(text.removesuffix("\n"))
+    else:
+        sys.stdout.write(text)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], title: str, file: IO[str]) -> None:
+    """Print rows under a title; the columns are the keys of the first row, numbers to the right."""
+    _print(console(file), rows, title)
+
+
+def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    output.print(Text(title, style="bold"))
+    if not rows:
+        return
+    widths = {
+        name: max(cell_len(heading(name)), *(cell_len(cell(row[name])) for row in rows)) for name in rows[0]
+    }
+    # Where there is no room for all columns, folding them is better than cutting them off.
+    roomy = sum(min(width, WHOLE) + GAP for width in widths.values()) <= output.width
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name, width in widths.items():
+        numeric = any(_is_number(row[name]) for row in rows)
+        table.add_column(
+            heading(name),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=roomy and width <= WHOLE,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row.values()))
+    output.print(table)
+
+
+def heading(name: str) -> str:
+    """A column's name as people read it."""
+    return name.replace("_", " ")
+
+
+def cell(value: object) -> str:
+    """A value as people read it: thousands apart, moments to the second, nothing for NULL."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+class _Sink(io.FileIO):
+    def __init__(self, file: Path | int, mode: str, failure: Callable[[OSError], Exception]) -> None:
+        self._failure = failure
+        super().__init__(file, mode, closefd=not isinstance(file, int))
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:  # its reader has left, which click ends the command for
+            raise
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise self._failure(error) from error
+
+
+def sink(file: Path | int, mode: str, failure: Callable[[OSError], Exception]) -> IO[bytes]:
+    """Open a file, or take a descriptor that stays open.
+
+    Args:
+        file: The file.
+        mode: As of `open`, for binary writing.
+        failure: What is raised for an error of writing, unless it is that the reader of a pipe has left.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    return io.BufferedWriter(_Sink(file, mode, failure))
+
 
 FORMATS = ("table", "json", "csv", "parquet")
 
@@ -39,18 +148,14 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """Something to be printed, in whichever form it is asked for; each part is called once at most."""
+    """The result of a query, and how a table shows it."""
 
-    rows: Callable[[], Iterable[Row]]
-    """All rows in full, for json and csv."""
-    arrow: Callable[[], pa.Table | pa.RecordBatchReader]
-    """The same as Arrow, for parquet; a reader where it need not be held in memory."""
-    columns: Sequence[str]
-    """The columns of both, in order, also when there is no row."""
-    summary: Callable[[], Iterable[Row]]
-    """What a table on a terminal shows."""
+    result: Result[Any]
+    """In full, for json, csv and parquet."""
+    table: Callable[[], Iterable[Row]]
+    """What a table on a terminal shows; called once at most."""
     title: Callable[[], str]
-    """The line above the table."""
+    """The line above the table; called after it."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +242,12 @@ def _is_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise UsageError(f"{path} cannot be made ({error.strerror}); choose another --output") from error
+        raise _not_made(path, error) from error
+
+
+def _not_made(path: Path, error: OSError) -> UsageError:
+    cause = cause_of(error)
+    return UsageError(f"{path} cannot be made ({cause.reason}); {cause.remedy}, or choose another --output")
 
 
 def _file_named(context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
@@ -202,10 +312,7 @@ def _opened(path: Path, file: Path, mode: str) -> IO[bytes]:
     try:
         return sink(file, mode, lambda error: _unwritten(path, error))
     except OSError as error:
-        cause = cause_of(error)
-        raise UsageError(
-            f"{path} cannot be made ({cause.reason}); {cause.remedy}, or choose another --output"
-        ) from error
+        raise _not_made(path, error) from error
 
 
 def _unwritten(path: Path, error: OSError) -> AvailabilityError:
@@ -231,7 +338,7 @@ def plain(value: object) -> object:
 
 def _write_json(answer: Answer, file: IO[str]) -> None:
     between = "[\n"
-    for row in answer.rows():
+    for row in answer.result.stream():
         file.write(between + _json(row))
         between = ",\n"
     file.write("[]\n" if between == "[\n" else "\n]\n")
@@ -255,8 +362,10 @@ def _finite(value: object) -> object:
 
 def _write_csv(answer: Answer, file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows([_csv_text(row[column]) for column in answer.columns] for row in answer.rows())
+    writer.writerow(answer.result.columns)
+    writer.writerows(
+        [_csv_text(row[column]) for column in answer.result.columns] for row in answer.result.stream()
+    )
 
 
 def _csv_text(value: object) -> object:
@@ -269,20 +378,14 @@ def _csv_text(value: object) -> object:
 
 
 def _write_parquet(answer: Answer, file: IO[bytes]) -> None:
-    import pyarrow as pa  # noqa: PLC0415 - only this format needs it
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415 - only this format needs it
 
-    found = answer.arrow()
-    tables = [found] if isinstance(found, pa.Table) else (pa.Table.from_batches([batch]) for batch in found)
-    with pq.ParquetWriter(file, found.schema, compression="zstd") as writer:
-        for table in tables:
-            writer.write_table(table)
+    pq.write_table(answer.result.arrow(), file, compression="zstd")
 
 
 def _write_table(answer: Answer, file: IO[str]) -> None:
-    from availability_pipeline.cli.tables import print_table, show_table  # noqa: PLC0415 - rich is slow to import
 
-    rows = list(answer.summary())
+    rows = list(answer.table())
     if file is sys.stdout:
         show_table(rows, answer.title())
     else:

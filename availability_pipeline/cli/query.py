@@ -1,22 +1,22 @@
-"""`query`: the questions of `AvailabilityQueries`, one command each."""
+"""`query`: each command is one declaration over one query.
+
+What a declaration may say is in `question`, how tables look in `views`.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+import re
 from typing import Any
 
 import click
 
-from availability_pipeline.cli import lifecycle, universe
-from availability_pipeline.cli.completion import complete_symbol
-from availability_pipeline.cli.help import example
-from availability_pipeline.cli.output import Answer, Output, Row, only, output_options
+from availability_pipeline.cli import views
+from availability_pipeline.cli.options import example
+from availability_pipeline.cli.question import day, day_named, moment_named, option, question, symbol
 from availability_pipeline.cli.sql import sql
-from availability_pipeline.days import DayRange, parse_day, parse_moment
-from availability_pipeline.queries import CHANGE_COLUMNS, COLUMNS, AvailabilityQueries
-from availability_pipeline.words import counted
+from availability_pipeline.errors import UsageError
+from availability_pipeline.queries.api import AvailabilityQueries, Result
+from availability_pipeline.settings import Settings
 
 
 @click.group(epilog=example("query snapshot 2024-01-15"))
@@ -28,136 +28,197 @@ def query() -> None:
     """
 
 
-@query.command(epilog=example("query snapshot 2024-01-15", "query snapshot yesterday --format csv"))
-@click.argument("date")
-@click.option("--as-of", metavar="MOMENT", help="What was known then, such as 2024-01-16T12:00 (UTC).")
-@output_options
-def snapshot(date: str, as_of: str | None, output: Output) -> None:
-    """The contracts that have a file on a day.
+@click.group(epilog=example("query analytics summary", "query analytics delistings 2022-11-14"))
+def analytics() -> None:
+    """Who came and went on a day, and how many files each day has."""
 
-    DATE is a UTC day, such as 2024-01-15 or yesterday. A table leaves out the columns that are the same for all, and
-    the url.
-    """
-    with AvailabilityQueries() as queries:
-        day = parse_day(date, "DATE")
-        moment = None if as_of is None else parse_moment(as_of, "--as-of")
-        rows = queries.get_available_symbols_on_date(day, as_of=moment)
-        answer = Answer(
-            rows=lambda: rows,
-            arrow=lambda: queries.get_available_symbols_on_date_arrow(day, as_of=moment),
-            columns=COLUMNS,
-            summary=lambda: only(rows, ("symbol", "file_size_bytes", "last_modified")),
-            title=lambda: f"{counted(len(rows), 'contract')} with a file on {day}",
+
+def _window(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
+    if text is None:
+        return None
+    if not re.fullmatch("[0-9]{1,6}(/[0-9]{1,6})?", text):
+        raise UsageError(
+            f"--min-days-in-window is {text!r}; write it as 25/30, 25 live days among the last 30"
         )
-        output.write(answer)
+    days, slash, window = text.partition("/")
+    return (int(days), int(window)) if slash else int(days)
 
 
-@query.command(epilog=example("query timeline BTCUSDT", "query timeline ethusdt --output eth.parquet"))
-@click.argument("symbol", shell_complete=complete_symbol)
-@click.option("--all", "every_day", is_flag=True, help="Show every day in a table instead of months.")
-@output_options
-def timeline(symbol: str, every_day: bool, output: Output) -> None:
-    """Every day of a contract since its first file.
-
-    The last one is the last collected day. SYMBOL is the name of its folder in the archive, such as BTCUSDT, in upper
-    or lower case. A table has one line per month unless --all; the other formats always have every day.
-    """
-    with AvailabilityQueries() as queries:
-        rows = queries.get_symbol_availability_timeline(symbol)
-        answer = Answer(
-            rows=lambda: rows,
-            arrow=lambda: queries.get_symbol_availability_timeline_arrow(symbol),
-            columns=COLUMNS,
-            summary=lambda: only(rows, _DAY_COLUMNS) if every_day else _by_month(rows),
-            title=lambda: _timeline_title(symbol.strip().upper(), rows),
-        )
-        output.write(answer)
+def _types(_context: click.Context, _parameter: click.Parameter, text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
-@query.command("range", epilog=example("query range 2024-01-01 2024-01-31 --format csv"))
-@click.argument("start")
-@click.argument("end")
-@click.option("--all", "every_file", is_flag=True, help="Show every file in a table instead of days.")
-@output_options
-def range_(start: str, end: str, every_file: bool, output: Output) -> None:
-    """Every file of a range of days, START and END included.
-
-    A table has one line per day unless --all; the other formats always have every file.
-    """
-    with AvailabilityQueries() as queries:
-        days = DayRange(parse_day(start, "START"), parse_day(end, "END"))
-        rows = queries.iter_availability_range(days.start, days.end)
-        answer = Answer(
-            rows=lambda: rows,
-            arrow=lambda: queries.get_availability_range_arrow(days.start, days.end),
-            columns=COLUMNS,
-            summary=lambda: only(rows, ("symbol", *_DAY_COLUMNS)) if every_file else _by_day(rows, days),
-            title=lambda: f"Files of {days}",
-        )
-        output.write(answer)
-
-
-@query.command(epilog=example("query changes", "query changes --since 2024-01-15"))
-@click.option("--since", metavar="DATE", help="Only what was noticed on this UTC day or later.")
-@output_options
-def changes(since: str | None, output: Output) -> None:
-    """Files that appeared late, were replaced or were withdrawn after their day was first collected.
-
-    The keys are date, symbol, kind (published, republished or withdrawn), old_file_size_bytes, new_file_size_bytes,
-    old_last_modified, new_last_modified, observed_at (UTC) and run_id.
-    """
-    with AvailabilityQueries() as queries:
-        day = None if since is None else parse_day(since, "--since")
-        rows = queries.get_changes(day)
-        answer = Answer(
-            rows=lambda: rows,
-            arrow=lambda: queries.get_changes_arrow(day),
-            columns=CHANGE_COLUMNS,
-            summary=lambda: only(rows, ("observed_at", "kind", "date", "symbol", *_SIZES)),
-            title=lambda: counted(len(rows), "change") + (f" since {day}" if day else ""),
-        )
-        output.write(answer)
-
-
-for command in (
-    universe.universe, universe.universe_history, lifecycle.lifecycle, lifecycle.holes, lifecycle.analytics, sql,
-):  # fmt: skip
-    query.add_command(command)
-
-_SIZES = ("old_file_size_bytes", "new_file_size_bytes")
+_UNIVERSE_RULES = (
+    option(
+        "--min-age-days", metavar="N", type=click.IntRange(0), default=0, help="Days since the listing."
+    ),
+    option(
+        "--min-days-in-window", metavar="N[/M]", callback=_window,
+        help="N live days at least among the last M, or 30.",
+    ),
+    option("--include-flat", is_flag=True, help="Also contracts that are listed and no longer traded."),
+    option("--contract-types", metavar="A,B", callback=_types, help="Only these types, such as PERPETUAL."),
+)  # fmt: skip
 
 _DAY_COLUMNS = ("date", "available", "file_size_bytes", "last_modified")
 
 
-def _timeline_title(symbol: str, rows: Sequence[Row]) -> str:
-    if not rows:
-        return f"{symbol} has no file on any collected day"
-    files = sum(row["available"] for row in rows)
-    return f"{symbol}: {files:,} files on {len(rows):,} days, {rows[0]['date']} to {rows[-1]['date']}"
+def _lifecycle(queries: AvailabilityQueries, symbol: str | None, *, confirm: bool) -> Result[Any]:
+    if not confirm:
+        return queries.get_lifecycle(symbol)
+    from availability_pipeline.collecting.inspect import confirm as look  # noqa: PLC0415 - needs the network
+
+    return look(queries, Settings.load(), symbol)
 
 
-def _by_month(rows: Iterable[Row]) -> Iterator[Row]:
-    for month, group in groupby(rows, lambda row: f"{row['date']:%Y-%m}"):
-        days = list(group)
-        missing = [str(day["date"]) for day in days if not day["available"]]
-        yield {
-            "month": month,
-            "days": len(days),
-            "files": len(days) - len(missing),
-            "bytes": sum(day["file_size_bytes"] or 0 for day in days),
-            "without a file": _shortened(missing),
-        }
+question(
+    query, "snapshot", AvailabilityQueries.get_available_symbols_on_date,
+    [
+        day(),
+        option(
+            "--as-of", metavar="MOMENT", callback=moment_named,
+            help="What was known then, such as 2024-01-16T12:00 (UTC).",
+        ),
+    ],
+    """The contracts that have a file on a day.
 
+    DATE is a UTC day, such as 2024-01-15 or yesterday. A table leaves out the columns that are the same for all, and
+    the url.
+    """,
+    examples=("query snapshot 2024-01-15", "query snapshot yesterday --format csv"),
+    title=views.counted_as("contract", " with a file on {date}"),
+    table=views.columns("symbol", "file_size_bytes", "last_modified"),
+)  # fmt: skip
 
-def _shortened(days: Sequence[str]) -> str:
-    return ", ".join(days) if len(days) <= 3 else f"{days[0]} … {days[-1]} ({len(days)})"
+question(
+    query, "timeline", AvailabilityQueries.get_symbol_availability_timeline, [symbol(required=True)],
+    """Every day of a contract since its first file.
 
+    The last one is the last collected day. SYMBOL is the name of its folder in the archive, such as BTCUSDT, in upper
+    or lower case. A table has one line per month unless --all; the other formats always have every day.
+    """,
+    examples=("query timeline BTCUSDT", "query timeline ethusdt --output eth.parquet"),
+    title=views.timeline_title, table=views.timeline_by_month, in_full=views.columns(*_DAY_COLUMNS),
+)  # fmt: skip
 
-def _by_day(rows: Iterable[Row], days: DayRange) -> list[Row]:
-    """One line for each day, also for those without any file."""
-    lines: dict[dt.date, dict[str, Any]] = {day: {"date": day, "files": 0, "bytes": 0} for day in days}
-    for row in rows:
-        line = lines[row["date"]]
-        line["files"] += 1
-        line["bytes"] += row["file_size_bytes"]
-    return list(lines.values())
+question(
+    query, "range", AvailabilityQueries.get_availability_range, [day("start"), day("end")],
+    """Every file of a range of days, START and END included.
+
+    A table has one line per day unless --all; the other formats always have every file.
+    """,
+    examples=("query range 2024-01-01 2024-01-31 --format csv",),
+    title=views.range_title, table=views.range_by_day, in_full=views.columns("symbol", *_DAY_COLUMNS),
+    all_help="Show every file in a table instead of days.",
+)  # fmt: skip
+
+question(
+    query, "changes", AvailabilityQueries.get_changes,
+    [
+        option(
+            "--since", metavar="DATE", callback=day_named,
+            help="Only what was noticed on this UTC day or later.",
+        )
+    ],
+    """Files that appeared late, were replaced or were withdrawn after their day was first collected.
+
+    The keys are date, symbol, kind (published, republished or withdrawn), old_file_size_bytes, new_file_size_bytes,
+    old_last_modified, new_last_modified, observed_at (UTC) and run_id.
+    """,
+    examples=("query changes", "query changes --since 2024-01-15"),
+    title=views.changes_title,
+    table=views.columns("observed_at", "kind", "date", "symbol", "old_file_size_bytes", "new_file_size_bytes"),
+)  # fmt: skip
+
+question(
+    query, "universe", AvailabilityQueries.get_universe,
+    [
+        day(), *_UNIVERSE_RULES,
+        option("--explain", is_flag=True, help="Also the contracts that are left out, with the reason."),
+    ],
+    """The contracts that one could have traded on a day.
+
+    As of that day: nothing that became known later has a say. Left out are contracts without a file (pending, missing,
+    ended), those that were known to be flat, and those that the options exclude.
+    """,
+    examples=("query universe 2024-01-15", "query universe 2024-01-15 --explain"),
+    title=views.universe_title, table=views.universe_table,
+)  # fmt: skip
+
+question(
+    query, "universe-history", AvailabilityQueries.universe_history,
+    [
+        day("start"), day("end"),
+        option(
+            "--step", metavar="N", type=click.IntRange(1), default=1, help="Every N days.  [default: 1]"
+        ),
+        *_UNIVERSE_RULES,
+    ],
+    """The universes of many days, for a whole backtest.
+
+    START and END are included. Each universe is as of its own day. A table has one line per day; the other formats have
+    every contract.
+    """,
+    examples=("query universe-history 2021-01-01 2021-12-31",),
+    title=views.universes_title, table=views.universes_by_day,
+)  # fmt: skip
+
+question(
+    query, "lifecycle", _lifecycle,
+    [
+        symbol(),
+        option("--confirm", is_flag=True, help="Download the files around each flat run; see its volume."),
+    ],
+    """The trading episodes of a contract, or of all.
+
+    last_day is the last day with a file, last_trading_day the last one on which there was a trade. end_reason is
+    settled (flat files followed), purged (the files stopped) or relisted (another episode of the name followed).
+
+    With --confirm, the runs of small files instead, with the minutes that have a trade in the last live file before
+    each, in its first and in its last. This asks the archive for those files, at most three for each run.
+    """,
+    examples=(
+        "query lifecycle LITUSDT", "query lifecycle --output episodes.csv", "query lifecycle FTTUSDT --confirm",
+    ),
+    title=views.lifecycle_title, table=views.lifecycle_table,
+)  # fmt: skip
+
+question(
+    query, "gaps", AvailabilityQueries.get_gaps, [symbol()],
+    """Days without a file between the files of an episode, of a contract or of all.
+
+    Files that are merely late are no gap, nor is the time between two listings of one name.
+    """,
+    examples=("query gaps", "query gaps ICPUSDT"),
+    title=views.counted_as("gap"),
+)  # fmt: skip
+
+question(
+    analytics, "new-listings", AvailabilityQueries.detect_new_listings, [day()],
+    "The contracts whose first file is of a day, also those that were listed again.",
+    examples=("query analytics new-listings 2023-05-05",),
+    title=views.counted_as("contract", " listed on {date}"),
+)  # fmt: skip
+
+question(
+    analytics, "delistings", AvailabilityQueries.detect_delistings, [day()],
+    """The contracts that were traded for the last time on a day.
+
+    The last trade counts, not the last file: delisted contracts have flat files for months.
+    """,
+    examples=("query analytics delistings 2022-05-13",),
+    title=views.counted_as("contract", " traded for the last time on {date}"),
+)  # fmt: skip
+
+question(
+    analytics, "summary", AvailabilityQueries.get_availability_summary, [],
+    """How many files each day has, and what the other contracts were.
+
+    A table has one line per month unless --all; the other formats always have every day.
+    """,
+    examples=("query analytics summary", "query analytics summary --format csv"),
+    title=views.summary_title, table=views.summary_by_month, in_full=lambda result, _: result,
+)  # fmt: skip
+
+query.add_command(analytics)
+query.add_command(sql)

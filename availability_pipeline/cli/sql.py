@@ -6,17 +6,14 @@ import atexit
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 import click
 
-from availability_pipeline.cli.help import example
-from availability_pipeline.cli.output import Answer, Output, Row, output_options
+from availability_pipeline.cli.options import example
+from availability_pipeline.cli.output import Answer, Output, output_options
+from availability_pipeline.queries.result import Result
 from availability_pipeline.settings import Settings
-from availability_pipeline.words import counted
-
-if TYPE_CHECKING:
-    from availability_pipeline.queries.sql import SqlResult
+from availability_pipeline.symbols import counted
 
 
 @click.command(
@@ -59,14 +56,15 @@ def sql(query: str, timeout: float, memory_limit: int, max_rows: int, output: Ou
     or - to read it from standard input; statements before the SELECT can make temporary tables. SHOW TABLES lists the
     relations, DESCRIBE and a relation's name its columns. Of two columns with one name the second gets a number.
     """
-    from availability_pipeline.object_storage.cache import published_file  # noqa: PLC0415 - the database libraries are slow to load
+    from availability_pipeline.publishing.remote.cache import published_file  # noqa: PLC0415 - the database libraries are slow to load
     from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - likewise
 
     atexit.register(_silence)
     text = sys.stdin.read() if query == "-" else query
     path = published_file(Settings.load().db_path)
-    with run_sql(path, text, bounds=Bounds(timeout, memory_limit, max_rows)) as result:
-        output.write(_answer(result))
+    with run_sql(path, text, bounds=Bounds(timeout, memory_limit, max_rows)) as found:
+        result = Result(found.columns, found.rows, found.to_arrow)
+        output.write(Answer(result, table=lambda: result, title=lambda: counted(len(result), "row")))
 
 
 def _silence() -> None:
@@ -76,19 +74,3 @@ def _silence() -> None:
     if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
         sys.stderr.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def _answer(result: SqlResult) -> Answer:
-    shown: list[Row] = []
-
-    def summary() -> list[Row]:
-        shown.extend(result.rows())
-        return shown
-
-    return Answer(
-        rows=result.rows,
-        arrow=result.reader,
-        columns=result.columns,
-        summary=summary,
-        title=lambda: counted(len(shown), "row"),
-    )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from availability_pipeline.cli.help import example
+from availability_pipeline.cli.options import example
 from availability_pipeline.cli.output import plain
-from availability_pipeline.queries import AvailabilityQueries, Status
-from availability_pipeline.service_levels import TARGET, read
+from availability_pipeline.quality.service_levels import TARGET, ServiceLevels, read, shown
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.status import Status
 from availability_pipeline.settings import Settings
 
 
@@ -35,7 +37,12 @@ def status(chosen: str | None) -> None:
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
     levels = read(Settings.load().data_dir)
     if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
-        answer = {**facts, "pending": found.pending, "runs": found.runs, "service_levels": levels}
+        answer = {
+            **facts,
+            "pending": found.pending,
+            "runs": found.runs,
+            "service_levels": levels and asdict(levels),
+        }
         click.echo(json.dumps(answer, ensure_ascii=False, default=plain, indent=2))
     else:
         _print(facts, found, levels)
@@ -56,9 +63,9 @@ def _facts(found: Status) -> dict[str, Any]:
     }
 
 
-def _print(facts: dict[str, Any], found: Status, levels: Mapping[str, Any] | None) -> None:
-    from availability_pipeline.cli.tables import cell, heading, print_table  # noqa: PLC0415 - rich is slow
-    from availability_pipeline.cli.terminal import console  # noqa: PLC0415 - as above
+def _print(facts: dict[str, Any], found: Status, levels: ServiceLevels | None) -> None:
+    from availability_pipeline.cli.output import cell, heading, print_table  # noqa: PLC0415 - rich is slow
+    from availability_pipeline.collecting.reporting import console  # noqa: PLC0415 - as above
 
     output = console(sys.stdout)
     for name, value in facts.items():
@@ -67,20 +74,17 @@ def _print(facts: dict[str, Any], found: Status, levels: Mapping[str, Any] | Non
     print_table(found.pending, "\nLast collected days", sys.stdout)
     print_table(_short(found.runs), "Last collections (UTC)", sys.stdout)
     if levels:
-        title = f"Service levels, {levels['first_day']} to {levels['last_day']}"
+        title = f"Service levels, {levels.first_day} to {levels.last_day}"
         print_table(_rows(levels), title, sys.stdout)
 
 
-def _rows(levels: Mapping[str, Any]) -> list[dict[str, Any]]:
-    def show(name: str, form: str, unit: str = "") -> str:
-        return "not known" if levels[name] is None else f"{levels[name]:{form}}{unit}"
-
-    lag = f"{show('lag_p50_hours', '.1f', ' h')}, {show('lag_p95_hours', '.1f', ' h')}"
+def _rows(levels: ServiceLevels) -> list[dict[str, Any]]:
+    lag = f"{shown(levels.lag_p50_hours, '.1f', ' h')}, {shown(levels.lag_p95_hours, '.1f', ' h')}"
     rows = [
-        (f"updates in time, of {levels['days']} days", show("updates_completed", ".1%"), f"{TARGET:.0%}"),
-        ("recall", show("recall", ".1%"), f"> {TARGET:.0%}"),
+        (f"updates in time, of {levels.days} days", shown(levels.updates_completed, ".1%"), f"{TARGET:.0%}"),
+        ("recall", shown(levels.recall, ".1%"), f"> {TARGET:.0%}"),
         ("publication lag, p50 and p95", lag, ""),
-        ("days pending", ", ".join(levels["pending_days"]) or "none", ""),
+        ("days pending", ", ".join(levels.pending_days) or "none", ""),
     ]
     return [dict(zip(("service_level", "value", "target"), row, strict=True)) for row in rows]
 

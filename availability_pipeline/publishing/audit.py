@@ -10,8 +10,9 @@ from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.analysis import DERIVED_TABLES, is_derived
 from availability_pipeline.errors import PublicationError
+from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
+from availability_pipeline.warehouse.database import CONTRADICTORY
 
 _MEMORY_LIMIT = "512MB"
 
@@ -90,13 +91,9 @@ _MISPLACED = {
     """,
 }
 
-_CONTRADICTORY = """
-SELECT count(*) FROM daily_availability
-WHERE status_code NOT IN (200, 404)
-   OR available IS DISTINCT FROM (status_code = 200)
-   OR available IS DISTINCT FROM (file_size_bytes IS NOT NULL)
-   OR available IS DISTINCT FROM (last_modified IS NOT NULL)
-"""
+_CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE $contradictory".replace(
+    "$contradictory", CONTRADICTORY
+)
 
 
 def audit(working: duckdb.DuckDBPyConnection, path: Path) -> None:

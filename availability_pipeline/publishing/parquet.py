@@ -18,8 +18,8 @@ import duckdb
 
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing.audit import reading_back
-from availability_pipeline.publishing.generations import Generation
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
+from availability_pipeline.publishing.release import Generation
 
 YEARS = "daily_availability"
 """The folder of the files of years."""

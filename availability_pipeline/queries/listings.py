@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
 
 _DAY = dt.timedelta(days=1)
 

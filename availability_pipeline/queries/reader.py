@@ -13,16 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from availability_pipeline.archive.keys import url_base
-from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.archive.names import url_base
+from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
-from availability_pipeline.object_storage.cache import published_file
 from availability_pipeline.publishing.opening import open_published
+from availability_pipeline.publishing.remote.cache import published_file
 from availability_pipeline.queries.columns import columns_of
 from availability_pipeline.queries.connection import Connection, Values
 from availability_pipeline.queries.result import Result
 from availability_pipeline.settings import Settings
-from availability_pipeline.symbol_names import known, suggestion
+from availability_pipeline.symbols import known, suggestion
 
 R = TypeVar("R", bound=Mapping[str, object])
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from availability_pipeline.days import DayRange, parse_day
+from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.publishing.opening import Publication
 from availability_pipeline.queries.columns import ChangeRow, Row, SummaryRow
 from availability_pipeline.queries.reader import Day, Reader
@@ -23,10 +23,9 @@ FROM published.availability_changes WHERE $since IS NULL OR observed_at >= $sinc
 ORDER BY observed_at, date, symbol
 """
 
-_PENDING = """
-SELECT count(*) FROM published.availability_by_date
-WHERE date = ? AND available
-  AND symbol NOT IN (SELECT symbol FROM published.availability_by_date WHERE date = ? AND available)
+_AWAITED = """
+SELECT date, file_count, pending + missing AS pending_count
+FROM published.published_days ORDER BY date DESC LIMIT ?
 """
 
 _SUMMARY = """
@@ -45,8 +44,8 @@ class Status:
     complete_through: dt.date | None
     """The last day that is collected for all contracts; None if no day is."""
     pending: Sequence[Row]
-    """The last collected days, newest first: date, file_count, and pending_count, which is how many contracts with a
-    file on the newest earlier day that has files do not have one yet."""
+    """The last collected days, newest first: date, file_count, and pending_count, which is how many files are expected
+    and not there (status pending, or missing where it is overdue)."""
     runs: Sequence[Row]
     """The last collections, newest first; the keys are the columns of `collection_runs`."""
 
@@ -62,15 +61,10 @@ class StatusQueries(Reader):
             >>> status.publication.first_day, status.publication.symbol_count
             (datetime.date(2019, 9, 25), 20)
         """
-        recent = sorted(self._file_counts, reverse=True)[:RECENT_DAYS]
         complete = max(self._file_counts.keys() - self._incomplete.keys(), default=None)
+        recent = self._connection.rows(_AWAITED, [RECENT_DAYS])
         last_runs = self._connection.rows(_RUNS, [RECENT_RUNS])
-        return Status(self.publication, complete, [self._pending(day) for day in recent], last_runs)
-
-    def _pending(self, day: dt.date) -> Row:
-        earlier = [other for other, files in self._file_counts.items() if other < day and files]
-        pending = self._fetch(_PENDING, [max(earlier), day])[0][0] if earlier else 0
-        return {"date": day, "file_count": self._file_counts[day], "pending_count": pending}
+        return Status(self.publication, complete, recent, last_runs)
 
     def get_availability_summary(
         self, start: Day | None = None, end: Day | None = None

@@ -1,25 +1,13 @@
-"""A simulated archive: the bucket, its files and exchangeInfo over HTTP on this machine.
+"""A simulated archive: the bucket, its files and exchangeInfo over HTTP on this machine, for `demo`.
 
     with serve(SimulatedArchive.recorded(symbols=25)) as server:
         os.environ.update(server.environment())
 
-For the demo, tests and benchmarks. It shares no code with what reads the archive, so that an error in one of
-them shows. Exports belong here and nothing else.
+It shares no code with what reads the archive, so that an error in one of them shows. Only exports belong here.
+Scripted changes, faults and a request log are attached by the tests.
 """
 
-from availability_pipeline.simulator.content import SimulatedArchive, SimulatedFile
-from availability_pipeline.simulator.faults import Fault, Faults, Injection
-from availability_pipeline.simulator.journal import RequestLog, RequestRecord
+from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.server import SimulatorServer, serve
 
-__all__ = [
-    "Fault",
-    "Faults",
-    "Injection",
-    "RequestLog",
-    "RequestRecord",
-    "SimulatedArchive",
-    "SimulatedFile",
-    "SimulatorServer",
-    "serve",
-]
+__all__ = ["SimulatedArchive", "SimulatorServer", "serve"]

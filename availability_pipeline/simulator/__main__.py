@@ -1,6 +1,6 @@
 """`python -m availability_pipeline.simulator`: serve the recorded archive to other processes.
 
-Belongs here: the command's options and its life. Does not belong here: anything that `serve` does.
+Belongs here: the command's options and its lifetime. Does not belong here: anything that `serve` does.
 
 The first line on standard output is JSON with the address and the settings that make the pipeline use it.
 """
@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from availability_pipeline.days import parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.server import serve
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.until_stdin_closes:
         threading.Thread(target=_wait_for_end_of_input, args=(done,), daemon=True).start()
     try:
-        with serve(_archive(options), latency=options.latency, port=options.port) as server:
+        with serve(SimulatedArchive.recorded(options.symbols)) as server:
             print(json.dumps({"url": server.url, "environment": server.environment()}), flush=True)
             done.wait()
     except UsageError as error:
@@ -42,27 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m availability_pipeline.simulator",
-        description="Serve a simulated archive on 127.0.0.1 until SIGINT or SIGTERM.",
+        description="Serve a simulated archive on a free port of 127.0.0.1 until SIGINT or SIGTERM.",
     )
-    parser.add_argument("--port", type=int, default=0, help="the port; by default a free one")
     parser.add_argument("--symbols", type=int, help="how many folders; by default all that are recorded")
-    parser.add_argument(
-        "--last-day", metavar="DATE", help="the last published day; by default what the clock says"
-    )
-    parser.add_argument(
-        "--latency", type=float, default=0.0, metavar="SECONDS", help="wait before each answer"
-    )
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="end when standard input does as well"
     )
     return parser
-
-
-def _archive(options: argparse.Namespace) -> SimulatedArchive:
-    archive = SimulatedArchive.recorded(options.symbols)
-    if options.last_day is not None:
-        archive.set_last_published_day(parse_day(options.last_day, "--last-day"))
-    return archive
 
 
 def _wait_for_end_of_input(done: threading.Event) -> None:

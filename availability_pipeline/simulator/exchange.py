@@ -1,7 +1,7 @@
 """exchangeInfo: the contracts that the exchange knows at a moment, as JSON.
 
 Belongs here: which folders are contracts then, and what the exchange says of them. Does not belong here: files
-(`folder.py`) and HTTP (`server.py`).
+(`content.py`) and HTTP (`server.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.facts import FolderFacts
-from availability_pipeline.simulator.stamps import SECONDS_PER_DAY, day_number, day_of
+from availability_pipeline.simulator.shape import SECONDS_PER_DAY, day_number, day_of
 
 STATUS_RECORDED_ON = dt.date(2026, 8, 6)
 """From when on the recorded status holds where the files do not tell it."""

@@ -1,23 +1,39 @@
 """What is recorded about the real archive: its folders, their lives, flat spans and holes.
 
-Belongs here: the record as plain values, and reading it from `facts.tsv`. Does not belong here: what a file
-looks like or when it is visible (`folder.py`), and which folders an archive is made of (`content.py`).
+Belongs here: the record as plain values, reading it from `facts.tsv`, and choosing among its folders. Does not
+belong here: what a file looks like (`shape.py`) and when it is visible (`content.py`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
+from availability_pipeline.errors import UsageError
 
 UNKNOWN_LIVE_ZIP_BYTES = 46_000
 """Size of a trading day's file of a contract whose own was never measured."""
 
 KINDS = {"P": "perpetual", "T": "tradifi_perpetual", "S": "settled", "D": "delivery"}
 STATUSES = {"T": "TRADING", "S": "SETTLING", "": ""}
+
+# What a reduced archive has first: the largest, and one of each thing that goes wrong with the others.
+_PREFERRED = (
+    "BTCUSDT",
+    "ETHUSDT",
+    "币安人生USDT",
+    "ICPUSDT_SETTLED",
+    "FTTUSDT",
+    "LUNAUSDT",
+    "ICPUSDT",
+    "SOLUSDT",
+    "TSLAUSDT",
+    "LITUSDT",
+)
 
 
 @dataclass(frozen=True)
@@ -129,3 +145,31 @@ def _hole(text: str) -> Hole:
     span, _, filled_on = text.partition(">")
     start, _, end = span.partition("..")
     return Hole(DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end)), _day(filled_on))
+
+
+def key_order(name: str) -> bytes:
+    """Sorts folders as their keys do: a name is followed by `/`, which comes before the letters of a longer name."""
+    return f"{name}/".encode()
+
+
+def choose(folders: Sequence[FolderFacts], symbols: int | Sequence[str] | None) -> list[FolderFacts]:
+    """All folders, those with the names, or so many of the tracked kind; see `SimulatedArchive.recorded`."""
+    if symbols is None:
+        return list(folders)
+    if isinstance(symbols, int):
+        return _reduced(folders, symbols)
+    by_name = {facts.symbol: facts for facts in folders}
+    unknown = [name for name in symbols if name not in by_name]
+    if unknown:
+        raise UsageError(f"not among the recorded folders: {', '.join(unknown)}; check the spelling")
+    return [by_name[name] for name in symbols]
+
+
+def _reduced(folders: Sequence[FolderFacts], count: int) -> list[FolderFacts]:
+    tracked = {facts.symbol: facts for facts in folders if facts.tracked}
+    if not 0 <= count <= len(tracked):
+        raise UsageError(
+            f"symbols is {count}, but 0 to {len(tracked)} folders of the tracked kind are recorded"
+        )
+    names = [*_PREFERRED, *sorted(tracked.keys() - set(_PREFERRED), key=key_order)]
+    return [tracked[name] for name in names[:count]]

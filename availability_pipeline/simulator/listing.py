@@ -1,20 +1,130 @@
-"""Keys in order: where a key is among all, and which of them a page of a listing has.
+"""Keys in order: how a key is made, where it is among all, and which keys a page of a listing has.
 
-Belongs here: prefix, delimiter, start and limit of a listing over the keys of all folders. Does not belong
-here: how a page is asked for and written as XML (`s3.py`), and the keys within one folder (`keys.py`).
+Belongs here: the grammar of keys, and prefix, delimiter, start and limit of a listing over all folders. Does not
+belong here: how a page is asked for and written as XML (`s3.py`).
 
-No key is looked at that is not on the page: a position is found by bisection over folders and days, and a page
-of many keys is a few runs of positions.
+A folder has at most one stray object in an empty-named child, then two keys for each of its days. No key is looked
+at that is not on the page: a position is found by bisection over folders and days, and a page of many keys is a few
+runs of positions.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import hashlib
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from availability_pipeline.simulator.content import SimulatedArchive
-from availability_pipeline.simulator.folder import Files, Folder, Moment
-from availability_pipeline.simulator.keys import FolderKeys
+from availability_pipeline.simulator.content import Files, Folder, SimulatedArchive
+from availability_pipeline.simulator.shape import DAY_TEXTS, parse_day_text
+
+ROOT = "data/futures/um/daily/klines/"
+"""Where the archive's folders are."""
+
+SUFFIXES = (".zip", ".zip.CHECKSUM")
+"""How the two keys of a day end, in their order."""
+
+_DAY_LENGTH = len("2024-01-15")
+
+
+class FileKey(NamedTuple):
+    """A key that can be of a file: symbol, day number, and whether it is the CHECKSUM."""
+
+    symbol: str
+    day: int
+    checksum: bool
+
+
+def parse_key(key: str) -> FileKey | None:
+    """The parts of a key, or None if no file of the archive is named like this."""
+    symbol, _, name = key.removeprefix(ROOT).partition("/1m/")
+    head = f"{symbol}-1m-"
+    if not (key.startswith(ROOT) and name.startswith(head)):
+        return None
+    text, suffix = name[len(head) : len(head) + _DAY_LENGTH], name[len(head) + _DAY_LENGTH :]
+    day = parse_day_text(text)
+    return FileKey(symbol, day, suffix == SUFFIXES[1]) if day is not None and suffix in SUFFIXES else None
+
+
+def file_name(symbol: str, day: int) -> str:
+    """The name of a zip without its folder."""
+    return f"{symbol}-1m-{DAY_TEXTS[day]}.zip"
+
+
+def checksum_size(symbol: str) -> int:
+    """Bytes of a CHECKSUM: the hex digest, two spaces, the zip's name and the end of the line."""
+    return 64 + 2 + len(f"{symbol}-1m-2024-01-15.zip".encode()) + 1
+
+
+def symbol_of(path: str) -> str | None:
+    """The symbol that a key or a prefix is inside of, or None for one above the folders."""
+    symbol, slash, _ = path.removeprefix(ROOT).partition("/")
+    return symbol if path.startswith(ROOT) and slash else None
+
+
+def stray_name(symbol: str) -> str | None:
+    """What follows a folder's name in the key of its stray object, if it has one as in the real archive."""
+    return f"/{symbol}--2021-03-01.zip" if symbol == "BTCUSDT" else None
+
+
+def stray_etag(key: str) -> str:
+    """The unquoted ETag of a stray object."""
+    return hashlib.shake_128(key.encode()).hexdigest(16)
+
+
+STRAY_SIZE, STRAY_MODIFIED = 8_012, 1_614_668_400
+"""Bytes of the stray object and the second it appeared in, 2021-03-02 07:00 UTC."""
+
+
+class FolderKeys:
+    """The keys of one folder.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.symbol = folder.facts.symbol
+        self.prefix = f"{ROOT}{self.symbol}/"
+        self.start = self.prefix.encode()
+        self.stray = stray_name(self.symbol)
+        self.strays = 0 if self.stray is None else 1
+        self._head = f"1m/{self.symbol}-1m-".encode()
+
+    def count(self, now: float) -> int:
+        """How many keys there are; a stray does not outlive the files."""
+        days = len(self.folder.visible(now))
+        return self.strays + 2 * days if days else 0
+
+    def key(self, item: int, now: float) -> str:
+        """The whole key at an index."""
+        if item < self.strays:
+            return f"{self.prefix}{self.stray}"
+        at, suffix = divmod(item - self.strays, 2)
+        day = DAY_TEXTS[self.folder.visible(now).days[at]]
+        return f"{self.prefix}1m/{self.symbol}-1m-{day}{SUFFIXES[suffix]}"
+
+    def seek(self, rest: bytes, now: float, *, after: bool) -> int:
+        """Where the first key is whose part behind `prefix` is at least `rest`, or greater if `after`."""
+        if self.stray is not None and (rest, after) <= (self.stray.encode(), False):
+            return 0
+        if rest <= self._head:
+            return self.strays
+        if not rest.startswith(self._head):
+            return self.count(now)
+        return self.strays + _seek_day(self.folder.visible(now), rest[len(self._head) :], after=after)
+
+
+def _seek_day(files: Files, rest: bytes, *, after: bool) -> int:
+    # Latin-1 keeps the order of bytes, and the day and suffix that count here are ASCII.
+    text = rest.decode("latin-1")
+    day, suffix = text[:_DAY_LENGTH], text[_DAY_LENGTH:]
+    at = bisect_left(files.days, day, key=DAY_TEXTS.__getitem__)
+    if at == len(files) or DAY_TEXTS[files.days[at]] != day:
+        return 2 * at
+    return 2 * at + (bisect_right if after else bisect_left)(SUFFIXES, suffix)
+
 
 _BEYOND = b"\xff"
 """Sorts after every continuation of a key, as no UTF-8 text has this byte."""
@@ -74,10 +184,9 @@ class KeySpace:
             delimiter: What ends a common prefix; empty for none.
             limit: The most entries of the page.
         """
-        with self._archive.lock:
-            self._refresh()
-            walk = _Walk(self._keys, self._starts, self._archive.moment())
-            return walk.page(prefix, after, delimiter, limit) if limit > 0 else Page()
+        self._refresh()
+        walk = _Walk(self._keys, self._starts, self._archive.seconds())
+        return walk.page(prefix, after, delimiter, limit) if limit > 0 else Page()
 
     def _refresh(self) -> None:
         folders = self._archive.folders()
@@ -90,10 +199,10 @@ class KeySpace:
 class _Walk:
     """One reading of the keys at one moment."""
 
-    def __init__(self, keys: list[FolderKeys], starts: list[bytes], moment: Moment) -> None:
+    def __init__(self, keys: list[FolderKeys], starts: list[bytes], now: float) -> None:
         self._keys = keys
         self._starts = starts
-        self._moment = moment
+        self._now = now
 
     def page(self, prefix: str, after: str, delimiter: str, limit: int) -> Page:
         """See `KeySpace.page`."""
@@ -112,24 +221,24 @@ class _Walk:
         rest = target[len(self._starts[folder]) :]
         if rest.startswith(_BEYOND):
             return folder + 1, 0
-        return folder, self._keys[folder].seek(rest, self._moment, after=after) if rest else 0
+        return folder, self._keys[folder].seek(rest, self._now, after=after) if rest else 0
 
     def _plain(self, start: Position, end: Position, limit: int) -> Page:
         page = Page()
         folder, item = start
         while (folder, item) < end:
             keys = self._keys[folder]
-            stop = end[1] if folder == end[0] else keys.count(self._moment)
+            stop = end[1] if folder == end[0] else keys.count(self._now)
             take = min(stop - item, limit - page.count)
             if take > 0:
-                page.runs.append(Run(keys, keys.folder.visible(self._moment), item, item + take))
+                page.runs.append(Run(keys, keys.folder.visible(self._now), item, item + take))
                 page.count += take
             elif item < stop:
                 page.truncated = True
                 break
             folder, item = (folder, item + take) if item + take < stop else (folder + 1, 0)
         if page.runs:
-            page.last = page.runs[-1].keys.key(page.runs[-1].stop - 1, self._moment)
+            page.last = page.runs[-1].keys.key(page.runs[-1].stop - 1, self._now)
         return page
 
     def _rolled_up(
@@ -145,7 +254,7 @@ class _Walk:
                 continue
             # The folder's own name often decides, and then its files need not be known.
             common = _common(keys.prefix, prefix, delimiter) or _common(
-                keys.key(item, self._moment), prefix, delimiter
+                keys.key(item, self._now), prefix, delimiter
             )
             if common is None or common > after:
                 if page.count == limit:
@@ -156,7 +265,7 @@ class _Walk:
         return page
 
     def _exists(self, keys: FolderKeys, item: int) -> bool:
-        return item < keys.count(self._moment) if item else keys.folder.has_files(self._moment)
+        return item < keys.count(self._now) if item else keys.folder.has_files(self._now)
 
     def _add(self, page: Page, keys: FolderKeys, item: int, common: str | None) -> None:
         page.count += 1
@@ -164,12 +273,12 @@ class _Walk:
             page.prefixes.append(common)
             page.last = common
             return
-        page.last = keys.key(item, self._moment)
+        page.last = keys.key(item, self._now)
         previous = page.runs[-1] if page.runs else None
         if previous is not None and previous.keys is keys and previous.stop == item:
             page.runs[-1] = Run(keys, previous.files, previous.start, item + 1)
         else:
-            page.runs.append(Run(keys, keys.folder.visible(self._moment), item, item + 1))
+            page.runs.append(Run(keys, keys.folder.visible(self._now), item, item + 1))
 
 
 def _common(key: str, prefix: str, delimiter: str) -> str | None:

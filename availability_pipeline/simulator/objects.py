@@ -11,14 +11,17 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+from starlette.responses import Response
 
 from availability_pipeline.simulator.content import SimulatedArchive
-from availability_pipeline.simulator.keys import (
+from availability_pipeline.simulator.listing import (
     ROOT,
     STRAY_MODIFIED,
     STRAY_SIZE,
-    FileKey,
     checksum_size,
     file_name,
     parse_key,
@@ -26,10 +29,8 @@ from availability_pipeline.simulator.keys import (
     stray_name,
     symbol_of,
 )
-from availability_pipeline.simulator.s3 import no_such_key
-from availability_pipeline.simulator.shape import FLAT_BYTES
-from availability_pipeline.simulator.stamps import SECONDS_PER_DAY, header_time
-from availability_pipeline.simulator.wire import Response
+from availability_pipeline.simulator.s3 import S3Error
+from availability_pipeline.simulator.shape import FLAT_BYTES, SECONDS_PER_DAY, header_time
 
 _COLUMNS = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
@@ -44,53 +45,39 @@ class StoredObject:
     """One object.
 
     Args:
-        file: The parts of its key; None for a stray object.
         size: Recorded bytes.
         modified: Last-modified in seconds.
-        etag: The unquoted ETag of the object.
-        zip_etag: That of the zip which a CHECKSUM is about.
+        etag: The unquoted ETag.
+        body: Makes what GET gives.
+        media_type: Its Content-Type.
     """
 
-    file: FileKey | None
     size: int
     modified: int
     etag: str
-    zip_etag: str
-    zip_size: int
-
-    def body(self) -> bytes:
-        """What GET gives."""
-        if self.file is None:
-            return b"\0" * self.size
-        zipped = zip_body(self.file.symbol, self.file.day, self.zip_etag, flat=self.zip_size < FLAT_BYTES[1])
-        if not self.file.checksum:
-            return zipped
-        name = file_name(self.file.symbol, self.file.day)
-        return f"{hashlib.sha256(zipped).hexdigest()}  {name}\n".encode()
+    body: Callable[[], bytes]
+    media_type: str = "application/zip"
 
 
 def find_object(archive: SimulatedArchive, key: str) -> StoredObject | None:
     """The visible object of a key."""
-    file = parse_key(key)
-    if file is None:
-        return _stray(archive, key)
-    files = archive.visible(file.symbol)
-    at = None if files is None else files.index(file.day)
-    if files is None or at is None:
-        return None
-    zip_etag, zip_size = files.etag(at), files.sizes[at]
-    if not file.checksum:
-        return StoredObject(file, zip_size, files.modified[at], zip_etag, zip_etag, zip_size)
-    modified, etag = files.checksum_modified(at), files.etag(at, checksum=True)
-    return StoredObject(file, checksum_size(file.symbol), modified, etag, zip_etag, zip_size)
-
-
-def _stray(archive: SimulatedArchive, key: str) -> StoredObject | None:
     symbol = symbol_of(key)
-    if symbol is None or key != f"{ROOT}{symbol}/{stray_name(symbol)}" or not archive.visible(symbol):
+    files = None if symbol is None else archive.visible(symbol)
+    if symbol is None or not files:
         return None
-    etag = stray_etag(key)
-    return StoredObject(None, STRAY_SIZE, STRAY_MODIFIED, etag, etag, STRAY_SIZE)
+    if key == f"{ROOT}{symbol}/{stray_name(symbol)}":
+        return StoredObject(STRAY_SIZE, STRAY_MODIFIED, stray_etag(key), lambda: b"\0" * STRAY_SIZE)
+    file = parse_key(key)
+    at = None if file is None else files.index(file.day)
+    if file is None or at is None:
+        return None
+    flat = files.sizes[at] < FLAT_BYTES[1]
+    zipped = partial(zip_body, symbol, file.day, files.etag(at), flat=flat)
+    if not file.checksum:
+        return StoredObject(files.sizes[at], files.modified[at], files.etag(at), zipped)
+    digest = partial(_checksum_body, zipped, file_name(symbol, file.day))
+    modified, etag = files.checksum_modified(at), files.etag(at, checksum=True)
+    return StoredObject(checksum_size(symbol), modified, etag, digest, "binary/octet-stream")
 
 
 def object_response(archive: SimulatedArchive, key: str, *, head: bool) -> Response:
@@ -101,17 +88,20 @@ def object_response(archive: SimulatedArchive, key: str, *, head: bool) -> Respo
     """
     found = find_object(archive, key)
     if found is None:
-        raise no_such_key(key)
-    headers = (
-        ("Last-Modified", header_time(found.modified)),
-        ("ETag", f'"{found.etag}"'),
-        ("Accept-Ranges", "bytes"),
-        ("x-amz-server-side-encryption", "AES256"),
-    )
-    kind = "binary/octet-stream" if found.file is not None and found.file.checksum else "application/zip"
+        raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+    headers = {
+        "Last-Modified": header_time(found.modified),
+        "ETag": f'"{found.etag}"',
+        "Accept-Ranges": "bytes",
+        "x-amz-server-side-encryption": "AES256",
+    }
     if head:
-        return Response(200, kind, headers=headers, length=found.size)
-    return Response(200, kind, found.body(), headers)
+        headers["Content-Length"] = str(found.size)
+    return Response(None if head else found.body(), headers=headers, media_type=found.media_type)
+
+
+def _checksum_body(zipped: Callable[[], bytes], name: str) -> bytes:
+    return f"{hashlib.sha256(zipped()).hexdigest()}  {name}\n".encode()
 
 
 def zip_body(symbol: str, day: int, etag: str, *, flat: bool) -> bytes:

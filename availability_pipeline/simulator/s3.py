@@ -1,7 +1,7 @@
-"""The S3 side: a ListObjects question, version 1 or 2, and its answer as XML.
+"""The bucket side: a ListObjectsV2 request, and its answer as XML.
 
-Belongs here: parameters, tokens, errors and the XML of a listing, as Amazon S3 writes them. Does not belong
-here: which keys a page has (`listing.py`), and HTTP (`wire.py`, `server.py`).
+Belongs here: parameters, tokens, errors and the XML of a listing, as Amazon S3 writes them. Does not belong here:
+which keys a page has (`listing.py`), and HTTP (`server.py`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,28 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
-from availability_pipeline.simulator.entries import contents
-from availability_pipeline.simulator.listing import KeySpace, Page
+from availability_pipeline.simulator.content import checksum_moment
+from availability_pipeline.simulator.listing import (
+    STRAY_MODIFIED,
+    STRAY_SIZE,
+    KeySpace,
+    Page,
+    Run,
+    checksum_size,
+    stray_etag,
+)
+from availability_pipeline.simulator.shape import (
+    CLOCK_TEXTS,
+    DAY_TEXTS,
+    ETAG_BYTES,
+    SECONDS_PER_DAY,
+    listing_time,
+)
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 MOST_KEYS = 1_000
@@ -33,55 +48,36 @@ class S3Error(Exception):
         details: Further elements of the XML.
     """
 
-    def __init__(
-        self, status: int, code: str, message: str, details: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, code: str, message: str, **details: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
-        self.body = error_xml(code, message, details or {})
-
-
-def error_xml(code: str, message: str, details: Mapping[str, str]) -> bytes:
-    """The XML of an error."""
-    elements = {
-        "Code": code,
-        "Message": message,
-        **details,
-        "RequestId": "SIMULATED0000001",
-        "HostId": "simulator",
-    }
-    safe = {name: escape(value) for name, value in elements.items()}
-    return f"{DECLARATION}<Error>{_elements(safe)}</Error>".encode()
-
-
-def no_such_bucket(name: str) -> S3Error:
-    """The error for a bucket that does not exist."""
-    return S3Error(404, "NoSuchBucket", "The specified bucket does not exist", {"BucketName": name})
-
-
-def no_such_key(key: str) -> S3Error:
-    """The error for a key that does not exist."""
-    return S3Error(404, "NoSuchKey", "The specified key does not exist.", {"Key": key})
+        elements = {
+            "Code": code,
+            "Message": message,
+            **details,
+            "RequestId": "SIMULATED0000001",
+            "HostId": "simulator",
+        }
+        safe = {name: escape(value) for name, value in elements.items()}
+        self.body = f"{DECLARATION}<Error>{_elements(safe)}</Error>".encode()
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a ListObjects request asks.
+    """What a ListObjectsV2 request asks.
 
     Args:
         bucket: The bucket's name.
-        version: 1 or 2.
         prefix: What all keys begin with.
         delimiter: What ends a common prefix.
-        start: `start-after` or, in version 1, `marker`.
-        token: The continuation token of version 2.
+        start: `start-after`.
+        token: The continuation token.
         limit: The most entries of the page.
         url_encoded: Whether names are written percent-encoded.
     """
 
     bucket: str
-    version: int
     prefix: str
     delimiter: str
     start: str
@@ -92,19 +88,19 @@ class Question:
     @classmethod
     def read(cls, bucket: str, query: Mapping[str, str]) -> Question:
         """Take the parameters of a request, or raise the error of S3 that they deserve."""
-        version = 2 if query.get("list-type") == "2" else 1
+        if query.get("list-type") != "2":
+            raise S3Error(501, "NotImplemented", "Only version 2 of ListObjects is simulated")
         encoding = query.get("encoding-type", "")
         if encoding not in ("", "url"):
             raise _invalid("encoding-type", encoding, "Invalid Encoding Method specified in Request")
-        if version == 2 and query.get("continuation-token") == "":
+        if query.get("continuation-token") == "":
             raise _invalid("continuation-token", "", "The continuation token provided is incorrect")
         return cls(
             bucket=bucket,
-            version=version,
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
-            start=query.get("start-after" if version == 2 else "marker", ""),
-            token=query.get("continuation-token", "") if version == 2 else "",
+            start=query.get("start-after", ""),
+            token=query.get("continuation-token", ""),
             limit=_limit(query.get("max-keys", "")),
             url_encoded=encoding == "url",
         )
@@ -125,7 +121,7 @@ def _limit(text: str) -> int:
 
 
 def _invalid(name: str, value: str, message: str) -> S3Error:
-    return S3Error(400, "InvalidArgument", message, {"ArgumentName": name, "ArgumentValue": value})
+    return S3Error(400, "InvalidArgument", message, ArgumentName=name, ArgumentValue=value)
 
 
 def encoded(name: str) -> str:
@@ -151,7 +147,7 @@ def _name_of(token: str) -> str:
 
 
 def list_objects(keys: KeySpace, bucket: str, query: Mapping[str, str]) -> bytes:
-    """The answer to a ListObjects request as XML.
+    """The answer to a ListObjectsV2 request as XML.
 
     Raises:
         S3Error: A parameter is not what S3 allows.
@@ -159,27 +155,15 @@ def list_objects(keys: KeySpace, bucket: str, query: Mapping[str, str]) -> bytes
     question = Question.read(bucket, query)
     after = _name_of(question.token) if question.token else question.start
     page = keys.page(question.prefix, after, question.delimiter, question.limit)
-    keyed = "".join(text for run in page.runs for text in contents(run, question.text))
+    keyed = "".join(text for run in page.runs for text in _contents(run, question.text))
     prefixes = "".join(
         f"<CommonPrefixes><Prefix>{question.text(name)}</Prefix></CommonPrefixes>" for name in page.prefixes
     )
-    head = _elements(_head_2(question, page) if question.version == 2 else _head_1(question, page))
+    head = _elements(_head(question, page))
     return f'{DECLARATION}<ListBucketResult xmlns="{_NAMESPACE}">{head}{keyed}{prefixes}</ListBucketResult>'.encode()
 
 
-def _head_1(question: Question, page: Page) -> dict[str, str]:
-    head = {
-        "Name": question.bucket,
-        "Prefix": question.text(question.prefix),
-        "Marker": question.text(question.start),
-    }
-    # S3 names the next marker only for a listing that rolls keys up; otherwise it is the last key.
-    if page.truncated and question.delimiter:
-        head["NextMarker"] = question.text(page.last)
-    return head | _head_end(question, page)
-
-
-def _head_2(question: Question, page: Page) -> dict[str, str]:
+def _head(question: Question, page: Page) -> dict[str, str]:
     head = {"Name": question.bucket, "Prefix": question.text(question.prefix)}
     if question.start:
         head["StartAfter"] = question.text(question.start)
@@ -187,17 +171,67 @@ def _head_2(question: Question, page: Page) -> dict[str, str]:
         head["ContinuationToken"] = question.token
     if page.truncated:
         head["NextContinuationToken"] = token_of(page.last)
-    return head | {"KeyCount": str(page.count)} | _head_end(question, page)
-
-
-def _head_end(question: Question, page: Page) -> dict[str, str]:
-    end = {"MaxKeys": str(question.limit)}
+    head |= {"KeyCount": str(page.count), "MaxKeys": str(question.limit)}
     if question.delimiter:
-        end["Delimiter"] = question.text(question.delimiter)
+        head["Delimiter"] = question.text(question.delimiter)
     if question.url_encoded:
-        end["EncodingType"] = "url"
-    return end | {"IsTruncated": "true" if page.truncated else "false"}
+        head["EncodingType"] = "url"
+    return head | {"IsTruncated": "true" if page.truncated else "false"}
 
 
 def _elements(values: Mapping[str, str]) -> str:
     return "".join(f"<{name}>{value}</{name}>" if value else f"<{name}/>" for name, value in values.items())
+
+
+def _contents(run: Run, write: Callable[[str], str]) -> Iterator[str]:
+    """The entries of a run: whole days together, as those are nearly all, and what is left at its ends."""
+    start, stop = run.start, run.stop
+    if start < run.keys.strays:
+        key = f"{run.keys.prefix}{run.keys.stray}"
+        yield _entry(write(key), STRAY_MODIFIED, stray_etag(key), STRAY_SIZE)
+        start += 1
+    first, last = start - run.keys.strays, stop - run.keys.strays
+    yield "".join(_days(run, first // 2, -(-last // 2), write)) if first < last else ""
+
+
+def _days(run: Run, first: int, last: int, write: Callable[[str], str]) -> Iterator[str]:
+    """Both entries of each day between two indices, as far as the run has them."""
+    texts = _day_entries(run, first, last, write)
+    head = run.start > run.keys.strays and (run.start - run.keys.strays) % 2
+    tail = (run.stop - run.keys.strays) % 2
+    if head:
+        texts[0] = texts[0].partition("</Contents>")[2]
+    if tail:
+        texts[-1] = texts[-1][: texts[-1].rindex("<Contents>")]
+    return iter(texts)
+
+
+def _day_entries(run: Run, first: int, last: int, write: Callable[[str], str]) -> list[str]:
+    # This loop runs for every file of every page, so it is written flat.
+    name = write(f"{run.keys.prefix}1m/{run.keys.symbol}-1m-")
+    sum_size = checksum_size(run.keys.symbol)
+    raw = run.files.etags[first * ETAG_BYTES : last * ETAG_BYTES]
+    texts, hexes = [], raw.hex()
+    columns = zip(
+        run.files.days[first:last], run.files.modified[first:last], run.files.sizes[first:last], strict=True
+    )
+    for at, (day, modified, size) in enumerate(columns):
+        midnight, second = divmod(modified, SECONDS_PER_DAY)
+        key, date, start = f"{name}{DAY_TEXTS[day]}.zip", DAY_TEXTS[midnight], 64 * at
+        sum_second = checksum_moment(second, raw[ETAG_BYTES * at])
+        texts.append(
+            f"<Contents><Key>{key}</Key><LastModified>{date}{CLOCK_TEXTS[second]}</LastModified>"
+            f"<ETag>&quot;{hexes[start : start + 32]}&quot;</ETag><Size>{size}</Size>"
+            f"<StorageClass>STANDARD</StorageClass></Contents>"
+            f"<Contents><Key>{key}.CHECKSUM</Key><LastModified>{date}{CLOCK_TEXTS[sum_second]}</LastModified>"
+            f"<ETag>&quot;{hexes[start + 32 : start + 64]}&quot;</ETag><Size>{sum_size}</Size>"
+            f"<StorageClass>STANDARD</StorageClass></Contents>"
+        )
+    return texts
+
+
+def _entry(name: str, modified: int, etag: str, size: int) -> str:
+    return (
+        f"<Contents><Key>{name}</Key><LastModified>{listing_time(modified)}</LastModified>"
+        f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+    )

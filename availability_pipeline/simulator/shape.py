@@ -1,19 +1,26 @@
-"""How large a file is, when it appears and what its ETags are: deterministic functions of contract and day.
+"""What a file looks like: deterministic functions of contract and day, and days and seconds as numbers and texts.
 
-Belongs here: the numbers of an ordinary file. Does not belong here: holes, changes and visibility (`folder.py`).
+Belongs here: size, publication moment and ETags of an ordinary file, and the conversions that run for every file of
+a page, as tables that fill themselves. Does not belong here: holes and visibility (`content.py`).
 
-Numbers are drawn for a whole folder at once from one hash whose beginning does not depend on its length, so
-those of a day stay the same as days are added.
+A day is counted from 1970-01-01, a moment in whole seconds from its midnight, both in UTC. Numbers are drawn for a
+whole folder at once from one hash whose beginning does not depend on its length, so those of a day stay the same as
+days are added.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import email.utils
 import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 
 from availability_pipeline.simulator.facts import FolderFacts
-from availability_pipeline.simulator.stamps import SECONDS_PER_DAY, day_number
+
+SECONDS_PER_DAY = 86_400
+_EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
+_DAY_TEXT_LENGTH = len("2024-01-15")
 
 ETAG_BYTES = 32
 """Bytes of both ETags of a day: 16 for the zip, 16 for its CHECKSUM."""
@@ -34,14 +41,63 @@ _SMALLEST_PARTIAL_BYTES = 12_000
 _WEEK = {True: (100, 100, 45, 45, 100, 100, 100), False: (100, 100, 93, 93, 100, 100, 100)}
 
 
+class _DayTexts(dict[int, str]):
+    """Day number to `2024-01-15`; days that were never asked for are added on the way."""
+
+    def __missing__(self, number: int) -> str:
+        text = self[number] = day_of(number).isoformat()
+        return text
+
+
+class _ClockTexts(dict[int, str]):
+    """Second of a day to `T07:12:33.000Z`, the rest of a listing's time after its day."""
+
+    def __missing__(self, second: int) -> str:
+        minutes, seconds = divmod(second, 60)
+        text = self[second] = f"T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}.000Z"
+        return text
+
+
+DAY_TEXTS = _DayTexts()
+CLOCK_TEXTS = _ClockTexts()
+
+
+def day_number(day: dt.date) -> int:
+    """The number of a day."""
+    return day.toordinal() - _EPOCH_ORDINAL
+
+
+def day_of(number: int) -> dt.date:
+    """The day of a number."""
+    return dt.date.fromordinal(number + _EPOCH_ORDINAL)
+
+
+def parse_day_text(text: str) -> int | None:
+    """The number of a day as keys write it, or None if no key writes it like this."""
+    if len(text) != _DAY_TEXT_LENGTH:
+        return None
+    try:
+        number = day_number(dt.date.fromisoformat(text))
+    except ValueError:
+        return None
+    # fromisoformat also reads forms such as 2024-W01-1, which are no day of a key.
+    return number if DAY_TEXTS[number] == text else None
+
+
+def listing_time(seconds: int) -> str:
+    """A moment as a listing writes it: `2024-01-16T08:12:33.000Z`."""
+    day, second = divmod(seconds, SECONDS_PER_DAY)
+    return DAY_TEXTS[day] + CLOCK_TEXTS[second]
+
+
+def header_time(seconds: int) -> str:
+    """A moment as an HTTP header writes it: `Tue, 16 Jan 2024 08:12:33 GMT`."""
+    return email.utils.formatdate(seconds, usegmt=True)
+
+
 def file_etags(symbol: str, count: int) -> bytes:
     """`ETAG_BYTES` for each of a folder's first days."""
     return hashlib.shake_128(b"etags " + symbol.encode()).digest(ETAG_BYTES * count)
-
-
-def change_etags(symbol: str, day: int, revision: int) -> bytes:
-    """ETags of a file that a script made."""
-    return hashlib.shake_128(f"change {symbol} {day} {revision}".encode()).digest(ETAG_BYTES)
 
 
 def publication_moments(symbol: str, first: int, count: int) -> list[int]:

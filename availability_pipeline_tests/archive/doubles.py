@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, cast
 
-from availability_pipeline.archive import keys
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive import names as keys
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.archive.client import Bucket, Entries
 from availability_pipeline.archive.listing import FolderQuery, Listing, list_files
-from availability_pipeline.archive.page_parser import Entries
-from availability_pipeline.days import DayRange
-from availability_pipeline.progress import Progress
+from availability_pipeline.dates import DayRange
 
 START = dt.date(2020, 1, 1)
 

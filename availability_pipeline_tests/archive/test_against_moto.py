@@ -10,13 +10,13 @@ import pytest
 from moto.s3.models import get_canned_acl, s3_backends
 from moto.server import ThreadedMotoServer
 
-from availability_pipeline.archive import keys
+from availability_pipeline.archive import names as keys
+from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveRefused, UnexpectedAnswer
-from availability_pipeline.progress import Progress
 from availability_pipeline_tests.archive.doubles import both_keys, day, found, span
 from availability_pipeline_tests.conftest import SettingsFactory, empty_moto
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from availability_pipeline.archive import keys
-from availability_pipeline.archive.client import Bucket
-from availability_pipeline.archive.page_parser import Entries
+from availability_pipeline.archive import names
+from availability_pipeline.archive.client import Bucket, Entries
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, UnexpectedAnswer
-from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 LISTING = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</ListBucketResult>'
 
@@ -25,28 +24,28 @@ def ask(settings_for: SettingsFactory, **arguments: Any) -> dict[str, Any]:
     """One page of the folder of BTCUSDT from any server."""
     bucket = Bucket(settings_for(**arguments))
     try:
-        return bucket.list_page("BTCUSDT", Prefix=keys.folder("BTCUSDT"), MaxKeys=2)
+        return bucket.list_page("BTCUSDT", Prefix=names.folder("BTCUSDT"), MaxKeys=2)
     finally:
         bucket.close()
 
 
 def test_a_page_has_entries_and_what_boto3_reads_besides(settings_for: SettingsFactory) -> None:
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         answer = ask(settings_for, server=server)
     assert isinstance(answer["Contents"], Entries)
     assert [key.decode() for key in answer["Contents"].keys] == [
-        f"{keys.folder('BTCUSDT')}BTCUSDT-1m-2019-12-31.zip{end}" for end in ("", ".CHECKSUM")
+        f"{names.folder('BTCUSDT')}BTCUSDT-1m-2019-12-31.zip{end}" for end in ("", ".CHECKSUM")
     ]
     assert (answer["IsTruncated"], answer["KeyCount"], answer["EncodingType"]) == (True, 2, "url")
 
 
 def test_the_request_is_anonymous_path_style_and_url_encoded(settings_for: SettingsFactory) -> None:
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         ask(settings_for, server=server)
         [record] = server.requests
     assert record.path == "/data.binance.vision"
     assert record.query == {
-        "list-type": "2", "prefix": keys.folder("BTCUSDT"), "max-keys": "2", "encoding-type": "url",
+        "list-type": "2", "prefix": names.folder("BTCUSDT"), "max-keys": "2", "encoding-type": "url",
     }  # fmt: skip
 
 
@@ -58,13 +57,13 @@ def test_the_users_aws_set_up_does_not_matter(
     monkeypatch.setenv("AWS_PROFILE", "missing")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         assert ask(settings_for, server=server)["KeyCount"] == 2
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_failure_is_not_tried_again(settings_for: SettingsFactory, status: int) -> None:
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         server.faults.inject(Fault.status(status), on="LIST", times=1)
         with pytest.raises(ArchiveRefused):
             ask(settings_for, server=server)
@@ -83,7 +82,7 @@ def test_an_error_with_any_body_is_a_refusal_with_its_status(
         ask(settings_for, s3_endpoint=url)
     assert refusal.value.status == status
     assert f"BTCUSDT: the bucket answered HTTP {status}" in str(refusal.value)
-    assert f"({url}/data.binance.vision?prefix={keys.folder('BTCUSDT')})" in str(refusal.value)
+    assert f"({url}/data.binance.vision?prefix={names.folder('BTCUSDT')})" in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_numbers_that_are_none_and_truths_that_are_neither_are_refused(
 @pytest.mark.parametrize("status", [301, 400])
 def test_another_endpoint_is_not_tried(settings_for: SettingsFactory, status: int) -> None:
     error = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         server.faults.inject(Fault.status(status, error), on="LIST")
         with pytest.raises(ArchiveRefused, match=f"HTTP {status} AuthorizationHeaderMalformed"):
             ask(settings_for, server=server)

@@ -9,9 +9,9 @@ import pytest
 
 from availability_pipeline.archive.exchange_info import ExchangeInfo, ListedContract, fetch_contracts
 from availability_pipeline.errors import ArchiveRefused, UnexpectedAnswer
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 ENTRY = {"symbol": "BTCUSDT", "contractType": "PERPETUAL", "status": "TRADING", "onboardDate": 1569398400000}
 BTC = ListedContract("BTCUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25))
@@ -114,7 +114,7 @@ def test_a_refusal_has_its_status(settings_for: SettingsFactory, status: int) ->
 
 def test_the_simulated_exchange_lists_what_trades(settings_for: SettingsFactory) -> None:
     now = dt.datetime.fromisoformat("2026-10-06 12:00")
-    with serve(SimulatedArchive.recorded(["BTCUSDT", "TSLAUSDT", "LUNAUSDT"], now=now)) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT", "TSLAUSDT", "LUNAUSDT"], now=now)) as server:
         found = fetch_contracts(settings_for(server))
         assert server.requests.counts()["EXCHANGE_INFO"] == 1
     listed = {contract.symbol: contract for contract in found.contracts}

@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 import pytest
 
+from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Bucket
 from availability_pipeline.archive.exchange_info import fetch_contracts
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.collection import discover
-from availability_pipeline.days import DayRange
+from availability_pipeline.collecting.collect import discover
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import (
     ArchiveError,
     ArchiveFailures,
@@ -31,12 +32,11 @@ from availability_pipeline.errors import (
     AvailabilityError,
     UnexpectedAnswer,
 )
-from availability_pipeline.progress import Progress
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import Fault, SimulatedArchive, SimulatorServer, serve
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.archive.servers import nobody_accepting, nobody_listening
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import Fault, ObservedServer, ScriptedArchive, serve
 
 NOW = dt.datetime.fromisoformat("2026-10-06 12:00")
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "LUNAUSDT", "SOLUSDT", "币安人生USDT"]
@@ -101,20 +101,20 @@ def said_of(error: AvailabilityError, case: Case, *named: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def archive() -> SimulatedArchive:
-    made = SimulatedArchive.recorded(SYMBOLS, now=NOW)
+def archive() -> ScriptedArchive:
+    made = ScriptedArchive.recorded(SYMBOLS, now=NOW)
     made.set_last_published_day(LAST)
     return made
 
 
 @pytest.fixture(scope="module")
-def shared_server(archive: SimulatedArchive) -> Iterator[SimulatorServer]:
+def shared_server(archive: ScriptedArchive) -> Iterator[ObservedServer]:
     with serve(archive) as running:
         yield running
 
 
 @pytest.fixture
-def server(shared_server: SimulatorServer) -> Iterator[SimulatorServer]:
+def server(shared_server: ObservedServer) -> Iterator[ObservedServer]:
     shared_server.faults.clear()
     shared_server.requests.clear()
     yield shared_server
@@ -122,7 +122,7 @@ def server(shared_server: SimulatorServer) -> Iterator[SimulatorServer]:
 
 
 @pytest.fixture
-def settings(server: SimulatorServer, settings_for: SettingsFactory) -> Settings:
+def settings(server: ObservedServer, settings_for: SettingsFactory) -> Settings:
     return settings_for(server, timeout_seconds=2)
 
 
@@ -148,7 +148,7 @@ def ask_head(settings: Settings) -> object:
 
 
 @pytest.mark.parametrize("case", ON_FOLDERS.values(), ids=ON_FOLDERS)
-def test_discovery(server: SimulatorServer, settings: Settings, case: Case) -> None:
+def test_discovery(server: ObservedServer, settings: Settings, case: Case) -> None:
     server.faults.inject(case.fault, on="LIST")
     with pytest.raises(ArchiveError) as raised:
         ask_folders(settings)
@@ -156,7 +156,7 @@ def test_discovery(server: SimulatorServer, settings: Settings, case: Case) -> N
 
 
 @pytest.mark.parametrize("case", ON_FILES.values(), ids=ON_FILES)
-def test_listing_a_folder(server: SimulatorServer, settings: Settings, case: Case) -> None:
+def test_listing_a_folder(server: ObservedServer, settings: Settings, case: Case) -> None:
     server.faults.inject(case.fault, on="LIST", match="SOLUSDT")
     with pytest.raises(ArchiveError) as raised:
         ask_files(settings, DayRange(FIRST, dt.date(2026, 10, 5)))
@@ -169,7 +169,7 @@ def test_listing_a_folder(server: SimulatorServer, settings: Settings, case: Cas
 
 
 @pytest.mark.parametrize("case", ON_HEAD.values(), ids=ON_HEAD)
-def test_probing(server: SimulatorServer, settings: Settings, case: Case) -> None:
+def test_probing(server: ObservedServer, settings: Settings, case: Case) -> None:
     server.faults.inject(case.fault, on="HEAD", match="SOLUSDT")
     with pytest.raises(ArchiveError) as raised:
         ask_head(settings)
@@ -182,7 +182,7 @@ def test_probing(server: SimulatorServer, settings: Settings, case: Case) -> Non
 
 
 @pytest.mark.parametrize("name", [*ANYWHERE, *BODIES])
-def test_exchange_info(server: SimulatorServer, settings: Settings, name: str) -> None:
+def test_exchange_info(server: ObservedServer, settings: Settings, name: str) -> None:
     case = (ANYWHERE | BODIES)[name]
     server.faults.inject(case.fault, on="EXCHANGE_INFO")
     with pytest.raises(ArchiveError) as raised:
@@ -193,7 +193,7 @@ def test_exchange_info(server: SimulatorServer, settings: Settings, name: str) -
 
 @pytest.mark.parametrize("name", [*ANYWHERE, *BODIES])
 def test_discovery_goes_on_without_exchange_info(
-    server: SimulatorServer, settings: Settings, name: str
+    server: ObservedServer, settings: Settings, name: str
 ) -> None:
     server.faults.inject((ANYWHERE | BODIES)[name].fault, on="EXCHANGE_INFO")
     found = discover(settings)
@@ -235,7 +235,7 @@ def test_a_host_that_cannot_be_reached(
     assert "\n" not in str(raised.value)
 
 
-def test_all_that_fail_are_named_with_their_number(server: SimulatorServer, settings: Settings) -> None:
+def test_all_that_fail_are_named_with_their_number(server: ObservedServer, settings: Settings) -> None:
     for symbol in SYMBOLS[1:]:
         server.faults.inject(Fault.status(503), on="HEAD", match=symbol)
     with pytest.raises(ArchiveFailures, match="4 of 5 symbols failed and nothing was written") as raised:
@@ -245,7 +245,7 @@ def test_all_that_fail_are_named_with_their_number(server: SimulatorServer, sett
 
 
 def test_a_source_that_is_down_is_left_alone_soon(
-    server: SimulatorServer, settings_for: SettingsFactory
+    server: ObservedServer, settings_for: SettingsFactory
 ) -> None:
     server.faults.inject(Fault.status(503), on="HEAD")
     with pytest.raises(ArchiveFailures):
@@ -254,7 +254,7 @@ def test_a_source_that_is_down_is_left_alone_soon(
 
 
 @pytest.fixture(scope="module")
-def past_days(shared_server: SimulatorServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def past_days(shared_server: ObservedServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with some past days, to be copied."""
     folder = tmp_path_factory.mktemp("past")
     settings = Settings.load(shared_server.environment(), data_dir=str(folder))
@@ -283,7 +283,7 @@ def nothing_is_written(settings: Settings, collect: Callable[[], object]) -> Non
     "name", [name for name in ON_FILES if "time-out" not in name and name != "repeated token"]
 )
 def test_no_fault_in_a_listing_is_written(
-    server: SimulatorServer, filled: Settings, name: str, symbol: str | None
+    server: ObservedServer, filled: Settings, name: str, symbol: str | None
 ) -> None:
     server.faults.inject(ON_FILES[name].fault, on="LIST", match=symbol)
     nothing_is_written(filled, lambda: pipeline.collect_days(filled, WINDOW.start, WINDOW.end))
@@ -292,14 +292,14 @@ def test_no_fault_in_a_listing_is_written(
 @pytest.mark.parametrize("symbol", [None, "SOLUSDT"])
 @pytest.mark.parametrize("name", [name for name in ON_HEAD if "time-out" not in name])
 def test_no_fault_in_a_probe_is_written(
-    server: SimulatorServer, filled: Settings, name: str, symbol: str | None
+    server: ObservedServer, filled: Settings, name: str, symbol: str | None
 ) -> None:
     server.faults.inject(ON_HEAD[name].fault, on="HEAD", match=symbol)
     nothing_is_written(filled, lambda: pipeline.collect_days(filled, LAST))
 
 
 @pytest.mark.parametrize("name", [name for name in ON_FOLDERS if "time-out" not in name])
-def test_no_fault_in_a_discovery_is_written(server: SimulatorServer, filled: Settings, name: str) -> None:
+def test_no_fault_in_a_discovery_is_written(server: ObservedServer, filled: Settings, name: str) -> None:
     server.faults.inject(ON_FOLDERS[name].fault, on="LIST")
     nothing_is_written(filled, lambda: pipeline.discover(filled))
 
@@ -308,7 +308,7 @@ def test_no_fault_in_a_discovery_is_written(server: SimulatorServer, filled: Set
 @pytest.mark.parametrize("spared", [0, 2, 4])
 @pytest.mark.parametrize("name", [name for name in ON_FILES if "time-out" not in name])
 def test_one_bad_page_of_a_history_is_enough(
-    server: SimulatorServer, filled: Settings, archive: SimulatedArchive, name: str, spared: int
+    server: ObservedServer, filled: Settings, archive: ScriptedArchive, name: str, spared: int
 ) -> None:
     injected = server.faults.inject(ON_FILES[name].fault, on="LIST", match="BTCUSDT", times=1, after=spared)
     before = pipeline.table(filled)
@@ -326,7 +326,7 @@ def test_one_bad_page_of_a_history_is_enough(
 
 
 def test_a_fault_while_a_new_contract_gets_its_history_writes_nothing(
-    server: SimulatorServer, filled: Settings, archive: SimulatedArchive
+    server: ObservedServer, filled: Settings, archive: ScriptedArchive
 ) -> None:
     archive.add_symbol("NEWUSDT", dt.date(2026, 9, 3))
     try:

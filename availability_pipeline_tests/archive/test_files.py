@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from availability_pipeline.archive.files import FILES, files_of_page, join_files
-from availability_pipeline.archive.keys import FileKey, folder
+from availability_pipeline.archive.names import FileKey, folder
 
 STAMP = b"2024-01-16T08:12:33.000Z"
 HEAD = f"{folder('BTCUSDT')}BTCUSDT-1m-"

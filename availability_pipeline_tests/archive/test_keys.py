@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from availability_pipeline.archive import keys
-from availability_pipeline.archive.keys import ROOT, FileKey, Symbol, UnknownName, parse_key, parse_symbol
+from availability_pipeline.archive import names as keys
+from availability_pipeline.archive.names import ROOT, FileKey, Symbol, UnknownName, parse_key, parse_symbol
 from availability_pipeline.simulator.facts import recorded_facts
 
 DAY = dt.date(2024, 1, 15)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from availability_pipeline.archive import keys
+from availability_pipeline.archive import names as keys
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.archive.client import Entries
 from availability_pipeline.archive.listing import FolderQuery, list_files
-from availability_pipeline.archive.page_parser import Entries
 from availability_pipeline.errors import ArchiveFailures, UnexpectedAnswer
-from availability_pipeline.progress import Progress
 from availability_pipeline_tests.archive.doubles import KeyBucket, as_entries, both_keys, day, found, span
 
 ODD = [

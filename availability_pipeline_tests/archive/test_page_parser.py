@@ -18,8 +18,8 @@ from botocore.parsers import ResponseParserError, create_parser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from availability_pipeline.archive import page_parser
-from availability_pipeline.archive.page_parser import Entries, split_contents, take_contents
+from availability_pipeline.archive import client as page_parser
+from availability_pipeline.archive.client import Entries, split_contents, take_contents
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'

@@ -12,9 +12,9 @@ import pytest
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.errors import ArchiveRefused, UnexpectedAnswer
-from availability_pipeline.simulator import Fault, SimulatedArchive, serve
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory, run_python
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 DAY = dt.date(2024, 1, 15)
 NOW = dt.datetime.fromisoformat("2026-10-06 12:00")
@@ -29,7 +29,7 @@ def probe_one(settings_for: SettingsFactory, url: str) -> list[dict[str, object]
 
 
 def test_there_is_one_head_per_contract_and_nothing_else(settings_for: SettingsFactory) -> None:
-    archive = SimulatedArchive.recorded(40, now=NOW)
+    archive = ScriptedArchive.recorded(40, now=NOW)
     with serve(archive) as server:
         probe_files(settings_for(server), archive.symbols(), DAY)
         assert sorted(record.symbol or "" for record in server.requests) == sorted(archive.symbols())
@@ -37,7 +37,7 @@ def test_there_is_one_head_per_contract_and_nothing_else(settings_for: SettingsF
 
 
 def test_files_are_those_that_the_archive_has(settings_for: SettingsFactory) -> None:
-    archive = SimulatedArchive.recorded(SYMBOLS, now=NOW)
+    archive = ScriptedArchive.recorded(SYMBOLS, now=NOW)
     day, told = dt.date(2026, 1, 20), []
     with serve(archive) as server:
         table = probe_files(settings_for(server), [*SYMBOLS, "NOSUCHUSDT"], day, on_probed=told.append)
@@ -113,7 +113,7 @@ def test_an_answer_that_describes_no_file_is_refused(
 
 @pytest.mark.parametrize("name", ["Content-Length", "Last-Modified"])
 def test_an_answer_without_size_or_time_is_refused(settings_for: SettingsFactory, name: str) -> None:
-    with serve(SimulatedArchive.recorded(["BTCUSDT"])) as server:
+    with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         server.faults.inject(Fault.without_header(name), on="HEAD")
         with pytest.raises(UnexpectedAnswer, match="it has no Content-Length or no Last-Modified"):
             probe_one(settings_for, server.url)

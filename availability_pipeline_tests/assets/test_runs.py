@@ -9,12 +9,12 @@ import dagster as dg
 import pytest
 
 from availability_pipeline.errors import RunError, UsageError
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.simulator import Fault
-from availability_pipeline.store.connection import connect
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.simulator import Fault
 
 
 def published_rows(site: Site) -> int:
@@ -58,7 +58,7 @@ def test_the_lifecycle_is_derived_from_all_rows_and_published(site: Site) -> Non
     january = {symbol for _, symbol, available, *_ in site.truth("2024-01-01", "2024-01-31") if available}
     assert lifecycle["dagster/row_count"] == lifecycle["symbols"] == len(january)
     # FTTUSDT has been flat since 2022.
-    assert (lifecycle["holes"], lifecycle["flat_days"], lifecycle["settled"]) == (1, 31, 1)
+    assert (lifecycle["gaps"], lifecycle["flat_days"], lifecycle["settled"]) == (1, 31, 1)
     with AvailabilityQueries(site.settings.db_path) as queries:
         found = queries._fetch(
             "SELECT date, symbol FROM published.availability_status WHERE status = 'missing'"

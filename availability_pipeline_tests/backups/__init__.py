@@ -1,1 +1,1 @@
-"""Tests of `availability_pipeline.backups`."""
+"""Tests of `availability_pipeline.warehouse`."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.analysis import Rules, derive
-from availability_pipeline.backups import backup
+from availability_pipeline.lifecycle.derive import derive
+from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.settings import Settings
-from availability_pipeline.store import opening
+from availability_pipeline.warehouse import opening
+from availability_pipeline.warehouse.backup import backup
 from availability_pipeline_tests.publishing import sample
 
 

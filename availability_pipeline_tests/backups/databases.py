@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from availability_pipeline.settings import Settings
-from availability_pipeline.store.connection import connect, write_info
+from availability_pipeline.warehouse.database import connect, write_info
 
 CONSTRAINTS = """
     SELECT table_name, constraint_type, constraint_text FROM duckdb_constraints()
@@ -24,7 +24,7 @@ TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_d
 STOPPED = """
     import os, signal, sys
     from pathlib import Path
-    from availability_pipeline.store.connection import connect, write_info
+    from availability_pipeline.warehouse.database import connect, write_info
 
     with connect(Path(sys.argv[1])) as connection:
         write_info(connection, sys.argv[2], "committed")
@@ -36,7 +36,7 @@ TRY = """
     import sys
     from pathlib import Path
     from availability_pipeline.errors import DatabaseInUse
-    from availability_pipeline.store.connection import connect
+    from availability_pipeline.warehouse.database import connect
 
     try:
         with connect(Path(sys.argv[1]), wait_seconds=0):

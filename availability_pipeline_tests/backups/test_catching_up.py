@@ -11,18 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline import collection
-from availability_pipeline.backups import backup, restore
-from availability_pipeline.cli.backup import first_day_to_collect
-from availability_pipeline.days import FIRST_DAY, DayRange
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.cli.maintain import first_day_to_collect
+from availability_pipeline.collecting import collect
+from availability_pipeline.dates import FIRST_DAY, DayRange
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.progress import Progress
+from availability_pipeline.quality.guard import publish_now
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
-from availability_pipeline.store.connection import connect
-from availability_pipeline.validation.gate import publish_now
+from availability_pipeline.warehouse.backup import backup
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline.warehouse.restore import restore
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
 NOW = dt.datetime(2024, 3, 10, 12, tzinfo=dt.UTC)
 BACKED_UP, LAST = dt.date(2024, 2, 15), dt.date(2024, 3, 9)
@@ -31,8 +32,8 @@ LATE = dt.date(2024, 2, 10)
 
 
 @pytest.fixture
-def archive() -> SimulatedArchive:
-    archive = SimulatedArchive.empty(NOW)
+def archive() -> ScriptedArchive:
+    archive = ScriptedArchive.empty(NOW)
     archive.set_last_published_day(LAST)
     for number in range(3):
         archive.add_symbol(f"LIVE{number}USDT", dt.date(2024, 1, 1))
@@ -41,22 +42,22 @@ def archive() -> SimulatedArchive:
 
 
 @pytest.fixture
-def server(archive: SimulatedArchive) -> Iterator[SimulatorServer]:
+def server(archive: ScriptedArchive) -> Iterator[ObservedServer]:
     with serve(archive) as running:
         yield running
 
 
 @pytest.fixture
 def settings(
-    server: SimulatorServer, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+    server: ObservedServer, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: NOW)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: NOW)
     server.date = NOW
     return settings_for(server)
 
 
 def test_what_was_collected_since_the_backup_comes_back(
-    archive: SimulatedArchive, settings: Settings, tmp_path: Path
+    archive: ScriptedArchive, settings: Settings, tmp_path: Path
 ) -> None:
     pipeline.run_and_publish(settings, FIRST_DAY, BACKED_UP)
     made = backup(settings, tmp_path / "backups")
@@ -71,7 +72,7 @@ def test_what_was_collected_since_the_backup_comes_back(
     with connect(settings.working_path, read_only=True) as connection:
         # What the schedule collects begins with the first day that the table lacks, whatever Dagster's records say, and
         # so without the days before that a run since has looked at again.
-        missing = collection.missing_days(connection, settings)
+        missing = collect.missing_days(connection, settings)
     assert missing == DayRange(BACKED_UP + dt.timedelta(days=1), LAST)
     with pytest.raises(PublicationError, match="readers keep the last good generation"):
         publish_now(settings)
@@ -81,21 +82,21 @@ def test_what_was_collected_since_the_backup_comes_back(
 
 
 def test_a_run_that_was_collecting_meanwhile_writes_to_the_restored_database(
-    archive: SimulatedArchive, settings: Settings, tmp_path: Path
+    archive: ScriptedArchive, settings: Settings, tmp_path: Path
 ) -> None:
     pipeline.run(settings, FIRST_DAY, BACKED_UP)
     made = backup(settings, tmp_path / "backups")
     archive.add_symbol("NEWUSDT", dt.date(2024, 3, 1))
     pipeline.discover(settings)
     with connect(settings.working_path) as connection:
-        plan = collection.plan_collection(connection, DayRange(dt.date(2024, 2, 16), LAST), ())
-    collected = collection.collect(plan, settings, Progress())
+        plan = collect.plan_collection(connection, DayRange(dt.date(2024, 2, 16), LAST), ())
+    collected = collect.collect(plan, settings, Progress())
     restore(settings, made.path)
     with connect(settings.working_path) as connection:
-        collection.write(connection, plan, collected, settings, "run-2")
+        collect.write(connection, plan, collected, settings, "run-2")
     pipeline.discover(settings)
     with connect(settings.working_path, read_only=True) as connection:
-        missing = collection.missing_days(connection, settings)
+        missing = collect.missing_days(connection, settings)
     pipeline.collect_days(settings, missing.start, missing.end)
     days = DayRange(FIRST_DAY, LAST)
     assert pipeline.table(settings) == pipeline.truth(archive, settings.archive_url, archive.symbols(), days)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from availability_pipeline.backups import compact
 from availability_pipeline.settings import Settings
+from availability_pipeline.warehouse.restore import compact
 from availability_pipeline_tests.backups.databases import (
     everything,
     grow,
@@ -14,7 +14,7 @@ from availability_pipeline_tests.backups.databases import (
 )
 from availability_pipeline_tests.conftest import run_python, start_python
 from availability_pipeline_tests.publishing import sample
-from availability_pipeline_tests.store.test_crashes import WRITER, written
+from availability_pipeline_tests.warehouse.test_crashes import WRITER, written
 
 
 def test_a_database_that_has_grown_is_made_compact(settings: Settings) -> None:

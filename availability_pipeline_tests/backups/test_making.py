@@ -12,10 +12,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from availability_pipeline.backups import backup, compact, making, restore
 from availability_pipeline.errors import AvailabilityError, BackupError, StoreError, UsageError
 from availability_pipeline.settings import Settings
-from availability_pipeline.store import copies
+from availability_pipeline.warehouse import backup as making
+from availability_pipeline.warehouse import copies
+from availability_pipeline.warehouse.backup import backup
+from availability_pipeline.warehouse.restore import compact, restore
 from availability_pipeline_tests.backups.databases import (
     STOPPED,
     TRY,
@@ -26,7 +28,7 @@ from availability_pipeline_tests.backups.databases import (
 )
 from availability_pipeline_tests.conftest import run_python, start_python
 from availability_pipeline_tests.publishing import sample
-from availability_pipeline_tests.store.test_crashes import WRITER, written
+from availability_pipeline_tests.warehouse.test_crashes import WRITER, written
 
 
 def test_a_backup_is_a_database_that_duckdb_reads_and_nobody_writes_to(taken: Path) -> None:
@@ -97,7 +99,7 @@ def test_the_oldest_backups_are_removed_and_nothing_else(settings: Settings, tmp
 def test_backups_of_one_second_have_names_of_their_own(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: sample.COLLECTED_AT)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: sample.COLLECTED_AT)
     paths = [backup(settings, tmp_path / "backups").path for _ in range(2)]
     assert [path.name for path in paths] == [
         "availability-20240401T020003Z.duckdb",

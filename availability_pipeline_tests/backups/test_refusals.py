@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline import simulated
-from availability_pipeline.backups import backup, restore, restoring
+from availability_pipeline import settings as simulated
 from availability_pipeline.errors import AvailabilityError, StoreError, UsageError
 from availability_pipeline.settings import Settings
-from availability_pipeline.store import connection as store
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse import database as store
+from availability_pipeline.warehouse import restore as restoring
+from availability_pipeline.warehouse.backup import backup
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline.warehouse.restore import restore
 from availability_pipeline_tests.backups.databases import (
     STOPPED,
     foreign,

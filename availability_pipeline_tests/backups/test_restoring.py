@@ -13,11 +13,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from availability_pipeline.backups import backup, compact, restore
 from availability_pipeline.errors import DatabaseInUse
 from availability_pipeline.settings import Settings
-from availability_pipeline.store import copies
-from availability_pipeline.store.connection import connect
+from availability_pipeline.warehouse import copies
+from availability_pipeline.warehouse.backup import backup
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline.warehouse.restore import compact, restore
 from availability_pipeline_tests.backups.databases import (
     STOPPED,
     TRY,
@@ -28,8 +29,8 @@ from availability_pipeline_tests.backups.databases import (
 )
 from availability_pipeline_tests.conftest import run_python, start_python
 from availability_pipeline_tests.publishing import sample
-from availability_pipeline_tests.store.test_connection import HOLD
-from availability_pipeline_tests.store.test_crashes import WRITER, written
+from availability_pipeline_tests.warehouse.test_connection import HOLD
+from availability_pipeline_tests.warehouse.test_crashes import WRITER, written
 
 
 def test_what_is_restored_is_what_was_backed_up(settings: Settings, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_process_that_writes_itself_is_told_so(settings: Settings, taken: Path
 RESTORER = """
     import sys
     from pathlib import Path
-    from availability_pipeline.backups import restore
+    from availability_pipeline.warehouse.restore import restore
     from availability_pipeline.settings import Settings
 
     settings = Settings.load({}, data_dir=sys.argv[1])

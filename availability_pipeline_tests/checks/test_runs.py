@@ -8,14 +8,14 @@ import dagster as dg
 import duckdb
 import pytest
 
-from availability_pipeline import collection
-from availability_pipeline.definitions import build_defs
+from availability_pipeline.collecting import collect
+from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.errors import RunError
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.simulator import Fault
-from availability_pipeline.validation.validator import OF_THE_LIFECYCLE
+from availability_pipeline.quality.check import all_checks
+from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import NOW, Site
+from availability_pipeline_tests.simulator import Fault
 
 WEEK = ("2024-01-10", "2024-01-16")
 
@@ -63,8 +63,7 @@ def test_a_sound_run_evaluates_every_check_with_numbers_and_publishes(site: Site
     failed = {name for name, evaluation in found.items() if not evaluation.passed}
     # Nobody has collected the years before, and exchangeInfo speaks of today.
     assert failed == {"history_continuity"}
-    assert found.keys() >= {"completeness", "holes", "exchange_info", "changed_files", "equals_working"}
-    assert found.keys() >= OF_THE_LIFECYCLE.keys()
+    assert found.keys() == {check.name for check in all_checks()} | {"service_levels"}
     assert published(site)[0] == report.run_id
     # What the UI can plot:
     for name, evaluation in found.items():
@@ -93,14 +92,14 @@ def test_a_run_for_some_contracts_is_judged_by_those(site: Site) -> None:
 
 def test_a_gap_in_the_window_of_the_run_blocks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.run(*WEEK)
-    write = collection.write
+    write = collect.write
 
     def write_and_lose(connection: duckdb.DuckDBPyConnection, *rest: object) -> object:
         report = write(connection, *rest)  # type: ignore[arg-type]
         connection.execute("DELETE FROM availability WHERE symbol = 'BTCUSDT' AND date = '2024-02-02'")
         return report
 
-    monkeypatch.setattr(collection, "write", write_and_lose)
+    monkeypatch.setattr(collect, "write", write_and_lose)
     before = published(site)
     with pytest.raises(
         RunError, match="readers keep the last good generation; continuity: 1 row of 1 contract"
@@ -141,7 +140,7 @@ def publish_alone(site: Site, *, accept_fewer_files: bool) -> dg.ExecuteInProces
     )
 
 
-def test_a_run_that_publishes_alone_does_not_go_round_the_gate(site: Site) -> None:
+def test_a_run_that_publishes_alone_does_not_go_round_the_publish_guard(site: Site) -> None:
     site.run(*WEEK)
     before, lost = published(site), lose_half(site)
     with pytest.raises(RunError):

@@ -11,11 +11,11 @@ import pytest
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
-from availability_pipeline.checks.service_levels import service_levels
-from availability_pipeline.days import DayRange
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.service_levels import read, window
-from availability_pipeline.update_records import TABLE, update_records
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.checks import service_levels
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.history import TABLE, update_records
+from availability_pipeline.quality.service_levels import read, window
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
 
@@ -94,13 +94,13 @@ def test_records_are_read_as_dagster_stores_them(site: Site) -> None:
     assert records.recalls == [1.0, 0.9]
 
 
-def test_many_records_are_read_page_by_page(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("availability_pipeline.update_records._AT_ONCE", 2)
+def test_of_many_records_the_first_of_a_day_counts(site: Site) -> None:
+    days = DayRange(DAYS.start, DAYS.start + 2 * DAY)
     for _ in range(3):
-        in_time(site, DayRange(DAYS.start, DAYS.start + 2 * DAY))
+        in_time(site, days)
     compared(site, 0.9, 0.8, 0.7, 0.6)
-    records = update_records(site.instance, DAYS)
-    assert len(records.completed) == 3
+    records = update_records(site.instance, days)
+    assert list(records.completed) == list(days)
     assert records.recalls == [0.6, 0.7, 0.8, 0.9]
 
 
@@ -127,8 +127,8 @@ def test_the_numbers_are_in_the_metadata_and_in_the_file(site: Site) -> None:
     assert 0 < numbers["lag_p50_hours"] <= numbers["lag_p95_hours"] < 24
     kept = read(site.settings.data_dir)
     assert kept
-    assert kept["updates_completed"] == numbers["updates_completed"]
-    assert kept["computed_at"] == "2024-03-01T12:00:00"
+    assert kept.updates_completed == numbers["updates_completed"]
+    assert kept.computed_at == "2024-03-01T12:00:00"
 
 
 def test_a_missed_target_is_a_warning_that_says_what_to_do(site: Site) -> None:

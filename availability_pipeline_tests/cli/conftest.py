@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline_tests.publishing import sample
 
 Run = Callable[..., Result]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.cli.backup import first_day_to_collect
-from availability_pipeline.days import FIRST_DAY
+from availability_pipeline.cli.maintain import first_day_to_collect
+from availability_pipeline.dates import FIRST_DAY
 from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.publishing import sample
 

@@ -17,11 +17,11 @@ import duckdb
 import pytest
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.days import last_complete_day
-from availability_pipeline.simulator import Fault
+from availability_pipeline.dates import last_complete_day
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.dagster_side import Site, root
+from availability_pipeline_tests.simulator import Fault
 
 PROGRAM = [sys.executable, "-m", "availability_pipeline"]
 
@@ -234,7 +234,7 @@ def test_update_probes_one_day_and_no_file_in_the_current_folder_shadows_a_libra
     (site.settings.data_dir / "yaml.py").write_text("raise SystemExit('shadow')", encoding="utf-8")
     code = "import sys; sys.argv[1:] = ['update', '2024-01-15']; "
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code + "from availability_pipeline.cli import main; main()"],
+        [sys.executable, "-P", "-c", code + "from availability_pipeline.cli.main import main; main()"],
         env=environment(site), cwd=site.settings.data_dir, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -14,11 +14,11 @@ from pathlib import Path
 import click
 import pytest
 
-from availability_pipeline import cli as package
-from availability_pipeline.cli import COMMANDS, cli
+from availability_pipeline import __version__
+from availability_pipeline.cli import main as package
+from availability_pipeline.cli.main import COMMANDS, cli
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.version import __version__
+from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline_tests.cli.conftest import Run, Shell
 
 
@@ -60,7 +60,7 @@ def test_every_example_can_be_parsed(run: Run, path: tuple[str, ...]) -> None:
 
 def test_the_list_of_commands_loads_none_of_them(shell: Shell) -> None:
     program = (
-        "import sys; from availability_pipeline.cli import cli; cli(['--help'], standalone_mode=False); "
+        "import sys; from availability_pipeline.cli.main import cli; cli(['--help'], standalone_mode=False); "
         "print([name for name in sys.modules if name in ('dagster', 'boto3', 'duckdb', 'rich', 'requests')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -71,7 +71,7 @@ def test_the_list_of_commands_loads_none_of_them(shell: Shell) -> None:
 
 def test_a_query_loads_neither_dagster_nor_the_network(published_path: Path) -> None:
     program = (
-        "import sys; from availability_pipeline.cli import cli\n"
+        "import sys; from availability_pipeline.cli.main import cli\n"
         "cli(['query', 'snapshot', '2024-02-01', '--format', 'csv'], standalone_mode=False)\n"
         "print([name for name in sys.modules if name in ('dagster', 'boto3', 'rich', 'requests', 'pyarrow')])"
     )
@@ -136,7 +136,7 @@ def test_ctrl_c_is_a_json_line_where_logs_are(run: Run, monkeypatch: pytest.Monk
 
 def test_ctrl_c_ends_a_process_without_traceback(environment: dict[str, str]) -> None:
     program = (
-        "import sys, time; from availability_pipeline import cli; from availability_pipeline.queries import *\n"
+        "import sys, time; from availability_pipeline import cli; from availability_pipeline.queries.api import *\n"
         "def wait(queries): print('ready', flush=True); [time.sleep(0.1) for _ in range(600)]\n"
         "AvailabilityQueries.get_status = wait; sys.argv = ['x', 'status']; cli.main()"
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from availability_pipeline.cli import cli
-from availability_pipeline.cli.help import PROGRAM
+from availability_pipeline.cli.main import cli
+from availability_pipeline.cli.options import PROGRAM
 from availability_pipeline_tests.cli.conftest import Run, Shell
 from availability_pipeline_tests.conftest import ROOT, run_python
 
@@ -97,7 +97,7 @@ def test_bash_completes_with_it(shell: Shell, environment: dict[str, str], tmp_p
     program = tmp_path / PROGRAM
     program.write_text(
         f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.argv[0] = \'{program.name}\'; '
-        'from availability_pipeline.cli import main; main()" "$@"\n',
+        'from availability_pipeline.cli.main import main; main()" "$@"\n',
         encoding="utf-8",
     )
     program.chmod(0o755)

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 
 RULES: dict[str, Any] = {"min_age_days": 30, "min_days_in_window": (25, 30), "contract_types": ["PERPETUAL"]}
@@ -24,30 +24,30 @@ RULE_OPTIONS = "--min-age-days 30 --min-days-in-window 25/30 --contract-types pe
 
 Answers = Callable[[AvailabilityQueries], Any]
 QUESTIONS: dict[str, Answers] = {
-    "snapshot 2024-01-15": lambda q: q.get_available_symbols_on_date_arrow("2024-01-15"),
-    "snapshot 2026-11-10 --as-of 2026-11-20T13:00": lambda q: q.get_available_symbols_on_date_arrow(
+    "snapshot 2024-01-15": lambda q: q.get_available_symbols_on_date("2024-01-15").arrow(),
+    "snapshot 2026-11-10 --as-of 2026-11-20T13:00": lambda q: q.get_available_symbols_on_date(
         "2026-11-10", as_of="2026-11-20T13:00"
-    ),
-    "timeline btc-usdt": lambda q: q.get_symbol_availability_timeline_arrow("BTCUSDT"),
-    "timeline 币安人生usdt": lambda q: q.get_symbol_availability_timeline_arrow("币安人生USDT"),
-    "range 2025-10-18 2025-10-22": lambda q: q.get_availability_range_arrow("2025-10-18", "2025-10-22"),
-    "universe 2022-11-25": lambda q: q.get_universe_arrow("2022-11-25"),
-    f"universe 2022-11-25 --explain --include-flat {RULE_OPTIONS}": lambda q: q.get_universe_arrow(
+    ).arrow(),
+    "timeline btc-usdt": lambda q: q.get_symbol_availability_timeline("BTCUSDT").arrow(),
+    "timeline 币安人生usdt": lambda q: q.get_symbol_availability_timeline("币安人生USDT").arrow(),
+    "range 2025-10-18 2025-10-22": lambda q: q.get_availability_range("2025-10-18", "2025-10-22").arrow(),
+    "universe 2022-11-25": lambda q: q.get_universe("2022-11-25").arrow(),
+    f"universe 2022-11-25 --explain --include-flat {RULE_OPTIONS}": lambda q: q.get_universe(
         "2022-11-25", include_flat=True, explain=True, **RULES
-    ),
+    ).arrow(),
     f"universe-history 2022-04-01 2022-12-31 --step 30 {RULE_OPTIONS}": lambda q: q.universe_history(
         "2022-04-01", "2022-12-31", 30, **RULES
     ),
-    "lifecycle": lambda q: q.get_lifecycle_arrow(),
-    "lifecycle litusdt": lambda q: q.get_lifecycle_arrow("LITUSDT"),
-    "holes": lambda q: q.get_holes_arrow(),
-    "changes": lambda q: q.get_changes_arrow(),
-    "analytics new-listings 2023-05-05": lambda q: q.detect_new_listings_arrow("2023-05-05"),
-    "analytics delistings 2022-05-13": lambda q: q.detect_delistings_arrow("2022-05-13"),
-    "analytics summary": lambda q: q.get_availability_summary_arrow(),
-    "sql 'SELECT symbol, first_day FROM symbol_lifecycle'": lambda q: q.sql_arrow(
+    "lifecycle": lambda q: q.get_lifecycle().arrow(),
+    "lifecycle litusdt": lambda q: q.get_lifecycle("LITUSDT").arrow(),
+    "gaps": lambda q: q.get_gaps().arrow(),
+    "changes": lambda q: q.get_changes().arrow(),
+    "analytics new-listings 2023-05-05": lambda q: q.detect_new_listings("2023-05-05").arrow(),
+    "analytics delistings 2022-05-13": lambda q: q.detect_delistings("2022-05-13").arrow(),
+    "analytics summary": lambda q: q.get_availability_summary().arrow(),
+    "sql 'SELECT symbol, first_day FROM symbol_lifecycle'": lambda q: q.sql(
         "SELECT symbol, first_day FROM symbol_lifecycle"
-    ),
+    ).arrow(),
 }
 Ask = Callable[..., Result]
 
@@ -98,7 +98,7 @@ WRONG = {
     "universe-history 2024-01-15 2024-01-01": "the start 2024-01-15 is after the end 2024-01-01; swap them",
     "universe-history 2024-01-15 2024-01-16 --step 0": "Invalid value for '--step': 0 is not in the range x>=1.",
     "lifecycle lunausd": "no contract is called 'lunausd'; similar names: LUNAUSDT",
-    "holes nosuch": "no contract is called 'nosuch'",
+    "gaps nosuch": "no contract is called 'nosuch'",
     "analytics delistings 2019-01-01": "there is no data of 2019-01-01",
     "analytics new-listings tomorrow": "DATE is 'tomorrow', which is not a day",
     "snapshot 2024-01-15 --as-of 2024-01-16": "what was known of 2024-01-15 at 2024-01-16 00:00:00 UTC cannot be told",

@@ -69,7 +69,7 @@ def test_other_variables_count_as_well(checkout: Path) -> None:
     ("name", "value"),
     [
         ("AVAILABILITY_DATA_DIR", "/srv/other"),
-        ("AVAILABILITY_ALERT_WEBHOOK", SECRET),
+        ("AVAILABILITY_ALERT_URLS", SECRET),
         ("DAGSTER_HOME", "/srv/dagster"),
     ],
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.store.connection import connect
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.publishing import sample
 

@@ -34,12 +34,12 @@ def test_a_current_folder_that_is_gone_is_not_standard_output(
 NO_PROCESS = """
     import datetime as dt, os, resource, sys
     from pathlib import Path
-    from availability_pipeline.days import DayRange
+    from availability_pipeline.dates import DayRange
     from availability_pipeline.errors import AvailabilityError
     from availability_pipeline.publishing import check_target
     from availability_pipeline.settings import Settings
-    from availability_pipeline.store.connection import check_usable
-    from availability_pipeline.worker_process import run_in_worker
+    from availability_pipeline.warehouse.database import check_usable
+    from availability_pipeline.collecting.process import run_in_worker
 
     published, folder = Path(sys.argv[1]), sys.argv[2]
     check_target(published, None)  # so that nothing has to be loaded as another user

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.publishing import sample
 

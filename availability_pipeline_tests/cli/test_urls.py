@@ -13,9 +13,9 @@ from urllib.parse import unquote
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.archive.keys import file_url
-from availability_pipeline.cli import cli
-from availability_pipeline.download_list import Totals
+from availability_pipeline.archive.names import file_url
+from availability_pipeline.cli.main import cli
+from availability_pipeline.collecting.download import Totals
 from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.publishing import sample

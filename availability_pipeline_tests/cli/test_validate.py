@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from availability_pipeline.cli import cli
-from availability_pipeline.days import FIRST_DAY, DayRange
-from availability_pipeline.publishing import publish
-from availability_pipeline.queries import CHANGE_COLUMNS, AvailabilityQueries
-from availability_pipeline.store.connection import connect
-from availability_pipeline_tests.validation.table import settings_of, write
+from availability_pipeline.cli.main import cli
+from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.columns import CHANGE_COLUMNS
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline_tests.quality.table import settings_of, write
 
 YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
 DAYS = list(DayRange(FIRST_DAY, YESTERDAY))
@@ -57,7 +58,7 @@ def test_wrong_data_fails_with_exit_code_1_and_says_what_to_do(sound: Path) -> N
     assert lines["continuity"].startswith("ERROR")
     assert "1 row of 1 contract" in lines["continuity"]
     assert "`backfill --start 2024-02-10`" in lines["continuity"]
-    assert lines["holes"].startswith("ok")
+    assert lines["gaps"].startswith("ok")
     # The derived tables are of the rows before, so nothing can be said of them.
     assert "run `publish`" in lines["every_file_has_an_episode"]
     assert result.stdout.splitlines()[-1] == "5 checks passed, 4 warned, 4 failed"
@@ -83,18 +84,18 @@ def test_without_a_database_it_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"nonsense\n", "symbol,first_day,last_day,reason\nSOLUSDT,ü".encode("latin-1")]
 )
-def test_a_list_of_holes_that_is_not_understood_fails_the_checks_that_need_it(
+def test_a_list_of_gaps_that_is_not_understood_fails_the_checks_that_need_it(
     sound: Path, content: bytes
 ) -> None:
-    (sound / "known_holes.csv").write_bytes(content)
+    (sound / "known_gaps.csv").write_bytes(content)
     result = run(sound, "validate", "--format", "json")
     failed = {
         check["name"]: check["summary"]
         for check in json.loads(result.stdout)["checks"]
         if not check["passed"]
     }
-    assert (result.exit_code, failed.keys()) == (1, {"completeness", "holes", "exchange_info"})
-    assert "known_holes.csv" in failed["holes"]
+    assert (result.exit_code, failed.keys()) == (1, {"completeness", "gaps", "exchange_info"})
+    assert "known_gaps.csv" in failed["gaps"]
 
 
 @pytest.fixture
@@ -120,8 +121,8 @@ def test_changes_are_what_the_ledger_has(changed: Path) -> None:
          ("published", "BTCUSDT", day[0], "back")]
     )  # fmt: skip
     with AvailabilityQueries(settings_of(changed).db_path) as queries:
-        assert len(queries.get_changes()) == queries.get_changes_arrow().num_rows == 5
-        assert list(queries.get_changes_arrow().column_names) == list(CHANGE_COLUMNS)
+        assert len(queries.get_changes()) == queries.get_changes().arrow().num_rows == 5
+        assert list(queries.get_changes().arrow().column_names) == list(CHANGE_COLUMNS)
 
 
 @pytest.mark.parametrize(("since", "count"), [("2024-03-01", 5), ("2024-03-02", 0)])

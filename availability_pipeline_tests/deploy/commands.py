@@ -10,7 +10,7 @@ from dagster._cli import create_dagster_cli
 from dagster._daemon.cli import create_dagster_daemon_cli
 from dagster_webserver.cli import dagster_webserver
 
-from availability_pipeline.cli import cli
+from availability_pipeline.cli.main import cli
 
 PROGRAMS: dict[str, Callable[[], click.Command]] = {
     "dagster": create_dagster_cli,

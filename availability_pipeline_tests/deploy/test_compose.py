@@ -124,7 +124,7 @@ def test_variables_are_those_that_are_read(name: str) -> None:
 def test_the_example_of_settings_has_settings() -> None:
     text = (ROOT / "deploy" / "pipeline.env.example").read_text(encoding="utf-8")
     named = set(re.findall(r"^#?(\w+)=", text, re.MULTILINE))
-    assert "AVAILABILITY_ALERT_WEBHOOK" in named
+    assert "AVAILABILITY_ALERT_URLS" in named
     known = {variable for variable, _ in VARIABLES.values()} | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     assert named <= known
 

@@ -75,13 +75,13 @@ def test_every_file_for_systemd_is_installed() -> None:
 
 
 def test_only_the_services_user_reads_the_secrets() -> None:
-    """Whoever reads the data is in its group."""
+    """Readers of the data are in its group."""
     [line] = [words(line) for line in LINES if "pipeline.env.example" in line and "install" in line]
     assert line[1:5] == ["-m", "0600", "-o", "availability"]
 
 
 def test_folders_that_a_system_may_lack_are_made() -> None:
-    """Debian has no /etc/sysusers.d until somebody makes it."""
+    """Debian has no /etc/sysusers.d at first."""
     made = [words(line) for line in LINES if re.search(r"/etc/(sysusers|tmpfiles)\.d/\S+$", line)]
     assert [line[:2] for line in made if line[0] == "install"] == [["install", "-D"]] * 2
 

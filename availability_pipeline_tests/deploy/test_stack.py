@@ -17,15 +17,15 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
-from availability_pipeline.days import FIRST_DAY, DayRange, last_complete_day
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.launch import open_instance
+from availability_pipeline.dates import FIRST_DAY, DayRange, last_complete_day
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.worker import open_instance
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.daemon_side import backfill
 from availability_pipeline_tests.deploy.postgres import BINARIES, Server, running
 from availability_pipeline_tests.deploy.stack import Stack, stack
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 from availability_pipeline_tests.test_daemon import JOB, wait_until
 
 ASSETS = ("symbols", "daily_availability", "symbol_lifecycle", "published_database")
@@ -87,7 +87,7 @@ def evaluations(instance: dg.DagsterInstance) -> dict[str, bool]:
 def test_a_backfill_and_a_tick_on_postgresql(
     postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = SimulatedArchive.recorded(symbols=5)
+    archive = ScriptedArchive.recorded(symbols=5)
     end = last_complete_day() - dt.timedelta(days=1)
     archive.set_last_published_day(end)  # so that the publication sensor finds nothing more in the meantime
     days = DayRange(end - dt.timedelta(days=DAYS - 1), end)

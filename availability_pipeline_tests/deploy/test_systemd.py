@@ -144,9 +144,9 @@ def test_the_command_line_has_the_settings_of_the_services(tmp_path: Path) -> No
     for path, here in place.items():
         script = script.replace(path, str(here))
     script = script.replace("= availability ]", '= "$(id -un)" ]')
-    (tmp_path / "pipeline.env").write_text('AVAILABILITY_ALERT_WEBHOOK="https://h.example/?a&b"\n', "utf-8")
+    (tmp_path / "pipeline.env").write_text('AVAILABILITY_ALERT_URLS="https://h.example/?a&b"\n', "utf-8")
     done = subprocess.run(
-        ["sh", "-c", script, "availability", "AVAILABILITY_ALERT_WEBHOOK", "DAGSTER_HOME"],
+        ["sh", "-c", script, "availability", "AVAILABILITY_ALERT_URLS", "DAGSTER_HOME"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["https://h.example/?a&b", str(tmp_path)]

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.publishing import publish
+from availability_pipeline.publishing.write import publish
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.publishing import sample
 

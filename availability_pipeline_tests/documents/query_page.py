@@ -20,7 +20,7 @@ Examples are the answers of the demo with twenty contracts; times are medians on
 and 2,614 days.
 
 This page is made of [queries.json](queries.json), which programs can read;
-[questions and answers](../guides/queries.md) says what the words mean."""
+[tables](../reference/tables.md) explains relations and columns."""
 
 
 def page() -> str:

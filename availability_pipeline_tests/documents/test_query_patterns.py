@@ -30,7 +30,7 @@ from availability_pipeline_tests.publishing import sample
 
 OF_A_METHOD = [name for name, pattern in PATTERNS.items() if pattern["method"]]
 METHODS = {
-    name.removesuffix("_arrow")
+    name
     for name, _ in inspect.getmembers(AvailabilityQueries, inspect.isfunction)
     if not name.startswith("_")
 }
@@ -54,7 +54,7 @@ OTHER_VALUES: dict[str, list[dict[str, object]]] = {
     ],
     "universe_history": [{"start": "2022-05-01", "end": "2022-12-31", "step": 3, "min_age_days": 45}],
     "lifecycle": [{"symbol": None}],
-    "holes": [{"symbol": "ICPUSDT"}],
+    "gaps": [{"symbol": "ICPUSDT"}],
     "small_runs": [{"symbol": "FTTUSDT"}],
     "new_listings": [{"date": "2022-09-27"}],
     "delistings": [{"date": "2022-05-13"}, {"date": "2025-01-31"}],
@@ -167,7 +167,7 @@ def test_what_the_demo_has_none_of_agrees_as_well(changed: Path) -> None:
     path = changed / "availability.duckdb"
     moments = (sample.COLLECTED_AT, COLLECTED_AGAIN_AT)
     asked_of_it = [
-        ("holes", {"symbol": None}), ("changes", {"since": None}), ("changes", {"since": "2024-04-02"}),
+        ("gaps", {"symbol": None}), ("changes", {"since": None}), ("changes", {"since": "2024-04-02"}),
         *(("snapshot_as_of", {"date": "2024-02-01", "as_of": str(moment)}) for moment in moments),
     ]  # fmt: skip
     with duckdb.connect(path, read_only=True) as connection, AvailabilityQueries(path) as queries:

@@ -23,7 +23,7 @@ def test_download_size_adds_up_files(
     connection: duckdb.DuckDBPyConnection, queries: AvailabilityQueries
 ) -> None:
     values = examples_of(PATTERNS["download_size"])
-    files = list(queries.iter_availability_range(**values))
+    files = list(queries.get_availability_range(**values))
     for row in ask(connection, "download_size"):
         sizes = [file["file_size_bytes"] for file in files if file["symbol"] == row["symbol"]]
         assert (row["files"], row["bytes"]) == (len(sizes), sum(size or 0 for size in sizes))

@@ -121,7 +121,7 @@ GOOD = {
     "symbol_lifecycle": {
         "symbol": "LUNAUSDT", "episode": 1, "first_day": "2021-01-28", "last_day": "2022-05-13",
         "last_trading_day": "2022-05-13", "is_open": False, "end_reason": "purged", "known_from": "2022-05-17",
-        "days": 471, "flat_days": 0, "holes": 0, "successor": None,
+        "days": 471, "flat_days": 0, "gaps": 0, "successor": None,
     },
 }  # fmt: skip
 BAD: list[tuple[str, dict[str, object]]] = [

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from availability_pipeline.publishing.content import SCHEMA_VERSION, STORAGE_VERSION
-from availability_pipeline.store.connection import SCHEMA_VERSION as WORKING_VERSION
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION
+from availability_pipeline.publishing.write import STORAGE_VERSION
+from availability_pipeline.warehouse.database import SCHEMA_VERSION as WORKING_VERSION
 from availability_pipeline_tests.documents import schemas
 from availability_pipeline_tests.documents.schemas import (
     FORMS,

@@ -15,11 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.cli import cli
-from availability_pipeline.export import export
-from availability_pipeline.publishing.content import SCHEMA_VERSION
-from availability_pipeline.publishing.manifest import FileEntry, Manifest
-from availability_pipeline.service_levels import FILE_NAME, ServiceLevels, UpdateRecords, compute, write
+from availability_pipeline.cli.main import cli
+from availability_pipeline.publishing.export import export
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION, FileEntry, Manifest
+from availability_pipeline.quality.service_levels import (
+    FILE_NAME,
+    ServiceLevels,
+    UpdateRecords,
+    compute,
+    write,
+)
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
 from availability_pipeline_tests.documents import schemas

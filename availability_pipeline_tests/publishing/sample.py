@@ -16,11 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from availability_pipeline.archive.files import FILES
-from availability_pipeline.archive.keys import file_url, parse_symbol
-from availability_pipeline.publishing import PublishReport, publish
-from availability_pipeline.store.availability import Block, Collection, write_collection
-from availability_pipeline.store.connection import connect
-from availability_pipeline.store.symbols import write_symbols
+from availability_pipeline.archive.names import file_url, parse_symbol
+from availability_pipeline.publishing.write import PublishReport, publish
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline.warehouse.writes import Block, Collection, write_collection, write_symbols
 
 ARCHIVE_URL = "https://data.binance.vision"
 FIRST_DAY = dt.date(2024, 1, 10)

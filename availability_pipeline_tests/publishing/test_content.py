@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from availability_pipeline.archive.keys import url_base
-from availability_pipeline.publishing import publish
-from availability_pipeline.version import __version__
+from availability_pipeline import __version__
+from availability_pipeline.archive.names import url_base
+from availability_pipeline.publishing.write import publish
 from availability_pipeline_tests.publishing import sample
 
 COLUMNS = [
@@ -155,8 +155,8 @@ def test_a_publication_derives_what_is_missing_or_out_of_date(tmp_path: Path) ->
         )
         publish(working, tmp_path / "availability.duckdb", "run-3")
     with duckdb.connect(tmp_path / "availability.duckdb", read_only=True) as published:
-        holes = published.execute("SELECT holes FROM symbol_lifecycle WHERE symbol = 'ETHUSDT'").fetchall()
-    assert holes == [(0,)]
+        gaps = published.execute("SELECT gaps FROM symbol_lifecycle WHERE symbol = 'ETHUSDT'").fetchall()
+    assert gaps == [(0,)]
 
 
 def test_the_file_says_what_it_is(published: duckdb.DuckDBPyConnection) -> None:

@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import check_target, generations, place, publish, rollback
+from availability_pipeline.publishing import manifest as place
+from availability_pipeline.publishing import release
 from availability_pipeline.publishing.manifest import damaged_files, read_manifest
-from availability_pipeline.publishing.opening import open_published
+from availability_pipeline.publishing.opening import check_target, open_published
+from availability_pipeline.publishing.release import rollback
+from availability_pipeline.publishing.write import publish
 from availability_pipeline_tests.publishing import sample
 
 
@@ -83,7 +86,7 @@ def test_readers_have_the_file_of_the_generation_and_no_copy(tmp_path: Path) -> 
 
 def test_an_id_sorts_by_time_and_tells_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = dt.datetime(2024, 5, 2, 2, tzinfo=dt.UTC)
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: now)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: now)
     runs = ("0f3c9a1e-0000-1111", "manual-20240502T020000Z", "0f3c9a1e-2222", "../.")
     assert publish_runs(tmp_path, *runs) == [
         "20240502T020000Z-0f3c9a1e", "20240502T020000Z-manual-2", "20240502T020000Z-0f3c9a1e-3",
@@ -208,7 +211,7 @@ def test_a_swap_that_ended_before_the_manifest_is_finished(shelf: Path) -> None:
     before = (shelf / "manifest.json").read_text(encoding="utf-8")
     made = publish_runs(shelf, "run-3")
     (shelf / "manifest.json").write_text(before, encoding="utf-8")
-    generations.remove_leftovers(shelf / "availability.duckdb")
+    release.remove_leftovers(shelf / "availability.duckdb")
     assert run_read(shelf) == "run-3"
     assert made[0] in sample.generations(shelf)
     (shelf / "manifest.json").write_text(before, encoding="utf-8")
@@ -228,7 +231,7 @@ def test_a_rollback_that_ended_before_the_manifest_is_finished(shelf: Path) -> N
 def test_a_manifest_that_was_deleted_comes_back(shelf: Path) -> None:
     publish_runs(shelf, "run-1", "run-2")
     (shelf / "manifest.json").unlink()
-    generations.remove_leftovers(shelf / "availability.duckdb")
+    release.remove_leftovers(shelf / "availability.duckdb")
     assert run_read(shelf) == "run-2"
 
 

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import parquet, publish
+from availability_pipeline.publishing import parquet
 from availability_pipeline.publishing.audit import reading_back
 from availability_pipeline.publishing.manifest import Manifest, read_manifest
-from availability_pipeline.store.availability import Block, write_collection
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.warehouse.writes import Block, write_collection
 from availability_pipeline_tests.publishing import sample
 
 LAST_YEAR = dt.date(2023, 5, 1)

@@ -13,8 +13,10 @@ import duckdb
 import pytest
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import check_target, generations, publication, publish
-from availability_pipeline.store.connection import connect
+from availability_pipeline.publishing import release, write
+from availability_pipeline.publishing.opening import check_target
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.publishing import sample
 
 Connection = duckdb.DuckDBPyConnection
@@ -146,14 +148,14 @@ TAMPERINGS = {
 def test_a_file_that_differs_from_the_working_database_is_thrown_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
-    audit = publication.audit
+    audit = write.audit
 
     def damaged_audit(working: Connection, path: Path) -> None:
         with duckdb.connect(path) as new:
             new.execute(TAMPERINGS[message])
         audit(working, path)
 
-    monkeypatch.setattr(publication, "audit", damaged_audit)
+    monkeypatch.setattr(write, "audit", damaged_audit)
     with pytest.raises(PublicationError, match=message):
         sample.publish_sample(tmp_path)
     assert_unpublished(tmp_path)
@@ -163,13 +165,13 @@ def test_a_file_that_differs_from_the_working_database_is_thrown_away(
 def test_a_file_cut_short_fails_the_audit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    audit = publication.audit
+    audit = write.audit
 
     def cut(working: Connection, path: Path) -> None:
         os.truncate(path, int(path.stat().st_size * share))
         audit(working, path)
 
-    monkeypatch.setattr(publication, "audit", cut)
+    monkeypatch.setattr(write, "audit", cut)
     with pytest.raises(PublicationError, match="could not be made"):
         sample.publish_sample(tmp_path)
     assert_unpublished(tmp_path)
@@ -179,7 +181,7 @@ def _child(program: str, folder: Path) -> subprocess.Popen[str]:
     opening = (
         "import os, resource, signal, sys, time\n"
         "from pathlib import Path\n"
-        "from availability_pipeline.publishing import publication\n"
+        "from availability_pipeline.publishing import write as publication\n"
         "from availability_pipeline_tests.publishing import sample\n"
     )
     return subprocess.Popen(
@@ -218,7 +220,7 @@ def test_leftovers_make_room_before_the_new_files_are_written(
     for name in (".availability.duckdb", ".manifest.json", ".other.duckdb"):
         (tmp_path / f"{name}.{dead}").write_text("of a run that was killed, or of somebody else")
     seen: list[set[str]] = []
-    monkeypatch.setattr(publication, "audit", lambda *_: seen.append(_names(tmp_path) | _names(folder)))
+    monkeypatch.setattr(write, "audit", lambda *_: seen.append(_names(tmp_path) | _names(folder)))
     sample.publish_sample(tmp_path)
     assert {name for name in seen[0] if "0123abcd" in name} == {f".other.duckdb.{dead}"}
     assert "20200101T000000Z-orphan" not in seen[0]
@@ -244,7 +246,7 @@ print("published", flush=True)
         assert child.stdout.readline() == "ready\n"
         sample.publish_sample(tmp_path)
         (tmp_path / "link.duckdb").symlink_to(tmp_path / "availability.duckdb")
-        generations.remove_leftovers(tmp_path / "link.duckdb")
+        release.remove_leftovers(tmp_path / "link.duckdb")
         said, _ = child.communicate("go on\n", timeout=60)
     assert said == "published\n"
     with duckdb.connect(tmp_path / "availability.duckdb", read_only=True) as published:
@@ -255,7 +257,7 @@ def test_an_interrupt_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monkey
     def interrupt(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(publication, "audit", interrupt)
+    monkeypatch.setattr(write, "audit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         sample.publish_sample(tmp_path)
     assert_unpublished(tmp_path)

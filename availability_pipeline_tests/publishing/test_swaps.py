@@ -17,10 +17,10 @@ import duckdb
 import pytest
 
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import publish, rollback
-from availability_pipeline.publishing.manifest import damaged_files, read_manifest
-from availability_pipeline.publishing.place import DATABASE
-from availability_pipeline.store.connection import connect
+from availability_pipeline.publishing.manifest import DATABASE, damaged_files, read_manifest
+from availability_pipeline.publishing.release import rollback
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.publishing.test_publication import assert_tidy
@@ -73,7 +73,7 @@ PUBLISHER = """
     import os, random, signal, sys, time, traceback
     from pathlib import Path
     from availability_pipeline.publishing import publish
-    from availability_pipeline.store.connection import connect
+    from availability_pipeline.warehouse.database import connect
 
     mode, target, *sources = sys.argv[1:]
     moments, steps = random.Random(20240115), [0]
@@ -242,7 +242,7 @@ TWO = """
     import sys
     from pathlib import Path
     from availability_pipeline.publishing import publish
-    from availability_pipeline.store.connection import connect
+    from availability_pipeline.warehouse.database import connect
 
     name, target, source = sys.argv[1:]
     with connect(Path(source)) as working:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.days import FIRST_DAY, DayRange
+from availability_pipeline.dates import FIRST_DAY, DayRange
 from availability_pipeline_tests.demo_data import LAST_DAY, Demo
 
 DAYS = list(DayRange(FIRST_DAY, LAST_DAY))
@@ -51,7 +51,7 @@ def facts(rows: list[Any]) -> list[tuple[Any, ...]]:
 def test_a_snapshot(queries: AvailabilityQueries, content: Content, day: dt.date) -> None:
     expected = [(day, symbol, *content[symbol][day]) for symbol in sorted(content) if day in content[symbol]]
     assert facts(queries.get_available_symbols_on_date(day)) == expected
-    assert queries.get_available_symbols_on_date_arrow(day)["symbol"].to_pylist() == [
+    assert queries.get_available_symbols_on_date(day).arrow()["symbol"].to_pylist() == [
         row[1] for row in expected
     ]
 
@@ -65,7 +65,7 @@ def test_a_timeline(queries: AvailabilityQueries, content: Content, number: int)
     found = queries.get_symbol_availability_timeline(symbol.lower())
     assert facts(found) == expected
     assert [row["available"] for row in found] == [day in files for day in days]
-    arrow = queries.get_symbol_availability_timeline_arrow(symbol)
+    arrow = queries.get_symbol_availability_timeline(symbol).arrow()
     assert arrow["file_size_bytes"].to_pylist() == [row[2] for row in expected]
 
 
@@ -80,7 +80,7 @@ def test_a_range_a_matrix_and_a_summary(
         for day in days for symbol in sorted(content) if day in content[symbol]
     ]  # fmt: skip
     assert facts(queries.get_availability_range(days[0], days[-1])) == expected
-    matrix = queries.availability_matrix(days[0], days[-1]).to_pydict()
+    matrix = queries.availability_matrix(days[0], days[-1]).arrow().to_pydict()
     assert matrix.pop("date") == days
     assert matrix == {symbol: [day in content[symbol] for day in days] for symbol in sorted(content)}
     summary = queries.get_availability_summary(days[0], days[-1])
@@ -99,17 +99,16 @@ def test_the_matrix_of_the_whole_history_fits_a_panel_of_prices(
     queries: AvailabilityQueries, content: Content
 ) -> None:
     matrix = queries.availability_matrix(FIRST_DAY, LAST_DAY)
-    frame = matrix.to_pandas().set_index("date")
+    frame = matrix.df().set_index("date")
     assert frame.shape == (len(DAYS), len(content))
     assert frame.sum().to_dict() == {symbol: len(files) for symbol, files in content.items()}
     prices = pd.DataFrame(1.0, index=frame.index, columns=frame.columns)
     assert prices.where(frame).count().to_dict() == frame.sum().to_dict()
-    assert pl.from_arrow(matrix).select(pl.exclude("date").sum()).row(0) == tuple(frame.sum())
+    assert matrix.pl().select(pl.exclude("date").sum()).row(0) == tuple(frame.sum())
 
 
 def test_frames_have_days_and_moments_without_a_zone(queries: AvailabilityQueries) -> None:
-    table = queries.get_symbol_availability_timeline_arrow("btcusdt")
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
+    timeline = queries.get_symbol_availability_timeline("btcusdt")
+    frame = timeline.pl()
     assert (frame.schema["date"], frame.schema["last_modified"]) == (pl.Date, pl.Datetime("us"))
-    assert str(table.to_pandas()["last_modified"].dtype) == "datetime64[us]"
+    assert str(timeline.df()["last_modified"].dtype) == "datetime64[us]"

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from availability_pipeline import AvailabilityQueries, UsageError
-from availability_pipeline.days import parse_moment
+from availability_pipeline.dates import parse_moment
 from availability_pipeline.settings import Settings
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.demo_data import clock_at
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 DAY = dt.date(2024, 2, 27)
 NAMES = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "LITUSDT"]
@@ -30,7 +30,7 @@ def history(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[AvailabilityQueries, dict[float, Known]]]:
     """A day collected again and again while its files appear, are replaced and withdrawn; what was there each time."""
-    archive = SimulatedArchive.recorded(symbols=NAMES, now=START)
+    archive = ScriptedArchive.recorded(symbols=NAMES, now=START)
     known: dict[float, Known] = {}
     with serve(archive) as server:
         settings = Settings.load(
@@ -63,7 +63,7 @@ def test_each_moment_has_what_was_there_at_the_collection_before(
             rows = queries.get_available_symbols_on_date(DAY, as_of=asked)
             assert {row["symbol"]: (row["file_size_bytes"], row["last_modified"]) for row in rows} == there
             assert {row["probe_timestamp"] for row in rows} <= {moment(hours).replace(tzinfo=None)}
-            assert queries.get_available_symbols_on_date_arrow(DAY, as_of=asked).to_pylist() == rows
+            assert queries.get_available_symbols_on_date(DAY, as_of=asked).arrow().to_pylist() == rows
 
 
 def test_now_is_as_of_now(history: tuple[AvailabilityQueries, dict[float, Known]]) -> None:

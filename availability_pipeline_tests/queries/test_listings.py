@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline import AvailabilityQueries, UsageError
-from availability_pipeline.days import DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.queries.listings import (
     ListingHistory,
     Rules,
@@ -37,7 +37,7 @@ def life(*spans: tuple[int, int, str, int, int | None], kind: str | None = None)
     return histories_of(rows, {"AUSDT": (kind, None)})[0]
 
 
-# Listed on day 10, one hole, flat from day 40 on, known to be flat on day 44.
+# Listed on day 10, one gap, flat from day 40 on, known to be flat on day 44.
 DELISTED = life(
     (0, 9, "not_listed", 0, None),
     (10, 19, "published", 10, 10),
@@ -58,7 +58,7 @@ REASONS: list[tuple[int, dict[str, Any], str | None]] = [
     (19, {"min_age_days": 10}, "young"),
     (23, {"min_age_days": 13}, None),
     (23, {"min_age_days": 14}, "young"),
-    (29, {"days_in_window": (7, 10)}, None),  # 20 to 29 with the hole of 3
+    (29, {"days_in_window": (7, 10)}, None),  # 20 to 29 with the gap of 3
     (29, {"days_in_window": (8, 10)}, "few_days"),
     (14, {"days_in_window": (5, 30)}, None),
     (14, {"days_in_window": (6, 30)}, "few_days"),
@@ -159,12 +159,12 @@ def test_a_history_is_its_universes_one_by_one(demo: Demo, rules: dict[str, Any]
         table = queries.universe_history("2022-04-01", "2023-01-10", 9, **rules)
         days = [dt.date(2022, 4, 1) + dt.timedelta(days=9 * at) for at in range(32)]
         expected = [row for each in days for row in queries.get_universe(each, **rules)]
-        assert queries.get_universe_arrow(days[0], **rules).to_pylist() == queries.get_universe(
+        assert queries.get_universe(days[0], **rules).arrow().to_pylist() == queries.get_universe(
             days[0], **rules
         )
     for row in expected:
         assert row.pop("reason") is None  # type: ignore[misc]
-    assert table.to_pylist() == expected
+    assert table == expected
     assert len({row["date"] for row in expected}) == len(days)
 
 

@@ -31,7 +31,7 @@ from availability_pipeline import (
     PublishedDatabaseError,
     UsageError,
 )
-from availability_pipeline.queries import COLUMNS
+from availability_pipeline.queries.columns import COLUMNS
 from availability_pipeline_tests.publishing import sample
 
 FILES = sample.sample_files()
@@ -67,13 +67,13 @@ def test_a_snapshot_is_the_contracts_with_a_file_on_that_day(
     queries: AvailabilityQueries, day: dt.date
 ) -> None:
     assert queries.get_available_symbols_on_date(day) == expected_range(day, day)
-    assert queries.get_available_symbols_on_date_arrow(str(day)).to_pylist() == expected_range(day, day)
+    assert queries.get_available_symbols_on_date(str(day)).arrow().to_pylist() == expected_range(day, day)
 
 
 @pytest.mark.parametrize("symbol", sample.SPANS)
 def test_a_timeline_is_every_day_since_the_first_file(queries: AvailabilityQueries, symbol: str) -> None:
     assert queries.get_symbol_availability_timeline(symbol) == expected_timeline(symbol)
-    assert queries.get_symbol_availability_timeline_arrow(symbol).to_pylist() == expected_timeline(symbol)
+    assert queries.get_symbol_availability_timeline(symbol).arrow().to_pylist() == expected_timeline(symbol)
 
 
 @given(st.data())
@@ -81,14 +81,14 @@ def test_a_range_is_every_file_of_its_days(queries: AvailabilityQueries, data: s
     start = data.draw(st.sampled_from(sample.DAYS))
     end = data.draw(st.sampled_from([day for day in sample.DAYS if day >= start]))
     assert queries.get_availability_range(start, str(end)) == expected_range(start, end)
-    assert queries.get_availability_range_arrow(start, end).to_pylist() == expected_range(start, end)
+    assert queries.get_availability_range(start, end).arrow().to_pylist() == expected_range(start, end)
 
 
 def test_rows_and_arrow_have_the_documented_columns_in_order(queries: AvailabilityQueries) -> None:
     day = sample.DAYS[25]
     assert tuple(queries.get_available_symbols_on_date(day)[0]) == COLUMNS
-    assert tuple(queries.get_available_symbols_on_date_arrow(day).column_names) == COLUMNS
-    assert tuple(queries.get_symbol_availability_timeline_arrow("BTCUSDT").column_names) == COLUMNS
+    assert tuple(queries.get_available_symbols_on_date(day).arrow().column_names) == COLUMNS
+    assert tuple(queries.get_symbol_availability_timeline("BTCUSDT").arrow().column_names) == COLUMNS
 
 
 @pytest.mark.parametrize("name", ["btcusdt", " BtcUsdt ", "币安人生usdt", "icpusdt_settled"])
@@ -99,8 +99,8 @@ def test_case_does_not_matter(queries: AvailabilityQueries, name: str) -> None:
 def test_other_questions_in_between_do_not_cut_an_iteration_off(
     queries: AvailabilityQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.availability._ROWS_AT_ONCE", 10)
-    rows = queries.iter_availability_range(sample.FIRST_DAY, sample.LAST_DAY)
+    monkeypatch.setattr("availability_pipeline.queries.connection.ROWS_AT_ONCE", 10)
+    rows = queries.get_availability_range(sample.FIRST_DAY, sample.LAST_DAY).stream()
     seen = [next(rows)]
     queries.get_symbol_availability_timeline("BTCUSDT")
     assert seen + list(rows) == expected_range(sample.FIRST_DAY, sample.LAST_DAY)
@@ -122,9 +122,8 @@ def test_a_day_without_data_is_a_usage_error(queries: AvailabilityQueries, day: 
 
 
 def test_a_range_must_not_end_before_it_starts(queries: AvailabilityQueries) -> None:
-    for ask in (queries.get_availability_range, queries.get_availability_range_arrow):
-        with pytest.raises(UsageError, match="the start 2024-02-02 is after the end 2024-02-01"):
-            ask("2024-02-02", "2024-02-01")
+    with pytest.raises(UsageError, match="the start 2024-02-02 is after the end 2024-02-01"):
+        queries.get_availability_range("2024-02-02", "2024-02-01")
 
 
 WRONG_SYMBOLS = {
@@ -139,10 +138,9 @@ WRONG_SYMBOLS = {
 def test_an_unknown_symbol_is_a_usage_error_with_similar_names(
     queries: AvailabilityQueries, symbol: str
 ) -> None:
-    for ask in (queries.get_symbol_availability_timeline, queries.get_symbol_availability_timeline_arrow):
-        with pytest.raises(UsageError) as caught:
-            ask(symbol)
-        assert str(caught.value).startswith(WRONG_SYMBOLS[symbol])
+    with pytest.raises(UsageError) as caught:
+        queries.get_symbol_availability_timeline(symbol)
+    assert str(caught.value).startswith(WRONG_SYMBOLS[symbol])
 
 
 def test_a_day_that_was_not_collected_is_never_an_empty_answer(tmp_path: Path) -> None:
@@ -169,7 +167,7 @@ def test_a_day_of_some_contracts_only_is_answered_with_a_warning(incomplete: Ava
     sentence = f"{day} is collected for only 2 of 6 contracts; {COMMAND} {day} --end {day}` completes it"
     asks = (
         lambda: incomplete.get_available_symbols_on_date(day),
-        lambda: incomplete.get_available_symbols_on_date_arrow(day).to_pylist(),
+        lambda: incomplete.get_available_symbols_on_date(day).arrow().to_pylist(),
         lambda: incomplete.get_availability_range(day, sample.DAYS[-2])[:2],
     )
     for ask in asks:
@@ -187,8 +185,8 @@ def test_a_range_with_such_days_says_how_many_and_names_the_first(incomplete: Av
     )
     asks = (
         incomplete.get_availability_range,
-        incomplete.iter_availability_range,
-        incomplete.get_availability_range_arrow,
+        incomplete.availability_matrix,
+        incomplete.universe_history,
     )
     for ask in asks:
         with pytest.warns(IncompleteDayWarning) as caught:
@@ -200,7 +198,7 @@ def test_a_range_with_such_days_says_how_many_and_names_the_first(incomplete: Av
 def test_a_matrix_has_nothing_where_nobody_asked(incomplete: AvailabilityQueries) -> None:
     first, last = sample.DAYS[-3], sample.DAYS[-1]
     with pytest.warns(IncompleteDayWarning):
-        matrix = incomplete.availability_matrix(first, last).to_pydict()
+        matrix = incomplete.availability_matrix(first, last).arrow().to_pydict()
     assert matrix["date"] == sample.DAYS[-3:]
     assert matrix["BTCUSDT"] == [True, True, False]
     assert matrix["ETHUSDT"] == [True, True, None]
@@ -215,7 +213,7 @@ def test_a_universe_has_no_contract_that_nobody_asked_for(incomplete: Availabili
         one_by_one = [incomplete.get_universe(day) for day in sample.DAYS[-3:]]
     members = [[row["symbol"] for row in rows] for rows in one_by_one]
     assert members == [["BTCUSDT", "ETHUSDT"], ["BTCUSDT", "ETHUSDT", "币安人生USDT"], []]
-    assert table["symbol"].to_pylist() == [symbol for day in members for symbol in day]
+    assert [row["symbol"] for row in table] == [symbol for day in members for symbol in day]
 
 
 def test_complete_days_are_answered_without_a_warning(incomplete: AvailabilityQueries) -> None:
@@ -223,7 +221,7 @@ def test_complete_days_are_answered_without_a_warning(incomplete: AvailabilityQu
         warnings.simplefilter("error")
         incomplete.get_available_symbols_on_date(sample.DAYS[-2])
         incomplete.get_availability_range(sample.DAYS[0], sample.DAYS[-4])
-        incomplete.get_availability_range_arrow(sample.DAYS[0], sample.DAYS[-4])
+        incomplete.get_availability_range(sample.DAYS[0], sample.DAYS[-4]).arrow()
 
 
 def test_a_status_is_through_the_last_day_of_all_contracts(incomplete: AvailabilityQueries) -> None:
@@ -291,7 +289,7 @@ def test_a_reader_keeps_its_file_until_it_reloads(tmp_path: Path) -> None:
     with AvailabilityQueries(sample.publish_sample(tmp_path).path) as reader:
         before = reader.get_available_symbols_on_date(day)
         assert reader.reload() is False
-        rows = reader.iter_availability_range(sample.FIRST_DAY, sample.LAST_DAY)
+        rows = reader.get_availability_range(sample.FIRST_DAY, sample.LAST_DAY).stream()
         first = next(rows)
         sample.publish_sample(tmp_path, new_files)
         assert [first, *rows] == expected_range(sample.FIRST_DAY, sample.LAST_DAY)
@@ -333,7 +331,7 @@ def test_the_file_is_not_changed_by_reading(path: Path) -> None:
     with AvailabilityQueries(str(path)) as queries:
         queries.get_status()
         with pytest.raises(duckdb.Error, match="read-only"):
-            queries._connection.execute("DELETE FROM published.symbols")
+            queries._connection._duckdb.execute("DELETE FROM published.symbols")
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, modified)
     assert sorted(path.parent.iterdir()) == beside
 
@@ -417,7 +415,7 @@ def test_the_machines_time_zone_changes_nothing(tmp_path: Path) -> None:
         "with AvailabilityQueries(made) as queries:\n"
         "    days = (sample.FIRST_DAY, sample.LAST_DAY)\n"
         "    rows = queries.get_availability_range(*days)\n"
-        "    assert rows == queries.get_availability_range_arrow(*days).to_pylist()\n"
+        "    assert rows == queries.get_availability_range(*days).arrow().to_pylist()\n"
         "    print(json.dumps(rows, default=str))"
     )
     expected = expected_range(sample.FIRST_DAY, sample.LAST_DAY)
@@ -431,7 +429,7 @@ def test_the_api_loads_neither_dagster_nor_the_network(path: Path) -> None:
         "import sys\n"
         "import availability_pipeline\n"
         "assert 'duckdb' not in sys.modules\n"
-        "queries = availability_pipeline.AvailabilityQueries(sys.argv[1])\n"
+        "queries = availability_pipeline.queries.api.AvailabilityQueries(sys.argv[1])\n"
         "queries.get_symbol_availability_timeline('BTCUSDT')\n"
         "heavy = {'dagster', 'boto3', 'botocore', 'requests', 'click', 'rich', 'pyarrow'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
@@ -457,7 +455,7 @@ def test_after_closing_there_are_no_answers_and_no_blame_on_the_file(path: Path)
     questions = (
         opened.get_status,
         opened.reload,
-        opened.get_holes_arrow,
+        opened.get_gaps,
         lambda: opened.sql("SELECT 1"),
         lambda: opened_before.get_universe(sample.DAYS[3]),
     )
@@ -499,22 +497,21 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("symbols", [(), ("BTCUSDT", "ETHUSDT")])
-def test_a_reload_leaves_iterators_alone_and_closing_is_no_damage(
+def test_reloading_and_closing_leave_results_alone(
     path: Path, symbols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.availability._ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.connection.ROWS_AT_ONCE", 10)
     opened = AvailabilityQueries(path)
     ends = (sample.FIRST_DAY, sample.LAST_DAY)
-    expected = list(opened.iter_availability_range(*ends, symbols))
-    rows = opened.iter_availability_range(*ends, symbols)
+    expected = opened.get_availability_range(*ends, symbols)
+    result = opened.get_availability_range(*ends, symbols)
+    rows = result.stream()
     first = next(rows)
     opened.reload()
     assert [first, *rows] == expected
-    rows = opened.iter_availability_range(*ends)
-    next(rows)
     opened.close()
-    with pytest.raises(PublishedDatabaseError, match="was closed while an answer was read"):
-        list(rows)
+    assert result == expected
+    assert result.arrow().to_pylist() == expected
 
 
 def test_questions_of_several_threads_do_not_take_each_others_answers(queries: AvailabilityQueries) -> None:

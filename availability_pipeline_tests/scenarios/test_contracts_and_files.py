@@ -6,9 +6,9 @@ import datetime as dt
 
 import pytest
 
-from availability_pipeline.simulator import Fault
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.scenarios.world import LISTED, MARKET, World, day
+from availability_pipeline_tests.simulator import Fault
 
 pytestmark = pytest.mark.no_cover
 """What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
@@ -47,7 +47,7 @@ def test_a_new_contract_has_its_history_by_the_end_of_the_same_run(world: World)
     first, *_ = world.tick("03-02 02:00")
     assert world.is_true("01-01", "03-01")
     checks = world.checks(first)
-    assert (checks["continuity"], checks["history_continuity"], checks["holes"]) == ("ok", "ok", "ok")
+    assert (checks["continuity"], checks["history_continuity"], checks["gaps"]) == ("ok", "ok", "ok")
     assert "NEWUSDT" in world.read("02-25")
     assert "NEWUSDT" not in world.read("02-15")
     assert world.ledger() == []  # what was never looked at before has not changed
@@ -64,7 +64,7 @@ def test_a_contract_is_purged(world: World) -> None:
     world.look("03-04 12:00")
     *_, window = world.tick("03-09 02:00")
     assert "LUNAUSDT" not in world.said(window, "completeness")
-    assert world.checks(window)["holes"] == "ok"
+    assert world.checks(window)["gaps"] == "ok"
     assert ("LUNAUSDT" in world.read("03-02"), "LUNAUSDT" in world.read("03-03")) == (True, False)
     assert world.is_true("01-01", "03-08")
     assert world.tell_of("LUNAUSDT") == []
@@ -82,7 +82,7 @@ def test_a_name_is_listed_again(world: World) -> None:
         world.archive.add_file("LITUSDT", day(date))
     *_, window = world.tick("03-05 02:00")
     checks = world.checks(window)
-    assert (checks["continuity"], checks["history_continuity"], checks["holes"]) == ("ok", "ok", "ok")
+    assert (checks["continuity"], checks["history_continuity"], checks["gaps"]) == ("ok", "ok", "ok")
     assert "LITUSDT 2024-01" not in world.said(window, "completeness")
     assert ("LITUSDT" in world.read("03-02"), "LITUSDT" in world.read("02-01")) == (True, False)
     assert "LITUSDT_SETTLED" in world.read("01-10")

@@ -27,7 +27,7 @@ def test_a_normal_week(world: World) -> None:
             assert "nothing is published yet" in world.said(result, "completeness")
         [morning] = world.look(f"03-{number:02} 09:30")
         checks = world.checks(morning)
-        assert (checks["completeness"], checks["holes"], checks["exchange_info"]) == ("ok", "ok", "ok")
+        assert (checks["completeness"], checks["gaps"], checks["exchange_info"]) == ("ok", "ok", "ok")
         assert world.read(f"03-{number - 1:02}") == sorted(MARKET)
         assert world.published_run() == morning.run_id
     assert world.is_true("01-01", "03-07")
@@ -88,22 +88,22 @@ def withhold(world: World, symbols: tuple[str, ...], date: str) -> None:
     world.archive.set_now(now)
 
 
-def test_one_hole_is_filled_after_fifteen_days(world: World) -> None:
+def test_one_gap_is_filled_after_fifteen_days(world: World) -> None:
     withhold(world, ("SOLUSDT",), "03-01")
     world.tick("03-02 02:00")
     [morning] = world.look("03-02 09:30")
     assert world.checks(morning)["completeness"] == "WARN"
     assert "1 file pending on 2024-03-01 (SOLUSDT)" in world.said(morning, "completeness")
     *_, window = world.tick("03-06 02:00")
-    assert (world.checks(window)["completeness"], world.checks(window)["holes"]) == ("ERROR", "WARN")
-    assert "SOLUSDT 2024-03-01" in world.said(window, "holes")
+    assert (world.checks(window)["completeness"], world.checks(window)["gaps"]) == ("ERROR", "WARN")
+    assert "SOLUSDT 2024-03-01" in world.said(window, "gaps")
     [alert] = world.tell_of("completeness")
     assert "SOLUSDT 2024-03-01" in alert
     assert "backfill --start 2024-03-01 --end 2024-03-01" in alert
     assert world.read("03-01") == sorted(set(MARKET) - {"SOLUSDT"})
     world.at("03-16 12:00").archive.add_file("SOLUSDT", day("03-01"))
     *_, window = world.tick("03-17 02:00")
-    assert (world.checks(window)["completeness"], world.checks(window)["holes"]) == ("WARN", "ok")
+    assert (world.checks(window)["completeness"], world.checks(window)["gaps"]) == ("WARN", "ok")
     assert ("published", "SOLUSDT", day("03-01")) in world.ledger()
     assert world.read("03-01") == sorted(MARKET)
     assert world.is_true("01-01", "03-16")
@@ -118,13 +118,13 @@ def test_a_day_of_which_nothing_is_ever_published(world: World) -> None:
     [alert] = world.tell_of("completeness")
     assert "nothing was ever published of 2024-03-01" in alert
     assert (world.read("03-01"), world.read("03-02")) == ([], sorted(MARKET))
-    holes = "symbol,first_day,last_day,reason\n" + "".join(
+    gaps = "symbol,first_day,last_day,reason\n" + "".join(
         f"{symbol},2024-03-01,2024-03-01,an outage of the archive\n" for symbol in MARKET
     )
-    (world.site.settings.data_dir / "known_holes.csv").write_text(holes, encoding="utf-8")
+    (world.site.settings.data_dir / "known_gaps.csv").write_text(gaps, encoding="utf-8")
     *_, window = world.tick("03-08 02:00")
-    # Acknowledged holes of contracts are no news, but a day with zero files never passes.
-    assert (world.checks(window)["holes"], world.checks(window)["completeness"]) == ("ok", "ERROR")
+    # Acknowledged gaps of contracts are no news, but a day with zero files never passes.
+    assert (world.checks(window)["gaps"], world.checks(window)["completeness"]) == ("ok", "ERROR")
 
 
 def test_the_daemon_is_down_for_three_days(world: World) -> None:

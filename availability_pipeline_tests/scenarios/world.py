@@ -19,16 +19,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from availability_pipeline.days import FIRST_DAY
-from availability_pipeline.definitions import build_defs
-from availability_pipeline.publishing import publish
-from availability_pipeline.queries import AvailabilityQueries
-from availability_pipeline.resources import PipelineSettings
-from availability_pipeline.simulator import SimulatedArchive, serve
-from availability_pipeline.store.connection import connect
+from availability_pipeline.dates import FIRST_DAY
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.publishing.write import publish
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.dagster_side import Site, site_for
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 LISTED = dt.date(2024, 1, 15)
 MARKET = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT", *(f"COIN{number:02}USDT" for number in range(26)))
@@ -57,7 +57,7 @@ class World:
     run_keys: set[str] = field(default_factory=set)
 
     @property
-    def archive(self) -> SimulatedArchive:
+    def archive(self) -> ScriptedArchive:
         return self.site.archive
 
     def at(self, text: str) -> World:
@@ -163,7 +163,7 @@ def _webhook(alerts: list[str]) -> Iterator[str]:
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            alerts.append(json.loads(body)["text"])
+            alerts.append("{title}\n{message}".format_map(json.loads(body)))
             self.send_response(200)
             self.end_headers()
 
@@ -173,7 +173,7 @@ def _webhook(alerts: list[str]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook"
+        yield f"json://127.0.0.1:{server.server_port}/hook"
     finally:
         server.shutdown()
         server.server_close()
@@ -185,14 +185,14 @@ def world_of(
 ) -> Iterator[World]:
     """The world on 1 March 2024 at 10:00, with its whole history collected and published."""
     clock = {"now": moment("03-01 10:00")}
-    archive = SimulatedArchive.empty(now=clock["now"])
+    archive = ScriptedArchive.empty(now=clock["now"])
     for name in MARKET:
         archive.add_symbol(name, LISTED)
     alerts: list[str] = []
-    monkeypatch.setattr("availability_pipeline.days._clock", lambda: clock["now"])
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: clock["now"])
     with serve(archive) as server, _webhook(alerts) as hook:
         server.date = lambda: clock["now"]
-        settings = settings_for(server, alert_webhook=hook)
+        settings = settings_for(server, alert_urls=hook)
         pipeline.run(settings, FIRST_DAY, day("02-29"), run_id="history")
         with connect(settings.working_path) as connection:
             publish(connection, settings.db_path, "history")

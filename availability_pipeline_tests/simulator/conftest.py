@@ -13,16 +13,16 @@ import requests
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
 NOW = dt.datetime.fromisoformat("2024-03-10 12:00")
 ROOT = "data/futures/um/daily/klines/"
 BUCKET = "data.binance.vision"
 
 
-def make_small_archive() -> SimulatedArchive:
+def make_small_archive() -> ScriptedArchive:
     """Names of which one begins another, a stray object, and a name that is not ASCII."""
-    archive = SimulatedArchive.empty(now=NOW)
+    archive = ScriptedArchive.empty(now=NOW)
     archive.add_symbol("BTCUSDT", dt.date(2024, 3, 1))
     archive.add_symbol("BTCUSDT_240329", dt.date(2024, 3, 4), dt.date(2024, 3, 29), kind="delivery")
     archive.add_symbol("A", dt.date(2024, 3, 6))
@@ -33,7 +33,7 @@ def make_small_archive() -> SimulatedArchive:
     return archive
 
 
-def all_keys(archive: SimulatedArchive) -> list[str]:
+def all_keys(archive: ScriptedArchive) -> list[str]:
     """Every key of an archive in order, made without its listing code."""
     keys = []
     for symbol in archive.symbols():
@@ -66,18 +66,18 @@ def s3_client(url: str) -> Any:
 
 
 @pytest.fixture
-def archive() -> SimulatedArchive:
+def archive() -> ScriptedArchive:
     return make_small_archive()
 
 
 @pytest.fixture
-def server(archive: SimulatedArchive) -> Iterator[SimulatorServer]:
+def server(archive: ScriptedArchive) -> Iterator[ObservedServer]:
     with serve(archive) as running:
         yield running
 
 
 @pytest.fixture
-def s3(server: SimulatorServer) -> Iterator[Any]:
+def s3(server: ObservedServer) -> Iterator[Any]:
     client = s3_client(server.url)
     yield client
     client.close()

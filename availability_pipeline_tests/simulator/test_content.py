@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from availability_pipeline.errors import UsageError
-from availability_pipeline.simulator import SimulatedArchive
+from availability_pipeline_tests.simulator import ScriptedArchive
 from availability_pipeline_tests.simulator.conftest import NOW
 
 BTC = "BTCUSDT"
@@ -17,18 +17,18 @@ def at(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text)
 
 
-def recorded(*symbols: str, now: str = "2026-10-05 12:00") -> SimulatedArchive:
-    return SimulatedArchive.recorded(symbols, now=at(now))
+def recorded(*symbols: str, now: str = "2026-10-05 12:00") -> ScriptedArchive:
+    return ScriptedArchive.recorded(symbols, now=at(now))
 
 
 def test_whole_archive_at_the_moment_of_the_record() -> None:
-    archive = SimulatedArchive.recorded(now=at("2026-10-05 12:00"))
+    archive = ScriptedArchive.recorded(now=at("2026-10-05 12:00"))
     assert len(archive.symbols()) == 1_057
     assert archive.symbols()[-1] == "龙虾USDT"
 
 
 def test_folders_appear_with_their_first_file() -> None:
-    archive = SimulatedArchive.recorded(now=at("2020-01-03 12:00"))
+    archive = ScriptedArchive.recorded(now=at("2020-01-03 12:00"))
     assert archive.symbols() == ["BCHUSDT", BTC, "ETHUSDT"]
 
 
@@ -40,7 +40,7 @@ def test_files_go_on_to_yesterday() -> None:
 
 @pytest.mark.parametrize(("time", "last"), [("06:49:59", "2024-03-08"), ("09:10:01", "2024-03-09")])
 def test_files_appear_between_ten_to_seven_and_ten_past_nine(time: str, last: str) -> None:
-    archive = SimulatedArchive.recorded(50, now=at(f"2024-03-10 {time}"))
+    archive = ScriptedArchive.recorded(50, now=at(f"2024-03-10 {time}"))
     newest = {
         archive.files(symbol)[-1].isoformat()
         for symbol in archive.symbols()
@@ -61,7 +61,7 @@ def test_a_file_appears_at_its_last_modified() -> None:
 
 
 def test_some_new_listings_are_a_day_late() -> None:
-    archive = SimulatedArchive.recorded(now=at("2026-10-05 12:00"))
+    archive = ScriptedArchive.recorded(now=at("2026-10-05 12:00"))
     late = 0
     for symbol in archive.symbols():
         first = archive.files(symbol)[0]
@@ -72,18 +72,18 @@ def test_some_new_listings_are_a_day_late() -> None:
 
 def test_a_moving_clock_is_followed() -> None:
     moments = iter([at("2024-03-10 06:00"), at("2024-03-10 10:00")])
-    archive = SimulatedArchive.recorded([BTC], now=lambda: next(moments))
+    archive = ScriptedArchive.recorded([BTC], now=lambda: next(moments))
     assert [archive.files(BTC)[-1].day for _ in range(2)] == [8, 9]
 
 
 def test_an_aware_clock_is_converted() -> None:
     tokyo = dt.timezone(dt.timedelta(hours=9))
-    archive = SimulatedArchive.recorded([BTC], now=dt.datetime(2024, 3, 10, 15, tzinfo=tokyo))
+    archive = ScriptedArchive.recorded([BTC], now=dt.datetime(2024, 3, 10, 15, tzinfo=tokyo))
     assert archive.now() == at("2024-03-10 06:00")
 
 
 def test_the_real_clock_is_the_default() -> None:
-    apart = dt.datetime.now(dt.UTC).replace(tzinfo=None) - SimulatedArchive.empty().now()
+    apart = dt.datetime.now(dt.UTC).replace(tzinfo=None) - ScriptedArchive.empty().now()
     assert abs(apart) < dt.timedelta(seconds=5)
 
 
@@ -137,7 +137,7 @@ def test_the_same_file_is_the_same_in_every_archive() -> None:
     day = dt.date(2024, 1, 15)
     early = recorded(BTC, now="2024-01-16 12:00").file(BTC, day)
     assert early is not None
-    assert early == SimulatedArchive.recorded(20, now=at("2026-10-05 12:00")).file(BTC, day)
+    assert early == ScriptedArchive.recorded(20, now=at("2026-10-05 12:00")).file(BTC, day)
 
 
 def test_etags_are_quoted_and_differ() -> None:
@@ -148,32 +148,32 @@ def test_etags_are_quoted_and_differ() -> None:
 
 
 def test_a_reduced_archive_has_one_of_each_oddity() -> None:
-    archive = SimulatedArchive.recorded(10, now=at("2026-10-05 12:00"))
+    archive = ScriptedArchive.recorded(10, now=at("2026-10-05 12:00"))
     names = archive.symbols()
     assert len(names) == 10
     assert {BTC, "ETHUSDT", "币安人生USDT", "ICPUSDT_SETTLED", "FTTUSDT", "LUNAUSDT", "ICPUSDT"} <= set(names)
 
 
 def test_a_reduced_archive_grows_by_name() -> None:
-    ten = set(SimulatedArchive.recorded(10, now=NOW).folders())
+    ten = set(ScriptedArchive.recorded(10, now=NOW).folders())
     assert len(ten) == 10
-    more = {folder.facts.symbol for folder in SimulatedArchive.recorded(12).folders()}
+    more = {folder.facts.symbol for folder in ScriptedArchive.recorded(12).folders()}
     assert {"0GUSDT", "1000000BOBUSDT"} <= more
-    assert {folder.facts.symbol for folder in SimulatedArchive.recorded(1).folders()} == {BTC}
+    assert {folder.facts.symbol for folder in ScriptedArchive.recorded(1).folders()} == {BTC}
 
 
 def test_a_reduced_archive_has_only_tracked_folders() -> None:
-    assert all(folder.facts.tracked for folder in SimulatedArchive.recorded(918).folders())
+    assert all(folder.facts.tracked for folder in ScriptedArchive.recorded(918).folders())
 
 
 @pytest.mark.parametrize("symbols", [919, -1, ["BTCUSD"]])
 def test_what_is_not_recorded_cannot_be_chosen(symbols: int | list[str]) -> None:
     with pytest.raises(UsageError):
-        SimulatedArchive.recorded(symbols)
+        ScriptedArchive.recorded(symbols)
 
 
 def test_an_empty_archive() -> None:
-    archive = SimulatedArchive.empty()
+    archive = ScriptedArchive.empty()
     assert archive.symbols() == []
     assert archive.files(BTC) == []
     assert archive.file(BTC, dt.date(2024, 1, 1)) is None
@@ -199,24 +199,24 @@ def test_last_published_day_hides_folders_as_well() -> None:
     assert archive.symbols() == [BTC]
 
 
-def test_a_new_symbol(archive: SimulatedArchive) -> None:
+def test_a_new_symbol(archive: ScriptedArchive) -> None:
     archive.add_symbol("NEWUSDT", dt.date(2024, 3, 5), dt.date(2024, 3, 7), live_zip_bytes=30_000)
     assert [day.day for day in archive.files("NEWUSDT")] == [5, 6, 7]
     assert "NEWUSDT" in archive.symbols()
 
 
-def test_a_removed_symbol(archive: SimulatedArchive) -> None:
+def test_a_removed_symbol(archive: ScriptedArchive) -> None:
     archive.remove_symbol("AB")
     assert "AB" not in archive.symbols()
     assert archive.files("AB") == []
 
 
-def test_a_removed_file(archive: SimulatedArchive) -> None:
+def test_a_removed_file(archive: ScriptedArchive) -> None:
     archive.remove_file(BTC, dt.date(2024, 3, 5))
     assert [day.day for day in archive.files(BTC)] == [1, 2, 3, 4, 6, 7, 8, 9]
 
 
-def test_an_added_file_before_the_others(archive: SimulatedArchive) -> None:
+def test_an_added_file_before_the_others(archive: ScriptedArchive) -> None:
     archive.add_file(BTC, dt.date(2024, 2, 1), size=7_500)
     file = archive.file(BTC, dt.date(2024, 2, 1))
     assert file is not None
@@ -224,20 +224,20 @@ def test_an_added_file_before_the_others(archive: SimulatedArchive) -> None:
     assert archive.files(BTC)[0] == dt.date(2024, 2, 1)
 
 
-def test_a_file_added_for_later(archive: SimulatedArchive) -> None:
+def test_a_file_added_for_later(archive: ScriptedArchive) -> None:
     archive.add_file("AB", dt.date(2024, 3, 8), last_modified=NOW + dt.timedelta(hours=1))
     assert archive.file("AB", dt.date(2024, 3, 8)) is None
     archive.set_now(NOW + dt.timedelta(hours=1))
     assert archive.file("AB", dt.date(2024, 3, 8)) is not None
 
 
-def test_todays_file_can_be_added_before_its_time(archive: SimulatedArchive) -> None:
+def test_todays_file_can_be_added_before_its_time(archive: ScriptedArchive) -> None:
     archive.set_now(at("2024-03-10 02:00"))
     archive.add_file(BTC, dt.date(2024, 3, 9))
     assert archive.files(BTC)[-1] == dt.date(2024, 3, 9)
 
 
-def test_a_replaced_file(archive: SimulatedArchive) -> None:
+def test_a_replaced_file(archive: ScriptedArchive) -> None:
     before = archive.file(BTC, dt.date(2024, 3, 5))
     archive.replace_file(BTC, dt.date(2024, 3, 5), size=50_001)
     after = archive.file(BTC, dt.date(2024, 3, 5))
@@ -247,7 +247,7 @@ def test_a_replaced_file(archive: SimulatedArchive) -> None:
     assert after.etag != before.etag
 
 
-def test_a_file_replaced_twice_has_three_etags(archive: SimulatedArchive) -> None:
+def test_a_file_replaced_twice_has_three_etags(archive: ScriptedArchive) -> None:
     etags = set()
     for _ in range(3):
         etags.add(archive.file(BTC, dt.date(2024, 3, 5)).etag)  # type: ignore[union-attr]
@@ -255,7 +255,7 @@ def test_a_file_replaced_twice_has_three_etags(archive: SimulatedArchive) -> Non
     assert len(etags) == 3
 
 
-def test_a_replaced_file_comes_back_after_removal(archive: SimulatedArchive) -> None:
+def test_a_replaced_file_comes_back_after_removal(archive: ScriptedArchive) -> None:
     archive.remove_file(BTC, dt.date(2024, 3, 5))
     archive.add_file(BTC, dt.date(2024, 3, 5))
     assert archive.file(BTC, dt.date(2024, 3, 5)) is not None
@@ -273,7 +273,7 @@ def test_a_replaced_file_comes_back_after_removal(archive: SimulatedArchive) -> 
     ],
 )
 def test_a_script_that_contradicts_the_content(
-    archive: SimulatedArchive, method: str, arguments: tuple[object, ...]
+    archive: ScriptedArchive, method: str, arguments: tuple[object, ...]
 ) -> None:
     with pytest.raises(UsageError):
         getattr(archive, method)(*arguments)

@@ -15,8 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from availability_pipeline.simulator import serve
 from availability_pipeline_tests.conftest import empty_moto
+from availability_pipeline_tests.simulator import serve
 from availability_pipeline_tests.simulator.conftest import (
     BUCKET,
     ROOT,
@@ -25,7 +25,6 @@ from availability_pipeline_tests.simulator.conftest import (
     s3_client,
 )
 
-# Not Marker and the Prefix of version 1: S3 echoes empty and encoded ones, moto does not.
 RELIED_ON = (
     "KeyCount",
     "IsTruncated",
@@ -85,12 +84,10 @@ def answer(client: Any, call: str, **arguments: Any) -> dict[str, Any]:
             "status": error.response["ResponseMetadata"]["HTTPStatusCode"],
             "code": error.response["Error"]["Code"],
         }
-    relied_on = set(RELIED_ON) - ({"Prefix"} if call == "list_objects" else set())
-    return {name: page[name] for name in relied_on if name in page} | {
+    return {name: page[name] for name in RELIED_ON if name in page} | {
         "keys": [(entry["Key"], entry["Size"], entry["StorageClass"]) for entry in page.get("Contents", [])],
         "prefixes": [entry["Prefix"] for entry in page.get("CommonPrefixes", [])],
         "next": "NextContinuationToken" in page,
-        "next marker": page.get("NextMarker"),
         "status": page["ResponseMetadata"]["HTTPStatusCode"],
     }
 
@@ -117,18 +114,16 @@ PREFIXES = (
 
 @pytest.mark.parametrize("delimiter", ["", "/", "-1m-"])
 @pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize("call", ["list_objects_v2", "list_objects"])
-def test_prefix_and_delimiter(both: Both, call: str, prefix: str, delimiter: str) -> None:
-    same(both, call, Prefix=prefix, Delimiter=delimiter)
+def test_prefix_and_delimiter(both: Both, prefix: str, delimiter: str) -> None:
+    same(both, "list_objects_v2", Prefix=prefix, Delimiter=delimiter)
 
 
 @pytest.mark.parametrize(
     "start", [*KEYS[::7], f"{ROOT}BTCUSDT", f"{ROOT}BTCUSDT/1m/BTCUSDT-1m-2024-03-05", "zzz"]
 )
-def test_start_after_and_marker(both: Both, start: str) -> None:
+def test_start_after(both: Both, start: str) -> None:
     keys = same(both, "list_objects_v2", StartAfter=start)["keys"]
     assert [key for key, *_ in keys] == [key for key in KEYS if key.encode() > start.encode()]
-    assert same(both, "list_objects", Marker=start)["keys"] == keys
 
 
 @pytest.mark.parametrize("start", [f"{ROOT}AB/", f"{ROOT}AB", f"{ROOT}BTCUSDT_240329/", f"{ROOT}龙虾USDT/"])
@@ -157,20 +152,6 @@ def test_whole_listings_page_by_page(both: Both, limit: int, delimiter: str) -> 
         assert (ours["KeyCount"], ours["IsTruncated"]) == (theirs["KeyCount"], theirs["IsTruncated"])
 
 
-def test_whole_listings_of_version_1(both: Both) -> None:
-    found = [
-        [
-            entry["Key"]
-            for page in client.get_paginator("list_objects").paginate(
-                Bucket=BUCKET, PaginationConfig={"PageSize": 7}
-            )
-            for entry in page["Contents"]
-        ]
-        for client in both
-    ]
-    assert found == [KEYS, KEYS]
-
-
 def test_url_encoding(both: Both) -> None:
     page = same(both, "list_objects_v2", Prefix=f"{ROOT}龙虾USDT/", EncodingType="url", MaxKeys=3)
     assert page["EncodingType"] == "url"
@@ -188,9 +169,8 @@ def test_head_of_what_is_not_there(both: Both, bucket: str) -> None:
     assert same(both, "head_object", Bucket=bucket, Key=f"{ROOT}none") == {"status": 404, "code": "404"}
 
 
-@pytest.mark.parametrize("call", ["list_objects_v2", "list_objects"])
-def test_an_unknown_bucket(both: Both, call: str) -> None:
-    assert same(both, call, Bucket="another.bucket") == {"status": 404, "code": "NoSuchBucket"}
+def test_an_unknown_bucket(both: Both) -> None:
+    assert same(both, "list_objects_v2", Bucket="another.bucket") == {"status": 404, "code": "NoSuchBucket"}
 
 
 def test_a_get_of_what_is_not_there(both: Both) -> None:

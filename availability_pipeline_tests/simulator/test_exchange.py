@@ -7,16 +7,16 @@ from typing import Any
 
 import requests
 
-from availability_pipeline.simulator import SimulatedArchive, serve
 from availability_pipeline.simulator.exchange import NAMELESS_SYMBOL, PENDING_SYMBOL, exchange_info
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 
-def contracts(archive: SimulatedArchive) -> dict[str, dict[str, Any]]:
+def contracts(archive: ScriptedArchive) -> dict[str, dict[str, Any]]:
     return {entry["symbol"]: entry for entry in exchange_info(archive)["symbols"]}
 
 
 def recorded(now: str = "2026-10-05 12:00") -> dict[str, dict[str, Any]]:
-    return contracts(SimulatedArchive.recorded(now=dt.datetime.fromisoformat(now)))
+    return contracts(ScriptedArchive.recorded(now=dt.datetime.fromisoformat(now)))
 
 
 def milliseconds(day: str) -> int:
@@ -24,7 +24,7 @@ def milliseconds(day: str) -> int:
 
 
 def test_every_contract_with_files_to_come_is_known() -> None:
-    archive = SimulatedArchive.recorded(now=dt.datetime.fromisoformat("2026-10-05 12:00"))
+    archive = ScriptedArchive.recorded(now=dt.datetime.fromisoformat("2026-10-05 12:00"))
     known = contracts(archive).keys() - {PENDING_SYMBOL, NAMELESS_SYMBOL}
     facts = [folder.facts for folder in archive.folders()]
     assert known == {
@@ -81,7 +81,7 @@ def test_delivery_contracts_are_of_this_quarter_or_the_next() -> None:
 
 
 def test_a_pending_contract_has_a_future_and_no_folder() -> None:
-    archive = SimulatedArchive.recorded(3)
+    archive = ScriptedArchive.recorded(3)
     entry = contracts(archive)[PENDING_SYMBOL]
     assert entry["status"] == "PENDING_TRADING"
     assert entry["onboardDate"] > archive.seconds() * 1000
@@ -99,24 +99,24 @@ def test_an_onboard_date_after_the_moment_is_not_told() -> None:
 
 
 def test_it_speaks_of_the_day_after_the_last_published_one() -> None:
-    archive = SimulatedArchive.recorded(["LUNAUSDT", "0GUSDT"])
+    archive = ScriptedArchive.recorded(["LUNAUSDT", "0GUSDT"])
     archive.set_last_published_day(dt.date(2022, 5, 12))
     assert contracts(archive).keys() == {"LUNAUSDT", PENDING_SYMBOL, NAMELESS_SYMBOL}
 
 
 def test_a_scripted_status() -> None:
-    archive = SimulatedArchive.empty()
+    archive = ScriptedArchive.empty()
     archive.add_symbol("NEWUSDC", dt.date(2024, 1, 1), status="SETTLING")
     entry = contracts(archive)["NEWUSDC"]
     assert (entry["status"], entry["quoteAsset"], entry["baseAsset"]) == ("SETTLING", "USDC", "NEW")
 
 
 def test_an_empty_archive_has_no_contract() -> None:
-    assert contracts(SimulatedArchive.empty()) == {}
+    assert contracts(ScriptedArchive.empty()) == {}
 
 
 def test_over_http(http: requests.Session) -> None:
-    archive = SimulatedArchive.recorded(["币安人生USDT"], now=dt.datetime.fromisoformat("2026-10-05 12:00"))
+    archive = ScriptedArchive.recorded(["币安人生USDT"], now=dt.datetime.fromisoformat("2026-10-05 12:00"))
     with serve(archive) as server:
         answer = http.get(f"{server.url}/fapi/v1/exchangeInfo")
         assert server.requests.count("EXCHANGE_INFO") == 1

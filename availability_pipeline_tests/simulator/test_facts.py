@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from availability_pipeline.days import FIRST_FILE_DAY
+from availability_pipeline.dates import FIRST_FILE_DAY
 from availability_pipeline.simulator.facts import FolderFacts, recorded_facts
 
 FOLDERS = {facts.symbol: facts for facts in recorded_facts().folders}

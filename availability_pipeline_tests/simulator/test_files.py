@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from availability_pipeline.simulator import SimulatedArchive, SimulatorServer, serve
+from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 from availability_pipeline_tests.simulator.conftest import (
     BUCKET,
     ROOT,
@@ -27,7 +27,7 @@ from availability_pipeline_tests.simulator.conftest import (
 DAY = dt.date(2024, 3, 7)
 
 
-def test_head_agrees_with_the_truth(server: SimulatorServer, http: requests.Session) -> None:
+def test_head_agrees_with_the_truth(server: ObservedServer, http: requests.Session) -> None:
     answer = http.head(f"{server.url}/{key_of('BTCUSDT', DAY)}")
     file = server.archive.file("BTCUSDT", DAY)
     assert file is not None
@@ -37,7 +37,7 @@ def test_head_agrees_with_the_truth(server: SimulatorServer, http: requests.Sess
     assert answer.headers["Content-Type"] == "application/zip"
 
 
-def test_head_agrees_with_the_listing_for_every_key(server: SimulatorServer, s3: Any) -> None:
+def test_head_agrees_with_the_listing_for_every_key(server: ObservedServer, s3: Any) -> None:
     listed = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert len(listed) == len(all_keys(server.archive))
     for entry in listed:
@@ -46,15 +46,15 @@ def test_head_agrees_with_the_listing_for_every_key(server: SimulatorServer, s3:
         assert (head["ETag"], head["LastModified"]) == (entry["ETag"], entry["LastModified"])
 
 
-def test_names_that_are_not_ascii(server: SimulatorServer, http: requests.Session) -> None:
+def test_names_that_are_not_ascii(server: ObservedServer, http: requests.Session) -> None:
     assert http.head(f"{server.url}/{quote(key_of('龙虾USDT', DAY))}").status_code == 200
 
 
-def test_the_bucket_side_has_the_same_files(server: SimulatorServer, http: requests.Session) -> None:
+def test_the_bucket_side_has_the_same_files(server: ObservedServer, http: requests.Session) -> None:
     assert http.head(f"{server.url}/{BUCKET}/{key_of('BTCUSDT', DAY)}").status_code == 200
 
 
-def test_a_zip_holds_the_first_minutes_of_its_day(server: SimulatorServer, http: requests.Session) -> None:
+def test_a_zip_holds_the_first_minutes_of_its_day(server: ObservedServer, http: requests.Session) -> None:
     body = http.get(f"{server.url}/{key_of('BTCUSDT', DAY)}").content
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         assert archive.namelist() == ["BTCUSDT-1m-2024-03-07.csv"]
@@ -63,7 +63,7 @@ def test_a_zip_holds_the_first_minutes_of_its_day(server: SimulatorServer, http:
     assert all(float(row["volume"]) > 0 for row in rows)
 
 
-def test_a_flat_zip_has_no_volume(server: SimulatorServer, http: requests.Session) -> None:
+def test_a_flat_zip_has_no_volume(server: ObservedServer, http: requests.Session) -> None:
     server.archive.replace_file("BTCUSDT", DAY, size=7_500)
     body = http.get(f"{server.url}/{key_of('BTCUSDT', DAY)}").content
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
@@ -72,7 +72,7 @@ def test_a_flat_zip_has_no_volume(server: SimulatorServer, http: requests.Sessio
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "龙虾USDT"])
-def test_the_checksum_fits_the_zip(server: SimulatorServer, http: requests.Session, symbol: str) -> None:
+def test_the_checksum_fits_the_zip(server: ObservedServer, http: requests.Session, symbol: str) -> None:
     url = f"{server.url}/{quote(key_of(symbol, DAY))}"
     digest = hashlib.sha256(http.get(url).content).hexdigest()
     checksum = http.get(f"{url}.CHECKSUM")
@@ -80,7 +80,7 @@ def test_the_checksum_fits_the_zip(server: SimulatorServer, http: requests.Sessi
     assert int(http.head(f"{url}.CHECKSUM").headers["Content-Length"]) == len(checksum.content)
 
 
-def test_a_replaced_zip_has_another_body(server: SimulatorServer, http: requests.Session) -> None:
+def test_a_replaced_zip_has_another_body(server: ObservedServer, http: requests.Session) -> None:
     url = f"{server.url}/{key_of('BTCUSDT', DAY)}"
     before = http.get(url).content
     server.archive.replace_file("BTCUSDT", DAY)
@@ -103,19 +103,19 @@ def test_a_replaced_zip_has_another_body(server: SimulatorServer, http: requests
         "data/spot/nothing.zip",
     ],
 )
-def test_what_is_not_there(server: SimulatorServer, http: requests.Session, key: str) -> None:
+def test_what_is_not_there(server: ObservedServer, http: requests.Session, key: str) -> None:
     assert http.head(f"{server.url}/{key}").status_code == 404
     answer = http.get(f"{server.url}/{key}")
     assert answer.status_code == 404
     assert parse_xml(answer.content).findtext("Code") == "NoSuchKey"
 
 
-def test_the_404_names_the_key_safely(server: SimulatorServer, http: requests.Session) -> None:
+def test_the_404_names_the_key_safely(server: ObservedServer, http: requests.Session) -> None:
     answer = http.get(f"{server.url}/data/a%26b%3C.zip")
     assert parse_xml(answer.content).findtext("Key") == "data/a&b<.zip"
 
 
-def test_the_stray_object(server: SimulatorServer) -> None:
+def test_the_stray_object(server: ObservedServer) -> None:
     client = s3_client(server.url)
     head = client.head_object(Bucket=BUCKET, Key=f"{ROOT}BTCUSDT//BTCUSDT--2021-03-01.zip")
     assert head["ContentLength"] == 8_012
@@ -123,7 +123,7 @@ def test_the_stray_object(server: SimulatorServer) -> None:
 
 
 def test_a_recorded_file_over_http(http: requests.Session) -> None:
-    archive = SimulatedArchive.recorded(["FTTUSDT"])
+    archive = ScriptedArchive.recorded(["FTTUSDT"])
     with serve(archive) as server:
         answer = http.head(f"{server.url}/{key_of('FTTUSDT', dt.date(2023, 1, 1))}")
     assert 7_400 <= int(answer.headers["Content-Length"]) < 8_400

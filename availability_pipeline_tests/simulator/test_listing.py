@@ -55,8 +55,7 @@ def ask(**query: str) -> Answer:
     return Answer(
         entries=sorted((str(name) for name in (*keys, *prefixes)), key=str.encode),
         truncated=root.findtext(f"{SPACE_OF_NAMES}IsTruncated") == "true",
-        following=root.findtext(f"{SPACE_OF_NAMES}NextContinuationToken")
-        or root.findtext(f"{SPACE_OF_NAMES}NextMarker"),
+        following=root.findtext(f"{SPACE_OF_NAMES}NextContinuationToken"),
         key_count=None if count is None else int(count),
     )
 
@@ -74,7 +73,7 @@ def truth(prefix: str, delimiter: str, after: str) -> list[str]:
     return entries
 
 
-def pages_2(limit: int, **query: str) -> Iterator[Answer]:
+def pages(limit: int, **query: str) -> Iterator[Answer]:
     token: dict[str, str] = {}
     while True:
         page = ask(list_type="2", max_keys=str(limit), **query, **token)
@@ -84,31 +83,14 @@ def pages_2(limit: int, **query: str) -> Iterator[Answer]:
         token = {"continuation_token": str(page.following)}
 
 
-def pages_1(limit: int, marker: str, **query: str) -> Iterator[Answer]:
-    while True:
-        page = ask(max_keys=str(limit), marker=marker, **query)
-        yield page
-        if not page.truncated:
-            return
-        marker = page.following or page.entries[-1]
-
-
 @settings(max_examples=400, deadline=None)
 @given(prefix=cuts, delimiter=delimiters, after=st.one_of(st.just(""), cuts), limit=st.integers(1, 12))
-def test_pages_of_version_2_are_the_truth(prefix: str, delimiter: str, after: str, limit: int) -> None:
+def test_pages_are_the_truth(prefix: str, delimiter: str, after: str, limit: int) -> None:
     expected = truth(prefix, delimiter, after)
-    pages = list(pages_2(limit, prefix=prefix, delimiter=delimiter, start_after=after))
-    assert [entry for page in pages for entry in page.entries] == expected
-    assert all(len(page.entries) == page.key_count for page in pages)
-    assert all(page.key_count == limit for page in pages[:-1])
-
-
-@settings(max_examples=400, deadline=None)
-@given(prefix=cuts, delimiter=delimiters, after=st.one_of(st.just(""), cuts), limit=st.integers(1, 12))
-def test_pages_of_version_1_are_the_truth(prefix: str, delimiter: str, after: str, limit: int) -> None:
-    pages = list(pages_1(limit, after, prefix=prefix, delimiter=delimiter))
-    assert [entry for page in pages for entry in page.entries] == truth(prefix, delimiter, after)
-    assert all((page.following is not None) == (page.truncated and bool(delimiter)) for page in pages)
+    found = list(pages(limit, prefix=prefix, delimiter=delimiter, start_after=after))
+    assert [entry for page in found for entry in page.entries] == expected
+    assert all(len(page.entries) == page.key_count for page in found)
+    assert all(page.key_count == limit for page in found[:-1])
 
 
 @pytest.mark.parametrize("after", KEYS)
@@ -156,17 +138,23 @@ def test_no_keys_asked_for() -> None:
         {"max-keys": "-1"},
         {"max-keys": "2147483648"},
         {"encoding-type": "base64"},
-        {"list-type": "2", "continuation-token": "nonsense"},
-        {"list-type": "2", "continuation-token": "bm9uc2Vuc2Ugb2YgYW5vdGhlciBraW5k"},
-        {"list-type": "2", "continuation-token": "é"},
-        {"list-type": "2", "continuation-token": ""},
+        {"continuation-token": "nonsense"},
+        {"continuation-token": "bm9uc2Vuc2Ugb2YgYW5vdGhlciBraW5k"},
+        {"continuation-token": "é"},
+        {"continuation-token": ""},
     ],
 )
 def test_parameters_that_s3_refuses(query: dict[str, str]) -> None:
     with pytest.raises(S3Error) as caught:
-        list_objects(SPACE, BUCKET, query)
+        list_objects(SPACE, BUCKET, {"list-type": "2", **query})
     assert (caught.value.status, caught.value.code) == (400, "InvalidArgument")
     assert parse_xml(caught.value.body).findtext("Code") == "InvalidArgument"
+
+
+def test_version_1_is_not_simulated() -> None:
+    with pytest.raises(S3Error, match="Only version 2") as caught:
+        list_objects(SPACE, BUCKET, {"marker": KEYS[3]})
+    assert (caught.value.status, caught.value.code) == (501, "NotImplemented")
 
 
 def test_elements_are_in_the_order_of_s3() -> None:
@@ -201,11 +189,3 @@ def test_names_are_escaped_otherwise() -> None:
     xml = list_objects(SPACE, BUCKET, {"list-type": "2", "prefix": f"{ROOT}A_B&C/"}).decode()
     assert f"<Prefix>{ROOT}A_B&amp;C/</Prefix>" in xml
     assert parse_xml(xml).findtext(f"{SPACE_OF_NAMES}Prefix") == f"{ROOT}A_B&C/"
-
-
-def test_version_1_echoes_its_marker() -> None:
-    root = parse_xml(list_objects(SPACE, BUCKET, {"marker": KEYS[3], "max-keys": "2"}))
-    assert [child.tag.removeprefix(SPACE_OF_NAMES) for child in root] == [
-        "Name", "Prefix", "Marker", "MaxKeys", "IsTruncated", "Contents", "Contents",
-    ]  # fmt: skip
-    assert root.findtext(f"{SPACE_OF_NAMES}Marker") == KEYS[3]

@@ -1,8 +1,7 @@
-"""The server itself: log, latency, many connections, keep-alive, control, and an end that does not hang."""
+"""The server itself: log, latency, many connections, keep-alive, and an end that does not hang."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -14,14 +13,13 @@ from typing import Any
 import pytest
 import requests
 
-from availability_pipeline.errors import UsageError
-from availability_pipeline.simulator import Fault, RequestRecord, SimulatedArchive, SimulatorServer, serve
+from availability_pipeline_tests.simulator import Fault, ObservedServer, RequestRecord, ScriptedArchive, serve
 from availability_pipeline_tests.simulator.conftest import BUCKET, ROOT, make_small_archive
 
 KEY = f"{ROOT}BTCUSDT/1m/BTCUSDT-1m-2024-03-07.zip"
 
 
-def exchange(server: SimulatorServer, sent: bytes) -> bytes:
+def exchange(server: ObservedServer, sent: bytes) -> bytes:
     """What comes back until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(sent)
@@ -32,7 +30,7 @@ def head_request(path: str = f"/{KEY}", more: str = "") -> bytes:
     return f"HEAD {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode()
 
 
-def test_the_environment_points_at_the_server(server: SimulatorServer) -> None:
+def test_the_environment_points_at_the_server(server: ObservedServer) -> None:
     assert server.url == f"http://127.0.0.1:{server.port}"
     assert server.environment() == {
         "AVAILABILITY_S3_ENDPOINT": server.url,
@@ -42,7 +40,7 @@ def test_the_environment_points_at_the_server(server: SimulatorServer) -> None:
     }
 
 
-def test_requests_are_logged(server: SimulatorServer, http: requests.Session) -> None:
+def test_requests_are_logged(server: ObservedServer, http: requests.Session) -> None:
     http.get(
         f"{server.url}/{BUCKET}", params={"list-type": "2", "prefix": f"{ROOT}龙虾USDT/", "delimiter": "/"}
     )
@@ -56,7 +54,7 @@ def test_requests_are_logged(server: SimulatorServer, http: requests.Session) ->
     ]
 
 
-def test_the_log_counts_and_forgets(server: SimulatorServer, http: requests.Session) -> None:
+def test_the_log_counts_and_forgets(server: ObservedServer, http: requests.Session) -> None:
     for _ in range(3):
         http.head(f"{server.url}/{KEY}")
     http.get(f"{server.url}/{KEY}")
@@ -66,7 +64,7 @@ def test_the_log_counts_and_forgets(server: SimulatorServer, http: requests.Sess
     assert server.requests.counts() == {"LIST": 0, "HEAD": 0, "GET": 0, "EXCHANGE_INFO": 0}
 
 
-def test_a_plus_in_a_query_is_a_space(server: SimulatorServer, http: requests.Session) -> None:
+def test_a_plus_in_a_query_is_a_space(server: ObservedServer, http: requests.Session) -> None:
     http.get(f"{server.url}/{BUCKET}?list-type=2&prefix=a+b%2Bc")
     assert server.requests.records()[0].query["prefix"] == "a b+c"
 
@@ -76,45 +74,39 @@ def test_an_unknown_bucket(s3: Any) -> None:
         s3.list_objects_v2(Bucket="another.bucket")
 
 
-def test_another_bucket_name(http: requests.Session) -> None:
-    with serve(make_small_archive(), bucket="mirror") as server:
-        assert http.get(f"{server.url}/mirror/?list-type=2").status_code == 200
-        assert http.head(f"{server.url}/mirror").status_code == 200
-        assert http.get(f"{server.url}/{BUCKET}").status_code == 404
-        assert server.environment()["AVAILABILITY_S3_BUCKET"] == "mirror"
-
-
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_nothing_can_be_written(server: SimulatorServer, http: requests.Session, method: str) -> None:
+def test_nothing_can_be_written(server: ObservedServer, http: requests.Session, method: str) -> None:
     assert http.request(method, f"{server.url}/{BUCKET}/{KEY}", data=b"x" * 100).status_code == 405
     assert http.head(f"{server.url}/{KEY}").status_code == 200
 
 
-def test_urllib_is_served_as_well(server: SimulatorServer) -> None:
+def test_urllib_is_served_as_well(server: ObservedServer) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{server.url}/nothing/here", timeout=30)
     with caught.value as error:
         assert (error.code, b"NoSuchKey" in error.read()) == (404, True)
 
 
-def test_changes_show_at_once(server: SimulatorServer, http: requests.Session) -> None:
+def test_changes_show_at_once(server: ObservedServer, http: requests.Session) -> None:
     assert http.head(f"{server.url}/{KEY}").status_code == 200
     server.archive.remove_symbol("BTCUSDT")
     assert http.head(f"{server.url}/{KEY}").status_code == 404
     assert (
         b"BTCUSDT/"
-        not in http.get(f"{server.url}/{BUCKET}", params={"delimiter": "/", "prefix": ROOT}).content
+        not in http.get(
+            f"{server.url}/{BUCKET}", params={"list-type": "2", "delimiter": "/", "prefix": ROOT}
+        ).content
     )
 
 
-def test_latency_delays_every_answer(server: SimulatorServer, http: requests.Session) -> None:
+def test_latency_delays_every_answer(server: ObservedServer, http: requests.Session) -> None:
     server.latency = 1.5
     assert http.head(f"{server.url}/{KEY}").elapsed.total_seconds() >= 1.5
     server.latency = 0.0
     assert http.head(f"{server.url}/{KEY}").elapsed.total_seconds() < 1.5
 
 
-def test_delays_run_side_by_side(server: SimulatorServer) -> None:
+def test_delays_run_side_by_side(server: ObservedServer) -> None:
     server.latency = 0.5
     started = time.monotonic()
     with ThreadPoolExecutor(96) as pool:
@@ -125,14 +117,14 @@ def test_delays_run_side_by_side(server: SimulatorServer) -> None:
     assert time.monotonic() - started < 96 * 0.5 / 4
 
 
-def test_a_connection_is_kept(server: SimulatorServer) -> None:
+def test_a_connection_is_kept(server: ObservedServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for _ in range(3):
             connection.sendall(head_request())
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def test_requests_sent_together_are_answered_in_order(server: SimulatorServer) -> None:
+def test_requests_sent_together_are_answered_in_order(server: ObservedServer) -> None:
     answers = exchange(
         server, head_request() + head_request("/nothing/here") + head_request(more="Connection: close\r\n")
     )
@@ -143,7 +135,7 @@ def test_requests_sent_together_are_answered_in_order(server: SimulatorServer) -
     ]
 
 
-def test_requests_sent_together_wait_for_each_other(server: SimulatorServer) -> None:
+def test_requests_sent_together_wait_for_each_other(server: ObservedServer) -> None:
     server.latency = 0.02
     answers = exchange(server, head_request() + head_request("/no/thing", more="Connection: close\r\n"))
     assert [line.split()[1] for line in answers.split(b"\r\n") if line.startswith(b"HTTP")] == [
@@ -152,7 +144,7 @@ def test_requests_sent_together_wait_for_each_other(server: SimulatorServer) -> 
     ]
 
 
-def test_a_request_may_arrive_in_pieces(server: SimulatorServer) -> None:
+def test_a_request_may_arrive_in_pieces(server: ObservedServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for piece in (b"HEAD /", KEY.encode(), b" HTTP/1.1\r\nHost: x\r", b"\n\r\n"):
             connection.sendall(piece)
@@ -160,32 +152,11 @@ def test_a_request_may_arrive_in_pieces(server: SimulatorServer) -> None:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def test_http_1_0_is_closed_after_the_answer(server: SimulatorServer) -> None:
+def test_http_1_0_is_closed_after_the_answer(server: ObservedServer) -> None:
     assert exchange(server, f"HEAD /{KEY} HTTP/1.0\r\n\r\n".encode()).startswith(b"HTTP/1.1 200")
 
 
-def test_endless_headers_are_cut_off(server: SimulatorServer) -> None:
-    # The end may come as a reset, as the server leaves unread what was sent.
-    with contextlib.suppress(ConnectionError):
-        assert exchange(server, b"HEAD / HTTP/1.1\r\nX: " + b"x" * 200_000) == b""
-
-
-def test_statistics_and_settings_for_other_processes(server: SimulatorServer, http: requests.Session) -> None:
-    http.head(f"{server.url}/{KEY}")
-    assert http.get(f"{server.url}/_simulator/stats").json()["HEAD"] == 1
-    assert http.post(f"{server.url}/_simulator/reset").json()["HEAD"] == 0
-    assert http.post(f"{server.url}/_simulator/latency?seconds=0.01").status_code == 200
-    assert server.latency == 0.01
-    assert server.requests.records() == []
-
-
-@pytest.mark.parametrize("command", ["nothing", "latency", "latency?seconds=-1", "latency?seconds=soon"])
-def test_an_unknown_command(server: SimulatorServer, http: requests.Session, command: str) -> None:
-    assert http.post(f"{server.url}/_simulator/{command}").status_code == 404
-    assert server.latency == 0.0
-
-
-def test_only_this_machine_is_served(server: SimulatorServer) -> None:
+def test_only_this_machine_is_served(server: ObservedServer) -> None:
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.2", server.port), timeout=1)
 
@@ -213,24 +184,15 @@ def _ended(connection: socket.socket) -> bool:
 
 
 def test_nothing_is_left_behind() -> None:
-    with serve(SimulatedArchive.empty()) as server:
-        port = server.port
+    with serve(ScriptedArchive.empty()) as server:
+        assert "simulator" in [thread.name for thread in threading.enumerate()]
     assert "simulator" not in [thread.name for thread in threading.enumerate()]
-    with serve(SimulatedArchive.empty(), port=port) as server:
-        assert server.port == port
-
-
-@pytest.mark.parametrize("port", [None, 99_999])
-def test_a_port_that_cannot_be_used(server: SimulatorServer, port: int | None) -> None:
-    with (
-        pytest.raises(UsageError, match="cannot be used"),
-        serve(SimulatedArchive.empty(), port=server.port if port is None else port),
-    ):
-        pass
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", server.port), timeout=1)
 
 
 def test_an_error_in_the_block_ends_the_server() -> None:
-    with pytest.raises(ZeroDivisionError), serve(SimulatedArchive.empty()) as server:
+    with pytest.raises(ZeroDivisionError), serve(ScriptedArchive.empty()) as server:
         raise ZeroDivisionError
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", server.port), timeout=1)

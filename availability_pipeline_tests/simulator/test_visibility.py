@@ -10,11 +10,11 @@ import datetime as dt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from availability_pipeline.simulator import SimulatedArchive
+from availability_pipeline_tests.simulator import ScriptedArchive
 
 SYMBOLS = ("BTCUSDT", "ICPUSDT", "SOLUSDT", "TRXUSDT", "LUNAUSDT", "BNXUSDT")
 LATER = dt.datetime.fromisoformat("2027-01-01 12:00")
-FINAL = SimulatedArchive.recorded(SYMBOLS, now=LATER)
+FINAL = ScriptedArchive.recorded(SYMBOLS, now=LATER)
 APPEARED = {
     symbol: {day: file.last_modified for day in FINAL.files(symbol) if (file := FINAL.file(symbol, day))}
     for symbol in SYMBOLS
@@ -38,7 +38,7 @@ def expected(symbol: str, now: dt.datetime) -> list[dt.date]:
 @settings(max_examples=100, deadline=None)
 @given(symbol=st.sampled_from(SYMBOLS), moments=clocks)
 def test_a_jumping_clock(symbol: str, moments: list[dt.datetime]) -> None:
-    archive = SimulatedArchive.recorded([symbol])
+    archive = ScriptedArchive.recorded([symbol])
     for now in moments:
         archive.set_now(now)
         assert archive.files(symbol) == expected(symbol, now)
@@ -50,7 +50,7 @@ def test_a_jumping_clock(symbol: str, moments: list[dt.datetime]) -> None:
     symbol=st.sampled_from(SYMBOLS), moments=clocks, day=st.dates(dt.date(2019, 12, 1), dt.date(2026, 12, 30))
 )
 def test_a_last_published_day_comes_and_goes(symbol: str, moments: list[dt.datetime], day: dt.date) -> None:
-    archive = SimulatedArchive.recorded([symbol], now=LATER)
+    archive = ScriptedArchive.recorded([symbol], now=LATER)
     for now in moments:
         archive.set_last_published_day(day)
         assert archive.files(symbol) == [one for one in APPEARED[symbol] if one <= day]
@@ -63,7 +63,7 @@ def test_a_last_published_day_comes_and_goes(symbol: str, moments: list[dt.datet
 @settings(max_examples=60, deadline=None)
 @given(symbol=st.sampled_from(SYMBOLS), now=st.one_of(anywhere, eventful), offset=st.integers(-9, 9))
 def test_a_removed_file_is_the_only_one_missing(symbol: str, now: dt.datetime, offset: int) -> None:
-    archive, files = SimulatedArchive.recorded([symbol], now=now), expected(symbol, now)
+    archive, files = ScriptedArchive.recorded([symbol], now=now), expected(symbol, now)
     day = files[offset % len(files)] if files else dt.date(2024, 1, 1)
     if files:
         archive.remove_file(symbol, day)

@@ -1,0 +1,438 @@
+"""HTTP for every request of the package: proxies, certificates, kept connections, and what failures are called.
+
+requests and boto3's clients share this configuration. An idempotent request that fails on a reused connection before
+any byte of the answer came is sent once more (RFC 9110 section 9.2.2).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+
+import requests
+import urllib3.exceptions
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3 import HTTPConnectionPool, PoolManager, Retry
+from urllib3 import HTTPResponse as Answer
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+from urllib3.util.request import rewind_body, set_file_position
+
+from availability_pipeline.errors import Cause, UsageError, known_cause
+
+CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE")
+"""The variables that may name the certificates of trusted authorities; the first that is set counts."""
+
+_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy that can be used."""
+
+    url: str
+    """With the user name and password, if it has them."""
+    variable: str
+    """Where it is set."""
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS, and not HTTP."""
+        return self.url.lower().startswith("socks")
+
+    def __str__(self) -> str:
+        return _without_password(self.url)
+
+
+class Environment:
+    """The variables, each looked at once.
+
+    Args:
+        ca_bundle: Trusted certificates that come before those of the variables.
+    """
+
+    def __init__(self, ca_bundle: str | None = None) -> None:
+        self._source, self._bundle = _ca_bundle(os.environ, ca_bundle)
+        self._is_checked = False
+        self._proxies: dict[str, Proxy | None] = {}
+
+    def proxy(self, url: str) -> Proxy | None:
+        """The proxy by which a URL is asked for, or None.
+
+        Raises:
+            UsageError: It cannot be used.
+        """
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._proxies:
+            self._proxies[origin] = _proxy_for(origin)
+        return self._proxies[origin]
+
+    def verify(self, url: str) -> str | bool:
+        """The file or folder of certificates by which a server is trusted; True for those that come with certifi.
+
+        Raises:
+            UsageError: The URL is one of https, and there are none.
+        """
+        if self._bundle is None:
+            return True
+        if not self._is_checked and url.lower().startswith("https:"):
+            _check_certificates(self._source, self._bundle)
+            self._is_checked = True
+        return self._bundle
+
+
+def _ca_bundle(environ: Mapping[str, str], first: str | None) -> tuple[str, str | None]:
+    """Where trusted certificates are named, and their path."""
+    if first:
+        return "ca_bundle", first
+    return next(((name, environ[name]) for name in CA_BUNDLES if environ.get(name)), ("", None))
+
+
+def _check_certificates(source: str, bundle: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if Path(bundle).is_dir():
+            context.load_verify_locations(capath=bundle)
+        else:
+            context.load_verify_locations(cafile=bundle)
+    except OSError as error:
+        why = "it has no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise UsageError(
+            f"{source} is {bundle!r}, from which no certificates can be read ({why}); set it to a file of certificates "
+            "in PEM format, or unset it"
+        ) from error
+
+
+def _proxy_for(origin: str) -> Proxy | None:
+    """What the variables say, NO_PROXY included, as requests understands them, and with the ports of addresses."""
+    text = select_proxy(origin, get_environ_proxies(origin))
+    if not text or proxy_bypass(urlsplit(origin).netloc):
+        return None
+    names = (f"{urlsplit(origin).scheme}_proxy", "all_proxy")
+    variables = [variable for name in names for variable in (name.upper(), name)]
+    variable = next((name for name in variables if os.environ.get(name) == text), "the system's proxy")
+    proxy = Proxy(text if "://" in text else f"http://{text}", variable)
+    parts = _parsed(proxy.url)
+    if parts is None or parts.scheme not in _SCHEMES or not parts.host:
+        raise UsageError(
+            f"{variable} is {_without_password(text)!r}, which is no proxy's URL; write it like http://proxy:3128 or "
+            "socks5h://proxy:1080"
+        )
+    if proxy.is_socks:
+        _check_socks(proxy)
+    return proxy
+
+
+def _parsed(url: str) -> Url | None:
+    try:
+        return None if re.search(r"\s", url) else parse_url(url)
+    except LocationParseError:
+        return None
+
+
+def _check_socks(proxy: Proxy) -> None:
+    try:
+        import_module("socks")
+    except ImportError:
+        raise UsageError(
+            f"{proxy.variable} is {str(proxy)!r}, and SOCKS takes the package PySocks, which is not installed; run "
+            "`pip install 'binance-futures-availability[socks]'`"
+        ) from None
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""What a request can raise but for UsageError, which says that the network's configuration cannot be used."""
+
+_TIMEOUTS = (requests.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+
+
+class ProxyFailed(requests.exceptions.ProxyError):
+    """A proxy that does not let a request through.
+
+    Args:
+        proxy: The proxy.
+        reason: Why, in a few words.
+    """
+
+    def __init__(self, proxy: Proxy, reason: str) -> None:
+        self.proxy, self.reason = proxy, reason
+        self.remedy = f"correct {proxy.variable}, or name the host in NO_PROXY"
+        super().__init__(f"the proxy {proxy} does not let the request through ({reason})")
+
+
+def problem(error: Exception, seconds: int) -> str:
+    """What went wrong and what to do, as the end of a sentence, with nothing that libraries or servers said.
+
+    Args:
+        error: One of `FAILURES`.
+        seconds: How long the server might be silent.
+    """
+    causes = list(within(error))
+    if isinstance(error, ProxyFailed):
+        return f"the proxy {error.proxy} does not let the request through ({error.reason}); {error.remedy}"
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return (
+            "the certificate of the host is not trusted; check the URL, or set REQUESTS_CA_BUNDLE to a file with "
+            "that of its authority"
+        )
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "the host does not speak TLS as it should; check the URL, and whether http is meant"
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection within {seconds} s"
+    if any(isinstance(cause, _TIMEOUTS) for cause in causes):
+        return f"no answer within {seconds} s"
+    for cause in causes:
+        if isinstance(cause, urllib3.exceptions.IncompleteRead) and isinstance(cause.expected, int):
+            return f"the answer broke off after {cause.partial} of {cause.partial + cause.expected} bytes"
+    if own := cause_here(error):
+        return f"the connection failed ({own.reason}); {own.remedy}"
+    return "the connection failed; check the host's name and the network"
+
+
+def cause_here(error: Exception) -> Cause | None:
+    """What this machine lacked, and not the network, as files that it may open, if it was that."""
+    causes = (
+        known_cause(cause)
+        for cause in within(error)
+        if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException)
+    )
+    return next(filter(None, causes), None)
+
+
+def proxy_failure(error: Exception, proxy: Proxy) -> ProxyFailed | None:
+    """The failure of the proxy that an error is, if it is one."""
+    causes = list(within(error))
+    by_socks = proxy.is_socks and any(
+        isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes
+    )
+    if not by_socks and not isinstance(error, requests.exceptions.ProxyError):
+        return None
+    if answered := _TUNNEL.search(str(error)):
+        return ProxyFailed(proxy, f"HTTP {answered[1]}")
+    if any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
+        return ProxyFailed(proxy, "its name is not known")
+    words = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    # PySocks has the words of the protocol, such as "0x05: Connection refused", in this attribute.
+    words += [str(cause.msg) for cause in causes if hasattr(cause, "socket_err") and hasattr(cause, "msg")]
+    return ProxyFailed(proxy, words[-1] if words else "no answer")
+
+
+def within(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it was made of or raised because of, each once."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseException) and not any(each is other for other in seen):
+            seen.append(each)
+            yield each
+            waiting += [each.__context__, each.__cause__, getattr(each, "reason", None), *each.args]
+
+
+_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+Manager = TypeVar("Manager", bound=PoolManager)
+
+
+class _NoByte(RemoteDisconnected):
+    """The connection ended before the first byte of an answer."""
+
+
+class _Answer(HTTPResponse):
+    def begin(self) -> None:
+        try:
+            is_there = self.fp.peek(1)
+        except _CLOSED as error:
+            raise _NoByte(str(error)) from error
+        if not is_there:
+            raise _NoByte("Remote end closed connection without response")
+        super().begin()
+
+
+class _Resending(HTTPConnection):
+    response_class = _Answer
+    _is_used = False
+    """Whether an answer has come on it since it was opened."""
+    _to_tunnel: Callable[[], None] | None = None
+    """How the proxy is told where to connect to, if it is to."""
+    _again: Callable[[], None] | None = None
+    """How the request under way is sent once more, if it may be."""
+
+    def set_tunnel(self, *arguments: Any, **options: Any) -> None:
+        self._to_tunnel = partial(super().set_tunnel, *arguments, **options)
+        self._to_tunnel()
+
+    def connect(self) -> None:
+        self._is_used = False
+        try:
+            super().connect()
+        except HTTPException:
+            self.close()  # by which urllib3 knows that it was the proxy that did not answer
+            raise
+
+    def request(self, method: str, url: str, body: Any = None, *arguments: Any, **options: Any) -> None:
+        send = partial(super().request, method, url, body, *arguments, **options)
+        may_be_resent = self._is_used and method in Retry.DEFAULT_ALLOWED_METHODS
+        self._again = _once_more(send, body) if may_be_resent else None
+        try:
+            send()
+        except _CLOSED:
+            if self._again is None:
+                raise
+
+    def getresponse(self) -> Answer:  # type: ignore[override]  # as urllib3 has it
+        try:
+            answer = super().getresponse()
+        except _NoByte:
+            if self._again is None:
+                raise
+            self._send_again(self._again)
+            answer = super().getresponse()
+        self._is_used = True
+        return answer
+
+    def _send_again(self, again: Callable[[], None]) -> None:
+        self.close()
+        if self._to_tunnel:
+            self._to_tunnel()
+        again()
+
+
+def _once_more(send: Callable[[], None], body: Any) -> Callable[[], None] | None:
+    """How to send a request for the second time; None if its body is gone by then."""
+    if body is None or isinstance(body, bytes):
+        return send
+    position = set_file_position(body, None)
+    if not isinstance(position, int):
+        return None
+
+    def again() -> None:
+        rewind_body(body, position)
+        send()
+
+    return again
+
+
+def resending(manager: Manager) -> Manager:
+    """Let the connections of a manager, which are opened from now on, be such connections."""
+    manager.pool_classes_by_scheme = {
+        scheme: _resending(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
+    return manager
+
+
+@cache
+def _resending(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    if issubclass(pool.ConnectionCls, _Resending):
+        return pool
+    connection = type(pool.ConnectionCls.__name__, (_Resending, pool.ConnectionCls), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, environment: Environment, connections: int) -> None:
+        self._environment = environment
+        self._lock = Lock()
+        super().__init__(pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        resending(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        with self._lock:
+            return resending(super().proxy_manager_for(proxy, **options))
+
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, *_: Any, **__: Any
+    ) -> requests.Response:
+        """Send a request as the environment says, whatever the session makes of it."""
+        url = request.url or ""
+        proxy = self._environment.proxy(url)
+        proxies = {"all": proxy.url} if proxy else {}
+        try:
+            answer = super().send(
+                request, stream=stream, timeout=timeout, verify=self._environment.verify(url), proxies=proxies
+            )
+        except requests.ConnectionError as error:
+            failure = proxy and proxy_failure(error, proxy)
+            if failure:
+                raise failure from error
+            raise
+        if proxy and answer.status_code == requests.codes.proxy_authentication_required:
+            answer.close()
+            raise ProxyFailed(proxy, "HTTP 407")
+        return answer
+
+
+class Session(requests.Session):
+    """A session that keeps its connections, goes by what the environment says of the network, and follows no redirects.
+
+    Args:
+        connections: How many connections to a host are kept.
+        anonymous: Whether user names and passwords in ~/.netrc are left alone.
+        environment: What the environment says, where more is known than the variables.
+    """
+
+    def __init__(
+        self, connections: int = 1, *, anonymous: bool = False, environment: Environment | None = None
+    ) -> None:
+        super().__init__()
+        self.trust_env = not anonymous
+        adapter = _Adapter(environment or Environment(), connections)
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, adapter)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' interface
+        """Where an answer leads to; nowhere."""
+        return None
+
+
+def send_by(session: Session, events: Any, timeout_seconds: int) -> None:
+    """Let a session send what clients with these events ask; they then raise RequestException, or UsageError."""
+    events.register("before-send", _Sender(session, timeout_seconds))
+
+
+class _Sender:
+    def __init__(self, session: Session, timeout_seconds: int) -> None:
+        self._session = session
+        self._timeout = timeout_seconds
+
+    def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        """Send a request as it is: signed, and neither redirected nor given cookies."""
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, cast("Any", request.body)
+        prepared.headers = CaseInsensitiveDict(request.headers.items())
+        try:
+            answer = self._session.get_adapter(request.url).send(prepared, stream=True, timeout=self._timeout)
+            headers: Any = answer.raw.headers
+            response = AWSResponse(request.url, answer.status_code, headers, answer.raw)
+            if not request.stream_output:
+                response.content  # noqa: B018 - read by now, so that a failure is one of the request
+        except requests.RequestException:
+            raise
+        except FAILURES as error:
+            raise requests.ConnectionError(error) from error
+        return response

@@ -1,0 +1,222 @@
+"""The command line: its entry point, its commands by name, and what every failure looks like to the shell.
+
+Each command lives in a module of this package that is imported when the command is used, so that `--help` and
+queries do not wait for Dagster. Commands read arguments, call a function and print; they hold no SQL and decide
+nothing. Exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import IO, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from availability_pipeline import __version__
+from availability_pipeline.cli.options import PROGRAM, example, read_env_file
+from availability_pipeline.cli.output import sink
+from availability_pipeline.collecting import reporting
+from availability_pipeline.collecting.reporting import forget_impossible_sizes
+from availability_pipeline.errors import AvailabilityError, IncompleteDayWarning, UsageError, cause_of
+from availability_pipeline.settings import log_format
+
+COMMANDS = {
+    "backfill": (
+        "collect:backfill",
+        "Bring a range of days, or the whole history, up to date and publish it.",
+    ),
+    "update": ("collect:update", "Bring one day up to date and publish it."),
+    "validate": ("maintain:validate", "Check the data, and say what is wrong with it and what to do."),
+    "publish": (
+        "maintain:publish",
+        "Publish the working database as it is, or go back to what was read before.",
+    ),
+    "backup": ("maintain:backup", "Back the working database up, also while the pipeline runs."),
+    "restore": ("maintain:restore", "Let the pipeline go on from a backup."),
+    "compact": ("maintain:compact", "Make the working database smaller where it has grown."),
+    "status": ("status:status", "Show how far the published data goes and what happened last."),
+    "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
+    "urls": ("files:urls", "List the URLs of the files that exist, for a download."),
+    "export": ("files:export", "Write the published data into Parquet or CSV files."),
+    "completion": (
+        "options:completion",
+        "Print a script that lets a shell complete commands and contracts.",
+    ),
+    "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
+}
+"""By name of the command: where it is found below this package, and its line in the list of commands."""
+
+
+_HELP = {"--help", "-h", "--version"}
+
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of Ctrl-C: a RuntimeError with this text."""
+
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class _Failure(click.ClickException):
+    """What ends a command: `Error: one sentence` on standard error, or a JSON line, and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if log_format() == "text":
+            # In one line, whatever the names of files in it are.
+            message = _CONTROLS.sub(lambda found: repr(found[0])[1:-1], self.message)
+            click.echo(f"Error: {message}", file=file, err=file is None)
+        else:
+            click.echo(reporting.json_line(logging.ERROR, self.message), err=True)
+
+
+def _say(level: int, text: str, message: str | None = None) -> None:
+    """A message on standard error: the text for people, the message as a JSON line."""
+    click.echo(text if log_format() == "text" else reporting.json_line(level, message or text), err=True)
+
+
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Show the warnings of this package as `Warning: one sentence` on standard error, each once per command."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, IncompleteDayWarning):
+            show_others(message, category, *place, **more)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            _say(logging.WARNING, f"Warning: {message}", str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", IncompleteDayWarning)
+        show_others = warnings.showwarning
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _usage_in_log_format() -> Iterator[None]:
+    """Wrong usage in click's own words for people, in one JSON line otherwise."""
+    try:
+        yield
+    except click.UsageError as error:
+        if log_format() == "text":
+            raise
+        raise _Failure(error.format_message(), error.exit_code) from error
+
+
+class LazyGroup(click.Group):
+    """The commands of `COMMANDS`, each imported when it is used, and the one place where errors end."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command = getattr(import_module(f"availability_pipeline.cli.{module}"), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{attribute} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of the commands without importing them, and the options."""
+        commands = [CompletionItem(name, help=summary) for name, (_, summary) in COMMANDS.items()]
+        return [
+            item for item in commands if item.value.startswith(incomplete)
+        ] + click.Command.shell_complete(self, ctx, incomplete)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line and exit."""
+        forget_impossible_sizes()
+        return super().main(*args, **kwargs)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the checkout's `.env` and the arguments before any command; what is wrong is told as the logs are."""
+        completes = extra.get("resilient_parsing", False)
+        # Neither the demo nor help is about the real data.
+        if not completes and args[:1] != ["demo"] and _HELP.isdisjoint(args):
+            try:
+                read_env_file()
+            except UsageError as error:
+                raise _Failure(str(error), error.exit_code) from error
+        with _usage_in_log_format():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors of this package become one sentence and an exit code."""
+        try:
+            with (
+                reporting.written(log_format(), everything=True),
+                _warnings_as_sentences(),
+                _usage_in_log_format(),
+            ):
+                return super().invoke(ctx)
+        except AvailabilityError as error:
+            raise _Failure(str(error), error.exit_code) from error
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
+                raise
+            _say(logging.WARNING, "Interrupted; what was not complete was not written.")
+            ctx.exit(130)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example("backfill", "query snapshot 2024-01-15", "query timeline BTCUSDT"),
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """Which daily 1-minute kline files Binance's public archive holds, per perpetual future and UTC day."""
+
+
+def _open_closed_streams() -> None:
+    """Open what the shell closed, so that no file takes its number; writing to standard output then fails."""
+    for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    sys.stdin, sys.stderr = sys.stdin or open(0), sys.stderr or open(2, "w")  # noqa: SIM115 - for good
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    _open_closed_streams()
+    # Symbols are not all ASCII, whatever the terminal's locale says.
+    sys.stdout = io.TextIOWrapper(sink(1, "wb", _unwritten), "utf-8", line_buffering=os.isatty(1))
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors=sys.stderr.errors)
+    try:
+        cli.main(prog_name=PROGRAM)
+    except OSError as error:
+        cause = cause_of(error)
+        where = f"{error.filename}: " if error.filename else ""
+        _Failure(f"the command could not go on ({where}{cause.reason}); {cause.remedy}", 1).show()
+        sys.exit(1)
+
+
+def _unwritten(error: OSError) -> Exception:
+    """What is raised if standard output cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is still to be written fails again at exit
+    return _Failure(f"standard output could not be written ({error.strerror}); send it elsewhere", 1)

@@ -1,0 +1,176 @@
+"""The commands that look after the data: `backup`, `restore`, `compact`, `publish`, `validate`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from availability_pipeline.cli.options import PROGRAM, database_named, example
+from availability_pipeline.cli.output import plain
+from availability_pipeline.dates import FIRST_DAY, parse_day
+from availability_pipeline.errors import UsageError
+from availability_pipeline.settings import Settings
+
+
+@click.command(epilog=example("backup /srv/backups", "backup /srv/backups --keep 14"))
+@click.argument("folder", metavar="DIR", type=click.Path(), callback=database_named)
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Afterwards remove the oldest backups in DIR beyond N.  [default: none]",
+)
+def backup(folder: Path, keep: int | None) -> None:
+    """Write the working database, as it is between two writes, into a file in DIR.
+
+    The pipeline may run meanwhile. The file is named after the moment (UTC) and proves itself to `restore`. Its path is
+    printed on standard output.
+    """
+    from availability_pipeline.warehouse.backup import backup as make_backup  # noqa: PLC0415 - needs the database libraries
+
+    made = make_backup(Settings.load(), folder, keep)
+    click.echo(made.path, color=True)  # or what looks like a colour in it would be left out
+    removed = f", removed {len(made.removed)} older" if made.removed else ""
+    click.echo(
+        f"{made.facts.rows:,} rows, data through {made.facts.data_through or 'no day'}, {made.bytes / 1e6:,.1f} MB, in "
+        f"{made.seconds:.1f} s{removed}",
+        err=True,
+    )
+
+
+@click.command(
+    epilog=example("restore /srv/backups/availability-20261121T120000Z.duckdb", "restore /srv/backups")
+)
+@click.argument("source", metavar="FILE", type=click.Path(), callback=database_named)
+def restore(source: Path) -> None:
+    """Replace the working database by the one in a backup, after all of FILE was verified.
+
+    If FILE is a folder, the newest backup in it is meant, of real or of simulated data as the data directory has. What
+    readers have is not touched, and the database from before stays beside the restored one until the next restore.
+    """
+    from availability_pipeline.warehouse.restore import restore as restore_backup  # noqa: PLC0415 - as above
+
+    settings = Settings.load()
+    done = restore_backup(settings, source)
+    through = done.facts.data_through
+    click.echo(
+        f"Restored {done.path} from {done.backup}: {done.facts.rows:,} rows, data through {through or 'no day'}, "
+        f"backed up {done.facts.made_at}, in {done.seconds:.1f} s."
+    )
+    if done.former:
+        click.echo(f"The database from before is {done.former} until the next restore.")
+    start = first_day_to_collect(through, settings.lookback_days)
+    click.echo(
+        f"Next: `{PROGRAM} backfill --start {start}` collects what may have changed since, and publishes; "
+        f"`{PROGRAM} publish` publishes the restored state as it is."
+    )
+
+
+def first_day_to_collect(through: str | None, lookback_days: int) -> dt.date:
+    """The first day that a run after the backup may have changed: the look-back window began there."""
+    if through is None:
+        return FIRST_DAY
+    return max(FIRST_DAY, parse_day(through) - dt.timedelta(days=lookback_days - 1))
+
+
+@click.command(epilog=example("compact"))
+def compact() -> None:
+    """Write the working database anew without the space that nothing uses, if that gains a tenth or more.
+
+    The copy is compared with the database before it takes its place. Runs wait meanwhile, for some seconds.
+    """
+    from availability_pipeline.warehouse.restore import compact as compact_database  # noqa: PLC0415 - as above
+
+    done = compact_database(Settings.load())
+    sizes = f"{done.before:,} bytes before, {done.after:,} bytes after"
+    if done.replaced:
+        click.echo(f"Made {done.path} compact: {sizes}, in {done.seconds:.1f} s.")
+    else:
+        click.echo(f"{done.path} is left as it is, a compact copy gains too little: {sizes}.")
+
+
+@click.command(epilog=example("publish", "publish --rollback", "publish --accept-fewer-files"))
+@click.option(
+    "--rollback", "back", is_flag=True, help="Let readers have the generation that they had before this one."
+)
+@click.option(
+    "--accept-fewer-files",
+    is_flag=True,
+    help="Publish although complete days have lost files: they are really gone.",
+)
+def publish(*, back: bool, accept_fewer_files: bool) -> None:
+    """Publish the working database as it is now, without collecting anything, if it passes the blocking checks.
+
+    Three generations are kept: the one that is read, and the two that were read before it. With
+    AVAILABILITY_PUBLISH_URL=s3://bucket/prefix, readers of object storage have the same generation as those here.
+    """
+    settings = Settings.load()
+    if back and accept_fewer_files:
+        raise UsageError("--rollback publishes nothing new; leave out --accept-fewer-files")
+    click.echo(
+        _rolled_back(settings) if back else _published(settings, accept_fewer_files=accept_fewer_files)
+    )
+
+
+def _published(settings: Settings, *, accept_fewer_files: bool) -> str:
+    from availability_pipeline.publishing.remote.replicate import mirror  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline.quality.guard import publish_now  # noqa: PLC0415 - needs the database libraries
+
+    report = publish_now(settings, accept_fewer_files=accept_fewer_files)
+    uploaded = mirror(settings)
+    return (
+        f"Published {report.path}: {report.rows:,} rows, {report.files:,} files, {report.symbols:,} contracts, in "
+        f"{report.seconds:.1f} s (generation {report.generation})" + (f"\n{uploaded}" if uploaded else "")
+    )
+
+
+def _rolled_back(settings: Settings) -> str:
+    from availability_pipeline.publishing.release import rollback  # noqa: PLC0415
+    from availability_pipeline.publishing.remote.replicate import going_back  # noqa: PLC0415 - as above
+
+    done = rollback(settings.db_file, going_back(settings))
+    return (
+        f"{done.path} is generation {done.now.generation} again: data through {done.now.data_through}, published "
+        f"{done.now.published_at} by run {done.now.run_id}. {done.left} is no longer read.\n"
+        "The next publication, by a run or by "
+        f"`{PROGRAM} publish`, lets readers have the working database again, so correct that first."
+    )
+
+
+@click.command(epilog=example("validate", "validate --format json"))
+@click.option(
+    "--format",
+    "chosen",
+    type=click.Choice(("table", "json")),
+    help="Default: table on a terminal, json otherwise.",
+)
+@click.pass_context
+def validate(context: click.Context, chosen: str | None) -> None:
+    """Run all checks over the whole table.
+
+    Exit code 1 if a check of severity ERROR fails. It reads the working database, so it waits while a run writes, and
+    asks exchangeInfo once. json is one object with validation_passed, errors, warnings and checks.
+    """
+    from availability_pipeline.quality.guard import AvailabilityValidator  # noqa: PLC0415 - needs DuckDB
+
+    report = AvailabilityValidator().run_all_validations()
+    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
+        click.echo(json.dumps(report, ensure_ascii=False, default=plain, indent=2))
+    else:
+        _print(report)
+    sys.stdout.flush()
+    context.exit(0 if report["validation_passed"] else 1)
+
+
+def _print(report: dict[str, Any]) -> None:
+    width = max(len(check["name"]) for check in report["checks"])
+    for check in report["checks"]:
+        result = "ok" if check["passed"] else str(check["severity"])
+        click.echo(f"{result:6} {check['name']:{width}} {check['summary']}")
+    passed = sum(check["passed"] for check in report["checks"])
+    click.echo(f"{passed} checks passed, {report['warnings']} warned, {report['errors']} failed")

@@ -1,0 +1,167 @@
+"""What several commands share: arguments, `.env`, examples in help texts, completion."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from availability_pipeline import settings
+from availability_pipeline.collecting.process import checkout
+from availability_pipeline.errors import AvailabilityError, UsageError
+from availability_pipeline.settings import VARIABLES, Settings, is_url
+
+NAME = ".env"
+
+_PATHS = ("AVAILABILITY_DATA_DIR", "AVAILABILITY_DB_PATH")
+
+_OURS = {"DAGSTER_HOME", *(variable for variable, _ in VARIABLES.values())}
+
+
+def read_env_file() -> None:
+    """Put what the checkout's `.env` sets into the environment, if the current folder is in a checkout that has one.
+
+    Dagster lets the file win over the environment. Where that would be another setting than the one that was exported,
+    possibly for this one command, nothing is done with either.
+
+    Raises:
+        UsageError: The file cannot be read, or contradicts the environment.
+    """
+    folder = checkout()
+    if folder is None or not (folder / NAME).exists():
+        return
+    for name, text in _values(folder / NAME).items():
+        value = str(folder / text) if name in _PATHS and _is_relative(text) else text
+        if name in _OURS and os.environ.get(name, "").strip() not in ("", value.strip()):
+            raise UsageError(
+                f"{name} is one thing in the environment and another in {folder / NAME}, which `dagster dev` goes by; "
+                "unset the one or remove the other, or run the command outside the checkout"
+            )
+        os.environ[name] = value
+
+
+def _values(path: Path) -> dict[str, str]:
+    from dotenv import dotenv_values  # noqa: PLC0415 - most commands run where there is no such file
+
+    try:
+        values = {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}); allow it to be read, or move it away"
+        ) from error
+    except UnicodeDecodeError:
+        values = {"\0": ""}
+    if any("\0" in name + value for name, value in values.items()):
+        raise UsageError(
+            f"{path} is no text in UTF-8; write it as lines such as AVAILABILITY_DATA_DIR=/srv/availability"
+        )
+    return values
+
+
+def _is_relative(value: str) -> bool:
+    return bool(value) and not (value.startswith(("/", "~")) or is_url(value))
+
+
+def path_named(_context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
+    """The path of an argument or option; a variable of the shell that is empty does not mean the current folder.
+
+    Raises:
+        UsageError: It is empty or cannot be used.
+    """
+    if text is None:
+        return None
+    option = isinstance(parameter, click.Option)
+    return settings.path_named(parameter.opts[0] if option else parameter.human_readable_name, text)
+
+
+def database_named(context: click.Context, parameter: click.Parameter, text: str) -> Path | None:
+    """Likewise, where databases of DuckDB are."""
+    path = path_named(context, parameter, text)
+    return path and settings.check_database_path(parameter.human_readable_name, path)
+
+
+def symbol_names(symbols: str | None) -> list[str]:
+    """The contracts of `--symbols`; none if it was not given.
+
+    Raises:
+        UsageError: It was given and names none.
+    """
+    if symbols is None:
+        return []
+    names = [name.strip() for name in symbols.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--symbols names no contract; write it as --symbols BTCUSDT,ETHUSDT")
+    return names
+
+
+PROGRAM = "binance-futures-availability"
+"""The name of the command."""
+
+
+def example(*commands: str) -> str:
+    """An epilog for click that shows commands as they are typed.
+
+    Args:
+        commands: Command lines without the program's name.
+    """
+    lines = [f"  {PROGRAM} {command}" for command in commands]
+    # \b keeps click from wrapping the lines into a paragraph.
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *lines])
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+_WHERE = f"""
+
+\b
+Where to put it:
+  ~/.bashrc  eval "$({PROGRAM} completion bash)"
+  ~/.zshrc   eval "$({PROGRAM} completion zsh)"
+  ~/.config/fish/config.fish
+             {PROGRAM} completion fish | source"""
+
+
+@click.command(epilog=example("completion bash") + _WHERE)
+@click.argument("shell", type=click.Choice(SHELLS), required=False)
+@click.pass_context
+def completion(context: click.Context, shell: str | None) -> None:
+    """Print the script that lets a shell complete this program's commands.
+
+    Contracts are completed as well, from the published database. SHELL is the one of the environment if left out.
+    """
+    shell = shell or Path(os.environ.get("SHELL", "")).name
+    kind = get_completion_class(shell)
+    if shell not in SHELLS or kind is None:
+        raise click.UsageError(
+            f"there is no completion for the shell {shell!r}; name one of {', '.join(SHELLS)}"
+        )
+    variable = f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()
+    click.echo(kind(context.find_root().command, {}, PROGRAM, variable).source())
+
+
+def complete_symbol(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:  # noqa: ARG001
+    """The contracts whose names begin with what was typed, in upper or lower case."""
+    return [CompletionItem(name) for name in _symbols() if name.startswith(typed.strip().upper())]
+
+
+def complete_symbols(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The same for the last of several contracts, separated by commas."""
+    before, comma, last = typed.rpartition(",")
+    return [
+        CompletionItem(f"{before}{comma}{item.value}") for item in complete_symbol(context, parameter, last)
+    ]
+
+
+def _symbols() -> list[str]:
+    from availability_pipeline.publishing.opening import read_symbols  # noqa: PLC0415
+    from availability_pipeline.publishing.remote.cache import file_at_hand  # noqa: PLC0415 - needs DuckDB
+
+    try:
+        read_env_file()
+        settings = Settings.load()
+        file = file_at_hand(settings.db_path, settings)
+        return read_symbols(file) if file else []
+    except (AvailabilityError, OSError):
+        return []

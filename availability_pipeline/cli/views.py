@@ -1,0 +1,146 @@
+"""How tables show the results of queries: fewer columns, a line per month or day, titles.
+
+Only tables are shortened; the other formats have everything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from availability_pipeline.cli.output import Row, only
+from availability_pipeline.cli.question import Table, Title, Values
+from availability_pipeline.dates import DayRange
+from availability_pipeline.queries.api import Result
+from availability_pipeline.symbols import counted
+
+
+def columns(*names: str) -> Table:
+    """A table of these columns."""
+    return lambda result, _: only(result, names)
+
+
+def counted_as(noun: str, about: str = "") -> Title:
+    """A title with the number of rows: the noun, and what is said about the parameters, such as ` on {date}`."""
+    return lambda result, values: counted(len(result), noun) + about.format_map(values)
+
+
+def changes_title(result: Result[Any], values: Values) -> str:
+    """How many changes there are, and since when."""
+    return counted(len(result), "change") + (f" since {values['since']}" if values["since"] else "")
+
+
+def timeline_title(result: Result[Any], values: Values) -> str:
+    """How many files a contract has, and on how many days."""
+    name = values["symbol"].strip().upper()
+    if not result:
+        return f"{name} has no file on any collected day"
+    files = sum(row["available"] for row in result)
+    return f"{name}: {files:,} files on {len(result):,} days, {result[0]['date']} to {result[-1]['date']}"
+
+
+def range_title(_: Result[Any], values: Values) -> str:
+    """Which days a range has."""
+    return f"Files of {DayRange(values['start'], values['end'])}"
+
+
+def summary_title(result: Result[Any], _: Values) -> str:
+    """How many days a summary has."""
+    return f"{counted(len(result), 'day')}, {result[0]['date']} to {result[-1]['date']}"
+
+
+def universe_title(result: Result[Any], values: Values) -> str:
+    """How many contracts are in the universe of a day, and how many are shown that are not."""
+    out = sum(row["reason"] is not None for row in result)
+    found = counted(len(result) - out, "contract")
+    return f"{found} in the universe of {values['date']}" + (f", {out:,} left out" if out else "")
+
+
+def universes_title(_: Result[Any], values: Values) -> str:
+    """Which days the universes are of."""
+    return f"Universes of {DayRange(values['start'], values['end'])}"
+
+
+def universe_table(result: Result[Any], values: Values) -> Iterable[Row]:
+    """The contracts of a universe, with the reasons where contracts are shown that are left out."""
+    shown = ("symbol", "status", "first_day", "age_days", "contract_type")
+    return only(result, (*shown, "reason") if values["explain"] else shown)
+
+
+def universes_by_day(result: Result[Any], values: Values) -> list[Row]:
+    """How many contracts each universe has."""
+    counts = Counter(result.arrow()["date"].to_pylist())
+    days = list(DayRange(values["start"], values["end"]))[:: values["step"]]
+    return [{"date": day, "contracts": counts[day]} for day in days]
+
+
+def lifecycle_title(result: Result[Any], values: Values) -> str:
+    """How many episodes or runs of small files there are."""
+    if values["confirm"]:
+        return f"{counted(len(result), 'run')} of small files, and the minutes with a trade at its ends"
+    return counted(len(result), "episode")
+
+
+def lifecycle_table(result: Result[Any], values: Values) -> Iterable[Row]:
+    """As much of each episode, or of each run of small files, as 80 columns hold."""
+    if values["confirm"]:
+        minutes = ("live_minutes", "first_minutes", "last_minutes")
+        return only(result, ("symbol", "first_day", "last_day", *minutes, "verdict"))
+    return map(_episode, result)
+
+
+def _episode(row: Row) -> Row:
+    return {
+        "symbol": row["symbol"],
+        "first_day": row["first_day"],
+        "last_trade": row["last_trading_day"],
+        "last_file": row["last_day"],
+        "end": row["end_reason"] or "open",
+        "flat": row["flat_days"],
+    }
+
+
+def timeline_by_month(result: Result[Any], _: Values) -> Iterator[Row]:
+    """Files and bytes of each month, and the days without a file."""
+    for month, days in _months(result):
+        missing = [str(day["date"]) for day in days if not day["available"]]
+        yield {
+            "month": month,
+            "days": len(days),
+            "files": len(days) - len(missing),
+            "bytes": sum(day["file_size_bytes"] or 0 for day in days),
+            "without a file": ", ".join(missing)
+            if len(missing) <= 3
+            else f"{missing[0]} … {missing[-1]} ({len(missing)})",
+        }
+
+
+def summary_by_month(result: Result[Any], _: Values) -> Iterator[Row]:
+    """Files and bytes of each month, and how many contracts had a file on its days at most."""
+    for month, days in _months(result):
+        yield {
+            "month": month,
+            "days": len(days),
+            "files": sum(day["file_count"] for day in days),
+            "bytes": sum(day["bytes"] for day in days),
+            "most contracts": max(day["file_count"] for day in days),
+            "missing": sum(day["missing"] for day in days),
+        }
+
+
+def range_by_day(result: Result[Any], values: Values) -> list[Row]:
+    """Files and bytes of each day, also of those without any file."""
+    days = DayRange(values["start"], values["end"])
+    lines: dict[dt.date, dict[str, Any]] = {day: {"date": day, "files": 0, "bytes": 0} for day in days}
+    for row in result.stream():
+        line = lines[row["date"]]
+        line["files"] += 1
+        line["bytes"] += row["file_size_bytes"]
+    return list(lines.values())
+
+
+def _months(rows: Iterable[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+    return ((month, list(days)) for month, days in groupby(rows, lambda row: f"{row['date']:%Y-%m}"))

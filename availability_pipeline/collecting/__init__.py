@@ -1,0 +1,1 @@
+"""What a run does, as plain functions, and the process of a run."""

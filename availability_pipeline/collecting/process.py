@@ -1,0 +1,243 @@
+"""Running the job in a process of its own, which can be ended at any moment without harm.
+
+A killed run is a case that the store, the publication and Dagster's records must survive anyway; so Ctrl-C kills the
+worker and cleans up after it. Nothing here imports Dagster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from availability_pipeline.dates import DayRange
+from availability_pipeline.errors import RunError, UsageError, cause_of
+from availability_pipeline.settings import VARIABLES, Settings, check_instance_path, path_named
+
+RETRY_SECONDS = "2"
+"""Seconds before the first retry where nothing else is set: somebody is looking on."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that succeeded."""
+
+    run_id: str
+    metadata: Mapping[str, Mapping[str, Any]]
+    """By asset, the numbers that it reported."""
+    seconds: float
+
+
+def instance_folder(settings: Settings, environ: Mapping[str, str] | None = None) -> Path:
+    """Where the Dagster instance is: DAGSTER_HOME, else the checkout that this is run in, else the data directory.
+
+    Raises:
+        UsageError: It cannot be there.
+    """
+    environ = os.environ if environ is None else environ
+    if home := environ.get("DAGSTER_HOME"):
+        if not Path(home).is_absolute():
+            raise UsageError(f"DAGSTER_HOME is {home!r}; it must be an absolute path")
+        return instance_at(path_named("DAGSTER_HOME", home))
+    return instance_at(checkout() or settings.data_dir / "dagster")
+
+
+def instance_at(folder: Path) -> Path:
+    """The folder of a Dagster instance, if its databases can be where its dagster.yaml has them.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    databases = _sqlite_folder(folder)
+    if databases:
+        check_instance_path(path_named("the folder of the Dagster instance", str(databases)))
+    return folder
+
+
+def _sqlite_folder(folder: Path) -> Path | None:
+    """Where the instance has its SQLite databases; None if it has others, or the environment says where."""
+    import yaml  # noqa: PLC0415 - only runs need it
+
+    try:
+        config = yaml.safe_load((folder / "dagster.yaml").read_bytes())
+    except (OSError, yaml.YAMLError):  # there is none, or Dagster says what is wrong with it
+        return folder
+    storage = config.get("storage") if isinstance(config, dict) else None
+    if not isinstance(storage, dict):
+        return folder
+    sqlite = storage.get("sqlite")
+    base = sqlite.get("base_dir") if isinstance(sqlite, dict) else None
+    return folder / base if isinstance(base, str) else None
+
+
+def checkout() -> Path | None:
+    """The checkout that the current folder is in, if it is in one."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return None
+    return next((folder for folder in (here, *here.parents) if _is_checkout(folder)), None)
+
+
+def _is_checkout(folder: Path) -> bool:
+    needed = ("dagster.yaml", "workspace.yaml", "availability_pipeline/definitions.py")
+    return all((folder / name).is_file() for name in needed)
+
+
+def run_in_worker(
+    settings: Settings,
+    days: DayRange,
+    symbols: Sequence[str] = (),
+    folder: Path | None = None,
+    *,
+    quiet: bool = False,
+) -> Outcome:
+    """Discover, collect the days and publish, as one Dagster run.
+
+    Args:
+        settings: What to work with.
+        days: The days to collect.
+        symbols: The contracts to collect; all tracked ones if empty.
+        folder: The Dagster instance; the usual one if None.
+        quiet: Whether nothing is said of the progress on stderr.
+
+    Raises:
+        StoreError, PublicationError: There is no place where databases can be written; nothing was asked yet.
+        RunError: The run failed.
+        UsageError: Likewise, if what was asked for is the reason.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the run is ended, and what it had not completed is not written.
+    """
+    from availability_pipeline.publishing.opening import check_target  # noqa: PLC0415 - needs the database libraries
+    from availability_pipeline.warehouse.database import check_usable  # noqa: PLC0415
+
+    instance = folder or instance_folder(settings)
+    check_usable(settings.working_path, settings.db_file)
+    check_target(settings.db_file, settings.working_path)
+    began = time.monotonic()
+    request = {
+        "instance": str(instance),
+        "start": str(days.start),
+        "end": str(days.end),
+        "symbols": list(symbols),
+        "only_clear": False,
+        "quiet": quiet,
+    }
+    try:
+        with interruptible():
+            answer = _ask_worker(settings, request)
+    except KeyboardInterrupt:
+        _clean_up(settings, request)
+        raise
+    if "error" in answer:
+        raise (UsageError if answer["exit_code"] == UsageError.exit_code else RunError)(answer["error"])
+    return Outcome(answer["run_id"], answer["metadata"], time.monotonic() - began)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM do what SIGINT does, also where SIGINT was ignored, as in a script's background.
+
+    Only the main thread can: in another one, signals do what they did.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
+    with _started(settings) as worker:
+        try:
+            answer = _exchange(worker, json.dumps(request).encode() + b"\n")
+        except BaseException:
+            worker.kill()
+            raise
+    if not answer:
+        raise RunError(_without_answer(worker.returncode))
+    parsed: dict[str, Any] = json.loads(answer)
+    return parsed
+
+
+def _started(settings: Settings) -> subprocess.Popen[bytes]:
+    try:
+        # In a session of its own, so that Ctrl-C on the terminal does not reach it as well.
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "availability_pipeline.defs.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(settings),
+            start_new_session=True,
+        )
+    except OSError as error:
+        cause = cause_of(error)
+        raise RunError(
+            f"the process of the run could not be started ({cause.reason}); {cause.remedy}"
+        ) from error
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of another process that is to work with these settings, and with none that are set here besides.
+
+    A demo must not be published to object storage, or alert somebody, because that is set for the real data.
+    """
+    ours = {variable for variable, _ in VARIABLES.values()}
+    others = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**others, **settings.environment(), "PYTHONPATH": python_path()}
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    environ = environment_of(settings)
+    variable, _ = VARIABLES["retry_seconds"]
+    if not os.environ.get(variable, "").strip():
+        environ[variable] = RETRY_SECONDS
+    return environ
+
+
+def python_path() -> str:
+    """Where the worker finds this package, which it must not look for in the current folder."""
+    package = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _without_answer(status: int) -> str:
+    if status < 0:
+        return f"the process of the run was ended by {signal.Signals(-status).name}; run the command again"
+    return f"the process of the run ended with exit status {status}; its message is above"
+
+
+def _exchange(worker: subprocess.Popen[bytes], request: bytes) -> bytes:
+    """Send the request and wait for the answer; stdin stays open, because its end would end the worker."""
+    if worker.stdin is None or worker.stdout is None:
+        raise RuntimeError("the process of the run has no pipes to talk through")
+    with suppress(BrokenPipeError):  # it has ended already; its exit status says more
+        worker.stdin.write(request)
+        worker.stdin.flush()
+    return worker.stdout.read()
+
+
+def _clean_up(settings: Settings, request: Mapping[str, Any]) -> None:
+    """After a worker was killed: end its run in Dagster's records, and remove what it left unfinished."""
+    from availability_pipeline.publishing.release import remove_leftovers  # noqa: PLC0415 - needs DuckDB
+
+    remove_leftovers(settings.db_file)
+    with suppress(RunError):
+        _ask_worker(settings, {**request, "only_clear": True})

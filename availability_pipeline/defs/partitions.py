@@ -1,0 +1,58 @@
+"""The daily partitions, one per UTC day from the first day of the market to yesterday, and which of them runs cover."""
+
+import datetime as dt
+from collections.abc import Mapping
+
+import dagster as dg
+
+from availability_pipeline.dates import FIRST_DAY, DayRange, parse_day
+from availability_pipeline.errors import UsageError
+
+DAILY = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone="UTC")
+
+_PARTITION = "dagster/partition"
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def days_of_run(context: dg.AssetExecutionContext) -> DayRange:
+    """The days of the run: one partition, or one contiguous range of them."""
+    keys = context.partition_key_range
+    return DayRange(parse_day(keys.start), parse_day(keys.end))
+
+
+def range_tags(days: DayRange) -> dict[str, str]:
+    """The tags by which Dagster makes one run over all these partitions."""
+    return {_RANGE_START: str(days.start), _RANGE_END: str(days.end)}
+
+
+def request_for(days: DayRange, run_key: str) -> dg.RunRequest:
+    """The request for one run over these days: a partition if it is one, else a range."""
+    if len(days) == 1:
+        return dg.RunRequest(run_key=run_key, partition_key=str(days.start))
+    return dg.RunRequest(run_key=run_key, tags=range_tags(days))
+
+
+def days_under_way(instance: dg.DagsterInstance) -> set[dt.date]:
+    """The days of all runs that are queued or not over yet."""
+    windows = (window_of(run.tags) for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
+    return {day for window in windows if window for day in window}
+
+
+def window_of(tags: Mapping[str, str]) -> DayRange | None:
+    """The days that the tags of a run name; None if they name none."""
+    first = tags.get(_RANGE_START) or tags.get(_PARTITION)
+    last = tags.get(_RANGE_END) or tags.get(_PARTITION)
+    if not (first and last):
+        return None
+    try:
+        return DayRange(parse_day(first), parse_day(last))
+    except UsageError:  # a run of another project on the same instance, whose partitions are no days
+        return None

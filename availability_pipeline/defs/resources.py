@@ -1,0 +1,84 @@
+"""What assets are given: settings, the working database, a progress reporter.
+
+Resources turn Dagster configuration into the plain objects that the rest of the package works with. They decide
+nothing and contain no SQL.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import dagster as dg
+import duckdb
+from dagster_duckdb import DuckDBResource
+from pydantic import Field
+
+from availability_pipeline.defs.runs import alone
+from availability_pipeline.errors import UsageError
+from availability_pipeline.settings import VARIABLES, Settings, database_path
+from availability_pipeline.warehouse.database import connect
+
+
+class PipelineSettings(dg.ConfigurableResource[None]):
+    """The settings; what is not set here comes from the environment (`settings.VARIABLES`)."""
+
+    data_dir: str | None = Field(default=None, description="Where everything is kept")
+    db_path: str | None = Field(default=None, description="The published database")
+    s3_endpoint: str | None = Field(default=None, description="Where the bucket is listed")
+    s3_bucket: str | None = Field(default=None, description="The bucket's name")
+    archive_url: str | None = Field(default=None, description="Where files are served")
+    fapi_url: str | None = Field(default=None, description="Where exchangeInfo is served")
+    connections: str | None = Field(default=None, description="Requests under way at once")
+
+    def load(self) -> Settings:
+        """Read and check them.
+
+        Raises:
+            UsageError: A value is not usable, nothing can be written where the published database is, or real data
+                would get into the database of the demo.
+        """
+        # Only the sensor sends alerts: a URL of theirs that is wrong must not fail a run.
+        alert_urls, _ = VARIABLES["alert_urls"]
+        environ = {name: value for name, value in os.environ.items() if name != alert_urls}
+        settings = Settings.load(environ, **self.model_dump())
+        _ = settings.db_file
+        if settings.is_demo and not urlsplit(settings.s3_endpoint).netloc.startswith("127.0.0.1:"):
+            raise UsageError(
+                f"{settings.data_dir} holds the demo's simulated data; set AVAILABILITY_DATA_DIR to another folder"
+            )
+        return settings
+
+
+class WorkingDatabase(DuckDBResource):
+    """The working database through dagster-duckdb.
+
+    Its resource waits silently when the file is locked, leaves the connection open when the body raises, and knows
+    no read-only mode; the connections here come from `store.connection`, which does these things right.
+    """
+
+    database: str = Field(default="", description="Path of the file; from the settings if empty")
+    settings: dg.ResourceDependency[PipelineSettings]
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WorkingDatabase"]:
+        """Have the data directory to the run alone, from before its first step until after its last."""
+        if not (context.instance and context.run):
+            yield self
+            return
+        try:
+            settings = self.settings.load()
+        except UsageError:  # the first step fails with it, and says so
+            yield self
+            return
+        tell = (context.log or dg.get_dagster_logger()).warning
+        with alone(context.instance, settings, context.run.run_id, tell):
+            yield self
+
+    @contextmanager
+    def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An open connection, closed whatever happens; raises StoreError."""
+        settings = self.settings.load()
+        path = database_path("database", self.database) if self.database else settings.working_path
+        with connect(path, read_only=read_only) as connection:
+            yield connection

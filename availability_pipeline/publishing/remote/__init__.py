@@ -1,0 +1,1 @@
+"""Releases in object storage and over https."""

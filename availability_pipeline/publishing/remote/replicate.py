@@ -1,0 +1,348 @@
+"""Replicating releases to object storage: upload, move `latest.json` last, prune old generations."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.errors import UploadError, UsageError, cause_of
+from availability_pipeline.publishing import manifest as manifests
+from availability_pipeline.publishing.manifest import (
+    DATABASE,
+    FOLDER,
+    FileEntry,
+    Manifest,
+    Place,
+    is_id,
+    locked,
+)
+from availability_pipeline.publishing.release import Generation, generation_read
+from availability_pipeline.publishing.remote.cache import folder_of, read_latest
+from availability_pipeline.publishing.remote.objects import CONNECTIONS, Bucket, RequestFailed, read_small
+from availability_pipeline.settings import LATEST, Settings
+
+MAX_BYTES = 5 * 1024**3
+"""The most that S3 takes in one request."""
+
+FOR_EVER = "public, max-age=31536000, immutable"
+"""How long the files of a generation may be kept by readers and caches."""
+
+ASK_AGAIN = "no-cache"
+"""That `latest.json` may be kept, but not used without asking whether there is a newer one."""
+
+_TYPES = {".json": "application/json", ".parquet": "application/vnd.apache.parquet"}
+_ANY_TYPE = "application/octet-stream"
+
+_PUBLISH = "run `publish` to make a new generation"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What an upload did."""
+
+    files: int
+    """How many files were uploaded; none of a generation that was there already."""
+    bytes: int
+    """Their size."""
+    listed: tuple[str, ...]
+    """The generations that `latest.json` names, newest first."""
+    dropped: tuple[str, ...]
+    """Those that it named before and names no longer, because there are enough newer ones."""
+
+
+History = Callable[[str, tuple[str, ...]], tuple[str, ...]]
+"""From a generation and those that `latest.json` names, newest first, to those that it is to name."""
+
+
+def newest(keep: int) -> History:
+    """The generation before those that were read, unless it was among them: then another one was published since."""
+    return lambda name, before: before if name in before else (name, *before)[:keep]
+
+
+def back_to(name: str, before: tuple[str, ...]) -> tuple[str, ...]:
+    """The generation, and those that were read before it."""
+    older = (
+        before[before.index(name) + 1 :] if name in before else [other for other in before if other < name]
+    )
+    return (name, *older)
+
+
+def upload(
+    bucket: Bucket,
+    generation: Generation,
+    history: History,
+    confirm: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Sent:
+    """Upload a generation, if it is not there, and let readers have it.
+
+    Args:
+        bucket: Where to.
+        generation: The generation, on this machine.
+        history: What `latest.json` is to name; it stays as it is if that does not begin with the generation.
+        confirm: Entered while `latest.json` is moved; what it raises before keeps that as it is.
+
+    Raises:
+        RequestFailed: Readers have what they had.
+        OSError: A file of the generation cannot be read; likewise.
+    """
+    above = read_latest(bucket)
+    before = above.generations if above else ()
+    files, size = _send_files(bucket, generation)
+    listed = history(generation.manifest.generation, before)
+    with confirm():
+        if listed[0] == generation.manifest.generation:
+            _move(bucket, generation.manifest, listed, above)
+    return Sent(files, size, listed, tuple(name for name in before if name not in listed))
+
+
+def _send_files(bucket: Bucket, generation: Generation) -> tuple[int, int]:
+    """Upload the files that make a generation complete, if it is not; how many, and their size in bytes."""
+    folder = folder_of(generation.manifest.generation)
+    own = (generation.folder / manifests.NAME).read_bytes()
+    there = read_small(bucket, folder + manifests.NAME)
+    if there is not None and there != own:
+        raise RequestFailed(f"{folder} has another generation, which is not overwritten", _PUBLISH)
+    if there is not None:
+        return 0, 0
+    entries = generation.manifest.files
+
+    def send(entry: FileEntry) -> None:
+        _send(bucket, generation.folder, entry, folder)
+
+    with ThreadPoolExecutor(CONNECTIONS // 2) as pool:
+        for _ in pool.map(send, entries):
+            pass
+    _put(bucket, folder + manifests.NAME, own, FOR_EVER)
+    return len(entries) + 1, sum(entry.bytes for entry in entries) + len(own)
+
+
+def _send(bucket: Bucket, source: Path, entry: FileEntry, folder: str) -> None:
+    path = source / entry.path
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    if path.stat().st_size > MAX_BYTES:
+        raise RequestFailed(f"{path} has more than the 5 GiB that S3 takes at once", "track fewer contracts")
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            sha256.update(chunk)
+            md5.update(chunk)
+            size += len(chunk)
+        if (size, sha256.hexdigest()) != (entry.bytes, entry.sha256):
+            raise RequestFailed(f"{path} does not have its checksum", _PUBLISH)
+        file.seek(0)
+        checksum = base64.b64encode(md5.digest()).decode()
+        bucket.put(folder + entry.path, file, checksum, _TYPES.get(path.suffix, _ANY_TYPE), FOR_EVER)
+
+
+def _put(bucket: Bucket, path: str, content: bytes, caching: str) -> None:
+    checksum = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    bucket.put(path, content, checksum, _TYPES[".json"], caching)
+
+
+def _move(bucket: Bucket, manifest: Manifest, listed: tuple[str, ...], above: Manifest | None) -> None:
+    database = f"{folder_of(manifest.generation)}{DATABASE}"
+    seen = manifest.seen_from_above(database, FOLDER, listed)
+    if seen != above:
+        _put(bucket, LATEST, seen.to_json().encode(), ASK_AGAIN)
+
+
+ABANDONED_AFTER = dt.timedelta(days=1)
+"""How much older than the newest object one must be for nobody to be still uploading beside it."""
+
+_logger = logging.getLogger(__name__)
+
+_Objects = dict[str, dict[str, dt.datetime]]
+"""By generation, the names of its objects and when they were written."""
+
+
+def prune(bucket: Bucket, listed: Collection[str], dropped: Collection[str]) -> list[str]:
+    """Remove generations, and return which.
+
+    What cannot be removed is a warning in the log, and removed by a later publication: it costs space only.
+
+    Args:
+        bucket: Where they are.
+        listed: What `latest.json` names.
+        dropped: What it does not name any longer because there are enough newer ones.
+    """
+    removed = []
+    try:
+        found = _found(bucket)
+        for name in _superfluous(found, listed, dropped):
+            _remove(bucket, name, found[name])
+            removed.append(name)
+    except RequestFailed as error:
+        _logger.warning("old generations could not be removed from object storage: %s", error)
+    return removed
+
+
+def _found(bucket: Bucket) -> _Objects:
+    found: _Objects = {}
+    for path, written in bucket.objects(f"{FOLDER}/"):
+        name = path.split("/")[1]
+        if is_id(name):
+            found.setdefault(name, {})[path] = written
+    return found
+
+
+def _superfluous(found: _Objects, listed: Collection[str], dropped: Collection[str]) -> list[str]:
+    """Those that were dropped, and those that are not listed and that nobody can be at work on.
+
+    The latter are what uploads left that died, what was rolled back, and what lost a race.
+    """
+    newest = {name: max(objects.values()) for name, objects in found.items()}
+    limit = max(newest.values(), default=dt.datetime.now(dt.UTC)) - ABANDONED_AFTER
+    return [
+        name for name in sorted(found) if name not in listed and (name in dropped or newest[name] < limit)
+    ]
+
+
+def _remove(bucket: Bucket, name: str, paths: Collection[str]) -> None:
+    """The manifest first, so that what is left, if the rest fails, does not look complete."""
+    manifest = folder_of(name) + manifests.NAME
+    if manifest in paths:
+        bucket.delete(manifest)
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for _ in pool.map(bucket.delete, [path for path in paths if path != manifest]):
+            pass
+
+
+_SILENT = Progress()
+
+
+@dataclass(frozen=True)
+class UploadReport:
+    """What was uploaded."""
+
+    url: str
+    """Where to."""
+    files: int
+    """How many files; none if the generation was there already."""
+    bytes: int
+    seconds: float
+    removed: int
+    """How many generations were removed there."""
+
+    def metadata(self) -> dict[str, str | int | float]:
+        """The same as the metadata of a materialization."""
+        return {
+            "uploaded_to": self.url,
+            "uploaded_files": self.files,
+            "uploaded_bytes": self.bytes,
+            "upload_seconds": round(self.seconds, 3),
+            "removed_generations": self.removed,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"Uploaded {self.files} files, {self.bytes / 1e6:,.1f} MB, to {self.url} in {self.seconds:.1f} s"
+        )
+
+
+def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | None:
+    """Let readers of object storage have the generation that is read on this machine.
+
+    None if that is not asked for, or the data is simulated.
+
+    Doing it again does no harm, and nothing but what is missing.
+
+    Args:
+        settings: What is read, and where it goes.
+        progress: Who is told that it is uploaded.
+
+    Raises:
+        UploadError: They have what they had before.
+        PublicationError: Likewise; another publisher on this machine does not come to an end.
+    """
+    url = _url(settings)
+    if url is None:
+        return None
+    from availability_pipeline.publishing.remote.objects import Bucket  # noqa: PLC0415
+
+    progress.stage(f"uploading to {url}")
+    began = time.perf_counter()
+    place = Place.of(settings.db_file)
+    generation = _read_here(place, url)
+    with _told(url, generation):
+        bucket = Bucket(url, settings.timeout_seconds, writing=True)
+        sent = upload(
+            bucket, generation, newest(settings.publish_keep), lambda: _still_read(place, generation)
+        )
+    removed = prune(bucket, sent.listed, sent.dropped)
+    return UploadReport(url, sent.files, sent.bytes, time.perf_counter() - began, len(removed))
+
+
+def going_back(settings: Settings) -> Callable[[Generation], None]:
+    """What has to be done with a generation before a rollback to it: readers of object storage get it first.
+
+    It raises UploadError if they do not, and then nothing is rolled back.
+    """
+
+    def first(generation: Generation) -> None:
+        url = _url(settings)
+        if url is None:
+            return
+        from availability_pipeline.publishing.remote.objects import Bucket  # noqa: PLC0415 - boto3 is slow to load
+
+        with _told(url, generation, back=True):
+            upload(Bucket(url, settings.timeout_seconds, writing=True), generation, back_to)
+
+    return first
+
+
+def _url(settings: Settings) -> str | None:
+    return None if settings.is_demo else settings.publish_url
+
+
+def _read_here(place: Place, url: str) -> Generation:
+    generation = generation_read(place)
+    if generation is None:
+        raise UploadError(
+            f"there is no generation beside {place.database} that could go to {url}; run `publish`"
+        )
+    return generation
+
+
+@contextmanager
+def _still_read(place: Place, generation: Generation) -> Iterator[None]:
+    """Pass if the generation is still the one that is read on this machine, and let no rollback change it meanwhile."""
+    with locked(place):
+        now = generation_read(place)
+        if now is None or now.manifest.generation != generation.manifest.generation:
+            raise RequestFailed(
+                "another one is read here by now", "it is uploaded by itself, or by `publish`", transient=True
+            )
+        yield
+
+
+@contextmanager
+def _told(url: str, generation: Generation, *, back: bool = False) -> Iterator[None]:
+    name = generation.manifest.generation
+    try:
+        yield
+    except (RequestFailed, UsageError) as error:
+        raise UploadError(
+            f"nothing was rolled back, because generation {name} could not be read at {url}: {error}"
+            if back
+            else f"generation {name} was published here, but not to {url}: {error}; readers there keep the one before",
+            transient=error.transient,
+        ) from None
+    except FileNotFoundError as error:
+        raise UploadError(
+            f"generation {name} could not be uploaded to {url}, because a file of it is missing; run `publish` to make "
+            "a new generation"
+        ) from error
+    except OSError as error:
+        cause = cause_of(error)
+        raise UploadError(
+            f"generation {name} could not be uploaded to {url}, because a file of it cannot be read ({cause.reason}); "
+            f"{cause.remedy}"
+        ) from error

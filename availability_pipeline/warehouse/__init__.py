@@ -1,0 +1,1 @@
+"""The working database: schema, connection, lock, writes, backups; atomic files."""

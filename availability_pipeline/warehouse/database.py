@@ -1,0 +1,249 @@
+"""The working database, open: made, checked, brought to this schema version; its transactions.
+
+What is in the tables is not decided here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+from availability_pipeline.archive.names import url_sql
+from availability_pipeline.errors import StoreError, cause_of
+from availability_pipeline.warehouse.atomic import draft_of, remove_dead_drafts
+from availability_pipeline.warehouse.opening import (
+    CONFIG,
+    ELSEWHERE,
+    cannot_open,
+    damage_of,
+    exists,
+    make_folder,
+    make_folders,
+    put_logs_aside,
+    when_free,
+)
+
+SCHEMA_VERSION = 2
+
+_RELATIONS = (
+    "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
+)
+
+# The url is not stored: it follows from the key and from where files are served now.
+_VIEW = """
+CREATE VIEW daily_availability AS
+SELECT
+    date, symbol, available, file_size_bytes, last_modified,
+    $url AS url, status_code, probe_timestamp
+FROM availability;
+""".replace("$url", url_sql("(SELECT value FROM database_info WHERE key = 'archive_url')"))
+
+CONTRADICTORY = """(
+    status_code NOT IN (200, 404)
+    OR available IS DISTINCT FROM (status_code = 200)
+    OR available IS DISTINCT FROM (file_size_bytes IS NOT NULL)
+    OR available IS DISTINCT FROM (last_modified IS NOT NULL)
+)"""
+"""The SQL condition on a row that contradicts itself: available means status 200, a size and a last-modified."""
+
+MIGRATIONS: dict[int, str] = {
+    1: """
+    ALTER TABLE daily_availability RENAME TO former;
+    CREATE TABLE availability AS
+    SELECT * EXCLUDE (url), NULL::BOOLEAN AS has_checksum FROM former ORDER BY date, symbol;
+    DROP TABLE former;
+    ALTER TABLE availability ALTER date SET NOT NULL;
+    ALTER TABLE availability ALTER symbol SET NOT NULL;
+    ALTER TABLE availability ALTER available SET NOT NULL;
+    ALTER TABLE availability ALTER status_code SET NOT NULL;
+    ALTER TABLE availability ALTER probe_timestamp SET NOT NULL;
+    ALTER TABLE availability ALTER probe_timestamp SET DEFAULT CURRENT_TIMESTAMP;
+    """  # noqa: S608 - our own text
+    + _VIEW
+}
+"""SQL that lifts a database from the version that is the key to the next one."""
+
+
+@contextmanager
+def connect(
+    path: Path, *, read_only: bool = False, wait_seconds: float | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the working database, made or brought to this schema version first unless `read_only`.
+
+    Args:
+        path: The file.
+        read_only: Whether it is only read; other readers may then have it open as well.
+        wait_seconds: How long to wait for a process that has it open; `opening.LOCK_TIMEOUT_SECONDS` if None.
+
+    Raises:
+        StoreError: It cannot be opened; the message says why and what to do.
+    """
+    connection = _open(path, wait_seconds, read_only=read_only)
+    try:
+        if check_version(connection, path, read_only=read_only) < SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} was written by an older version of this program; run `publish`, which brings it to this one"
+            )
+        yield connection
+    except duckdb.Error as error:
+        if damage := damage_of(path, error):
+            raise damage from error
+        if not _is_of_the_machine(error):
+            raise
+        cause = cause_of(error)
+        raise StoreError(
+            f"the working database {path} could not be read or written ({cause.reason}); {cause.remedy}; the data is "
+            "as it was before"
+        ) from error
+    finally:
+        with suppress(duckdb.Error):
+            connection.close()
+
+
+def _is_of_the_machine(error: duckdb.Error) -> bool:
+    """Whether an error is about the machine or DuckDB itself, and not about a statement."""
+    broken = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
+    return (
+        isinstance(error, broken) or type(error) is duckdb.Error
+    )  # the last is what has no class of its own
+
+
+def check_usable(*paths: Path) -> None:
+    """Make sure that databases can be written to these paths, before anything is asked of the archive.
+
+    The first is the working database; if it is there, it is opened.
+
+    Raises:
+        StoreError: A folder cannot be written to, or the file is not a working database of this program.
+    """
+    make_folder(paths[0])
+    for path in paths:
+        make_folders(path.parent)
+        if not os.access(path.parent, os.W_OK):
+            raise StoreError(f"the folder {path.parent} cannot be written to; {ELSEWHERE}")
+    if exists(paths[0]):
+        with connect(paths[0]):
+            pass
+
+
+def _open(path: Path, wait_seconds: float | None, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    if not exists(path):
+        if read_only:
+            raise StoreError(f"there is no working database {path}; `backfill` makes one")
+        make_folder(path)
+    if not read_only:
+        _prepare(path)
+    connection = when_free(
+        path, lambda: duckdb.connect(path, read_only=read_only, config=CONFIG), wait_seconds
+    )
+    # Timestamps are stored without a zone, so CURRENT_TIMESTAMP must not be the machine's local time.
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _prepare(path: Path) -> None:
+    """Make the database if there is none, and remove what processes that died left beside it."""
+    try:
+        if path.exists():
+            remove_dead_drafts(path)
+        else:
+            _create(path)
+    except (duckdb.Error, OSError) as error:
+        raise cannot_open(path, error) from error
+
+
+def _create(path: Path) -> None:
+    """Make the database under another name first, so that a process that dies meanwhile leaves no half of one."""
+    with draft_of(path) as draft, duckdb.connect(draft, config=CONFIG) as connection:
+        _write_schema(connection)
+        connection.execute("CHECKPOINT")
+        # While it is open, others wait for it: a log of a former database must be gone before they open it.
+        if _put(draft, path):
+            put_logs_aside(path)
+
+
+def _put(draft: Path, path: Path) -> bool:
+    """Give a file its name, unless another process has made one of this name by now."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        draft.replace(path)
+    return True
+
+
+def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    with transaction(connection):
+        connection.execute(files("availability_pipeline.warehouse").joinpath("schema.sql").read_text("utf-8"))
+        connection.execute(_VIEW)
+        write_info(connection, "schema_version", str(SCHEMA_VERSION))
+
+
+def check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> int:
+    """Make sure that it is a working database that this program knows; an older one is migrated unless `read_only`.
+
+    Returns:
+        Its schema version.
+
+    Raises:
+        StoreError: It is something else, or of a newer version; the message names the path.
+    """
+    relations = {name for (name,) in connection.execute(_RELATIONS).fetchall()}
+    if not relations and not read_only:
+        _write_schema(connection)
+        return SCHEMA_VERSION
+    if not {"database_info", "daily_availability"} <= relations:
+        raise StoreError(
+            f"{path} is a DuckDB database of something else; set AVAILABILITY_DATA_DIR to another folder"
+        )
+    stated = read_info(connection, "schema_version") or ""
+    if not stated.isdecimal():
+        raise StoreError(
+            f"{path} states the schema version {stated!r}, which is none; restore it from a backup"
+        )
+    version = int(stated)
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema version {version}, and this program knows only {SCHEMA_VERSION}; "
+            "upgrade binance-futures-availability"
+        )
+    return version if read_only else _migrate(connection, version)
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> int:
+    if version < SCHEMA_VERSION:
+        with transaction(connection):
+            for step in range(version, SCHEMA_VERSION):
+                connection.execute(MIGRATIONS[step])
+            write_info(connection, "schema_version", str(SCHEMA_VERSION))
+    return SCHEMA_VERSION
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing: commit at the end, roll back on any exception."""
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        yield
+    except BaseException:
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def read_info(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:
+    """A fact about the database itself, or None."""
+    rows = connection.execute("SELECT value FROM database_info WHERE key = ?", [key]).fetchall()
+    return rows[0][0] if rows else None
+
+
+def write_info(connection: duckdb.DuckDBPyConnection, key: str, value: str) -> None:
+    """Remember a fact about the database itself."""
+    connection.execute("INSERT OR REPLACE INTO database_info VALUES (?, ?)", [key, value])

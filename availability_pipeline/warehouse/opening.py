@@ -1,0 +1,262 @@
+"""Opening the file of the working database: its folder, write-ahead log and writers' lock, and why it fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from availability_pipeline.dates import utc_now
+from availability_pipeline.errors import (
+    DatabaseInUse,
+    StoreError,
+    cause_of,
+    is_damaged,
+    is_locked,
+    is_open_here,
+    unusable_log,
+)
+
+_log = logging.getLogger(__name__)
+
+_ENDINGS = (".wal", ".wal.checkpoint", ".wal.recovery")
+"""Of the log, and of those that DuckDB has while it takes that over."""
+
+
+def logs(path: Path, other: Path | None = None) -> list[tuple[Path, Path]]:
+    """What DuckDB has put beside a file and not into it yet, and what it would be called beside another file."""
+    names = [(path.with_name(path.name + ending), ending) for ending in _ENDINGS]
+    beside = other or path
+    return [(log, beside.with_name(beside.name + ending)) for log, ending in names if log.exists()]
+
+
+def put_logs_aside(path: Path) -> None:
+    """Rename logs that belong to no database or have nothing in them, so that none is mistaken for the database's own.
+
+    Args:
+        path: The database, which no other process can have open meanwhile.
+    """
+    for log, _ in logs(path):
+        aside = log.with_name(f"{log.name}.orphaned")
+        log.replace(aside)
+        _log.warning("Renamed %s, which belongs to no database, to %s.", log, aside.name)
+
+
+_opening_log = logging.getLogger(__name__)
+
+LOCK_TIMEOUT_SECONDS = 60.0
+"""How long a writer waits for another one; a write takes a few seconds."""
+
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "512MB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+"""Bounded, because a whole history is written at once; and a file of another program is not to be opened with an
+extension from the network."""
+
+ELSEWHERE = "set AVAILABILITY_DATA_DIR to a folder that you can write to"
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file; raises StoreError if its folder cannot be looked into."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be reached ({error.strerror}); {ELSEWHERE}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a working database, which is the pipeline's alone: whoever opens the file blocks it.
+
+    Raises:
+        StoreError: It cannot be made.
+    """
+    make_folders(path.parent, mode=0o700)
+
+
+def make_folders(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it; raises StoreError if it cannot be made."""
+    try:
+        folder.mkdir(mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder {folder} cannot be made ({error.strerror}); {ELSEWHERE}") from error
+
+
+def when_free(
+    path: Path,
+    open_file: Callable[[], duckdb.DuckDBPyConnection],
+    wait_seconds: float | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Open a working database as soon as no other process keeps it from being opened.
+
+    Args:
+        path: The file.
+        open_file: What opens it.
+        wait_seconds: How long to wait; `LOCK_TIMEOUT_SECONDS` if None.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    until = LOCK_TIMEOUT_SECONDS if wait_seconds is None else wait_seconds
+    began = time.monotonic()
+    said = False
+    while True:
+        file = _identity(path)
+        try:
+            # DuckDB ends the whole process where it cannot open a single file.
+            os.close(os.open(os.devnull, os.O_RDONLY))
+            connection = open_file()
+        except (duckdb.Error, OSError) as error:
+            failure = cannot_open(path, error)
+            if not isinstance(failure, DatabaseInUse) or time.monotonic() - began > until:
+                raise failure from error
+        else:
+            if _identity(path) == file:
+                return connection
+            connection.close()  # another file has got the name meanwhile
+        if not said and time.monotonic() - began > 1:
+            _opening_log.warning("Waiting for the process that has %s open.", path)
+            said = True
+        time.sleep(0.2)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file has the name now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def cannot_open(path: Path, error: Exception) -> StoreError:
+    """Why the file could not be opened, as an error to raise."""
+    cause = cause_of(error)
+    if is_locked(error):
+        return DatabaseInUse(
+            f"the working database {path} is in use by another process ({cause.reason}); wait for it or end it"
+        )
+    if is_open_here(error):
+        return DatabaseInUse(
+            f"the working database {path} is open in this process already ({cause.reason}); close it there first"
+        )
+    return damage_of(path, error) or StoreError(
+        f"the working database {path} cannot be opened ({cause.reason}); {cause.remedy}"
+    )
+
+
+def damage_of(path: Path, error: Exception) -> StoreError | None:
+    """What is damaged and what to do, if the error proves that."""
+    reason = cause_of(error).reason
+    if log := unusable_log(error):
+        return StoreError(
+            f"the write-ahead log {log} is damaged or of another database ({reason}); move it away, then run "
+            "`backfill`, which collects again what only the log had"
+        )
+    if not is_damaged(path, error):
+        return None
+    return StoreError(
+        f"the working database {path} is damaged or not a DuckDB database ({reason}); `restore` a backup, or move "
+        "it away and run `backfill`"
+    )
+
+
+POLL_SECONDS = 0.5
+"""How often a waiting process looks whether the lock is free."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A run that holds the lock, or died while it did."""
+
+    run_id: str
+    process: int
+    """Its number where it runs; in a container, another process may have the same one."""
+    host: str
+    since: str
+    """UTC, such as `2026-11-26 02:00:05`."""
+
+    def __str__(self) -> str:
+        return f"run {self.run_id[:8]} (process {self.process} on {self.host}, since {self.since} UTC)"
+
+
+@contextmanager
+def hold(
+    folder: Path, run_id: str, timeout_seconds: float, tell: Callable[[str], object] = lambda _: None
+) -> Iterator[Holder | None]:
+    """Hold the lock of a folder; a process that holds it already goes on.
+
+    Args:
+        folder: That of the working database; made if it is not there.
+        run_id: The run that is to hold it.
+        timeout_seconds: How long to wait for another run.
+        tell: Called with a sentence if there is one to wait for.
+
+    Yields:
+        The run that died while it held the lock, if the last one did.
+
+    Raises:
+        DatabaseInUse: Another run holds it still.
+        StoreError: It cannot be locked at all.
+    """
+    make_folders(folder, mode=0o700)
+    # One object for the whole process, so that a run within a process that holds the lock does not wait for itself.
+    lock, note = FileLock(folder / "run.lock", is_singleton=True, thread_local=False), folder / "run.json"
+    _acquire(lock, note, timeout_seconds, tell)
+    try:
+        if lock.lock_counter > 1:
+            yield None
+            return
+        died = _noted(note)
+        _write(note, run_id)
+        try:
+            yield died
+        finally:
+            with suppress(OSError):
+                note.unlink()
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, note: Path, timeout_seconds: float, tell: Callable[[str], object]) -> None:
+    try:
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            return
+        tell(f"Waiting for the {_described(note)}, which is writing to the same database.")
+        lock.acquire(timeout=timeout_seconds, poll_interval=POLL_SECONDS)
+    except Timeout:
+        raise DatabaseInUse(
+            f"{note.parent} is still held by the {_described(note)} after {timeout_seconds:g} s; wait for that run or "
+            "end it, or allow more time with AVAILABILITY_LOCK_TIMEOUT_SECONDS"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{lock.lock_file} cannot be locked ({error.strerror}); {ELSEWHERE}") from error
+
+
+def _described(note: Path) -> str:
+    return str(_noted(note) or "run of another process")
+
+
+def _noted(note: Path) -> Holder | None:
+    try:
+        return Holder(**json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # there is none, or its process was killed while it wrote
+        return None
+
+
+def _write(note: Path, run_id: str) -> None:
+    holder = Holder(run_id, os.getpid(), socket.gethostname(), utc_now().isoformat(" ", "seconds"))
+    # Without a note, others are told less, and no run has to fail for it.
+    with suppress(OSError):
+        note.write_text(json.dumps(asdict(holder)), encoding="utf-8")

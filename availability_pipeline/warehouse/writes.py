@@ -1,0 +1,363 @@
+"""Writes to the working database: collections with ledger and run record, contracts, removal of unfinished days.
+
+Each is one transaction.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from availability_pipeline.archive.exchange_info import ListedContract
+from availability_pipeline.archive.names import Symbol
+from availability_pipeline.errors import StoreError
+from availability_pipeline.warehouse.database import read_info, transaction, write_info
+
+ROWS_PER_SLICE = 300_000
+"""Rows of the dense table that are built at once, to bound the memory of a whole history."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Days and contracts of which every combination gets a row."""
+
+    days: Sequence[dt.date]
+    symbols: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What one run collected, for the record."""
+
+    run_id: str
+    mode: str
+    """list or head."""
+    window_start: dt.date
+    window_end: dt.date
+    started_at: dt.datetime
+    finished_at: dt.datetime
+    requests: int
+    pages: int
+    keys_seen: int
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What a write did."""
+
+    rows: int
+    available: int
+    bytes: int
+    changes: Mapping[str, int]
+    """Number of entries in the ledger by kind."""
+
+
+_INCOMING = """
+CREATE OR REPLACE TEMP TABLE incoming AS
+SELECT
+    days.date, contracts.symbol, files.date IS NOT NULL AS available, files.file_size_bytes, files.last_modified,
+    if(files.date IS NULL, 404, 200)::INTEGER AS status_code, ?::TIMESTAMP AS probe_timestamp, files.has_checksum
+FROM days CROSS JOIN contracts LEFT JOIN files ON files.date = days.date AND files.symbol = contracts.symbol
+ORDER BY days.date, contracts.symbol
+"""
+
+_TOTALS = (
+    "SELECT count(*), count(*) FILTER (available), coalesce(sum(file_size_bytes), 0)::BIGINT FROM incoming"
+)
+
+_LEDGER = """
+INSERT INTO availability_changes BY NAME
+SELECT
+    date, symbol,
+    CASE WHEN NOT old.available THEN 'published' WHEN new.available THEN 'republished' ELSE 'withdrawn' END AS kind,
+    old.file_size_bytes AS old_file_size_bytes, new.file_size_bytes AS new_file_size_bytes,
+    old.last_modified AS old_last_modified, new.last_modified AS new_last_modified,
+    new.probe_timestamp AS observed_at, ? AS run_id
+FROM incoming AS new JOIN availability AS old USING (date, symbol)
+WHERE old.file_size_bytes IS DISTINCT FROM new.file_size_bytes
+   OR old.last_modified IS DISTINCT FROM new.last_modified
+ORDER BY date, symbol
+"""
+
+# What a listing has said of a checksum stays known while the file is the same: a HEAD does not ask for it.
+_UPDATE = """
+UPDATE availability AS held SET
+    available = incoming.available, file_size_bytes = incoming.file_size_bytes, last_modified = incoming.last_modified,
+    status_code = incoming.status_code, probe_timestamp = incoming.probe_timestamp,
+    has_checksum = coalesce(
+        incoming.has_checksum,
+        if((incoming.file_size_bytes, incoming.last_modified) = (held.file_size_bytes, held.last_modified),
+           held.has_checksum, NULL)
+    )
+FROM incoming WHERE incoming.date = held.date AND incoming.symbol = held.symbol
+"""
+
+# Only the days of the slice, so that the memory does not grow with the history.
+_INSERT = """
+INSERT INTO availability BY NAME
+SELECT * FROM incoming ANTI JOIN (
+    FROM availability WHERE date BETWEEN (SELECT min(date) FROM incoming) AND (SELECT max(date) FROM incoming)
+) USING (date, symbol) ORDER BY date, symbol
+"""
+
+
+_COMPLETE_DAYS = """
+WITH tracked AS (SELECT date, symbol FROM daily_availability SEMI JOIN (FROM symbols WHERE tracked) USING (symbol))
+SELECT date FROM tracked
+GROUP BY date HAVING count(*) = (SELECT count(DISTINCT symbol) FROM tracked)
+ORDER BY date
+"""
+
+
+def write_collection(
+    connection: duckdb.DuckDBPyConnection,
+    blocks: Sequence[Block],
+    files: pa.Table,
+    archive_url: str,
+    collection: Collection,
+) -> WriteReport:
+    """Write what was found, and what was not, in one transaction.
+
+    Writing the same again changes nothing but `probe_timestamp`.
+
+    Args:
+        connection: The working database.
+        blocks: The rows to write; no day and contract in more than one.
+        files: `archive.files.FILES`: every file of the blocks that exists. Other rows of it are ignored.
+        archive_url: Where files are served; the base of every `url`.
+        collection: The record of the run.
+
+    Raises:
+        StoreError: A file is there twice; nothing is written.
+    """
+    rows = available = size = 0
+    connection.register("found", files)
+    with transaction(connection):
+        if read_info(connection, "archive_url") != archive_url:
+            write_info(connection, "archive_url", archive_url)
+        connection.execute("CREATE OR REPLACE TEMP TABLE files AS SELECT * FROM found ORDER BY date, symbol")
+        for block in blocks:
+            for days in _slices(block):
+                totals = _write_slice(connection, days, block.symbols, collection)
+                rows, available, size = rows + totals[0], available + totals[1], size + totals[2]
+        connection.execute("DROP TABLE files; DROP TABLE IF EXISTS incoming")
+        changes = _changes_of(connection, collection.run_id)
+        _record(connection, collection, rows, sum(changes.values()))
+    connection.unregister("found")
+    return WriteReport(rows, available, size, changes)
+
+
+def _slices(block: Block) -> Iterator[Sequence[dt.date]]:
+    days_per_slice = max(1, ROWS_PER_SLICE // max(1, len(block.symbols)))
+    ordered = sorted(set(block.days))
+    for start in range(0, len(ordered), days_per_slice):
+        yield ordered[start : start + days_per_slice]
+
+
+def _write_slice(
+    connection: duckdb.DuckDBPyConnection,
+    days: Sequence[dt.date],
+    symbols: Sequence[str],
+    collection: Collection,
+) -> tuple[int, int, int]:
+    """Write all combinations; returns rows, files and bytes."""
+    connection.register("days", pa.table({"date": pa.array(days, pa.date32())}))
+    names = sorted(set(symbols))
+    connection.register("contracts", pa.table({"symbol": pa.array(names, pa.string())}))
+    connection.execute(_INCOMING, [collection.finished_at])
+    [totals] = connection.execute(_TOTALS).fetchall()
+    if totals[0] != len(days) * len(names):
+        raise StoreError(
+            f"the files of {days[0]} to {days[-1]} have a contract and day twice; nothing was written"
+        )
+    connection.execute(_LEDGER, [collection.run_id])
+    connection.execute(_UPDATE)
+    connection.execute(_INSERT)
+    return totals
+
+
+def _changes_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            "SELECT kind, count(*) FROM availability_changes WHERE run_id = ? GROUP BY kind ORDER BY kind",
+            [run_id],
+        ).fetchall()
+    )
+
+
+def _record(connection: duckdb.DuckDBPyConnection, collection: Collection, rows: int, changes: int) -> None:
+    connection.execute(
+        "INSERT INTO collection_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            collection.run_id,
+            collection.mode,
+            collection.window_start,
+            collection.window_end,
+            collection.started_at,
+            collection.finished_at,
+            collection.requests,
+            collection.pages,
+            collection.keys_seen,
+            rows,
+            changes,
+        ],
+    )
+
+
+def held_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
+    """The days that the table has rows of, in order."""
+    rows = connection.execute("SELECT DISTINCT date FROM daily_availability ORDER BY date").fetchall()
+    return [day for (day,) in rows]
+
+
+def complete_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
+    """The days with a row of every tracked contract that has rows at all, in order.
+
+    A run for some contracts only leaves days without the others.
+    """
+    rows = connection.execute(_COMPLETE_DAYS).fetchall()
+    return [day for (day,) in rows]
+
+
+def days_with_files(connection: duckdb.DuckDBPyConnection) -> set[dt.date]:
+    """The days on which any contract has a file."""
+    rows = connection.execute("SELECT DISTINCT date FROM daily_availability WHERE available").fetchall()
+    return {day for (day,) in rows}
+
+
+def symbols_with_rows(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The contracts that the table has rows of."""
+    rows = connection.execute("SELECT DISTINCT symbol FROM daily_availability").fetchall()
+    return {symbol for (symbol,) in rows}
+
+
+def last_files_before(connection: duckdb.DuckDBPyConnection, day: dt.date) -> dict[str, dt.date]:
+    """By contract, its last day with a file before a day; contracts without one are left out."""
+    return dict(
+        connection.execute(
+            "SELECT symbol, max(date) FROM daily_availability WHERE available AND date < ? GROUP BY symbol",
+            [day],
+        ).fetchall()
+    )
+
+
+@dataclass(frozen=True)
+class SymbolsReport:
+    """What a discovery changed."""
+
+    total: int
+    tracked: int
+    new: tuple[str, ...]
+
+
+_UPSERT = """
+INSERT INTO symbols (symbol, contract, quote, tracked, first_seen)
+SELECT symbol, contract, quote, tracked, ? FROM seen
+ON CONFLICT (symbol) DO UPDATE SET contract = excluded.contract, quote = excluded.quote, tracked = excluded.tracked
+"""
+
+_LISTED = """
+UPDATE symbols
+SET contract_type = listed.contract_type, status = listed.status, onboard_date = listed.onboard_date, seen_at = ?
+FROM listed WHERE listed.symbol = symbols.symbol
+"""
+
+
+def write_symbols(
+    connection: duckdb.DuckDBPyConnection,
+    symbols: Sequence[Symbol],
+    listed: Sequence[ListedContract],
+    *,
+    tracked: set[str],
+    now: dt.datetime,
+) -> SymbolsReport:
+    """Remember all folders that were seen, and what exchangeInfo says of them.
+
+    Args:
+        connection: The working database.
+        symbols: All folders of the archive.
+        listed: What exchangeInfo says; empty if it could not be asked.
+        tracked: The names that are to have rows in `daily_availability`.
+        now: The moment of the discovery, UTC.
+    """
+    seen = pa.table(
+        {
+            "symbol": [symbol.name for symbol in symbols],
+            "contract": [symbol.contract for symbol in symbols],
+            "quote": pa.array([symbol.quote for symbol in symbols], pa.string()),
+            "tracked": [symbol.name in tracked for symbol in symbols],
+        }
+    )
+    contracts = pa.table(
+        {
+            "symbol": pa.array([contract.symbol for contract in listed], pa.string()),
+            "contract_type": pa.array([contract.contract_type for contract in listed], pa.string()),
+            "status": pa.array([contract.status for contract in listed], pa.string()),
+            "onboard_date": pa.array([contract.onboard_date for contract in listed], pa.date32()),
+        }
+    )
+    known = {name for (name,) in connection.execute("SELECT symbol FROM symbols").fetchall()}
+    connection.register("seen", seen)
+    connection.register("listed", contracts)
+    with transaction(connection):
+        connection.execute(_UPSERT, [now])
+        connection.execute(_LISTED, [now])
+    new = tuple(symbol.name for symbol in symbols if symbol.name not in known)
+    return SymbolsReport(len(known) + len(new), len(tracked), new)
+
+
+def tracked_symbols(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The contracts that have rows in `daily_availability`, in order."""
+    rows = connection.execute("SELECT symbol FROM symbols WHERE tracked ORDER BY symbol").fetchall()
+    return [symbol for (symbol,) in rows]
+
+
+_FOUND = "SELECT count(*), min(date), max(date) FROM daily_availability WHERE date >= $today"
+
+_REMOVE = (
+    "DELETE FROM availability WHERE date >= $today",
+    "DELETE FROM availability_changes WHERE date >= $today",
+    "DELETE FROM collection_runs WHERE window_start >= $today",
+    "UPDATE collection_runs SET window_end = $today::DATE - 1 WHERE window_end >= $today",
+)
+
+# It is not known how far the clock was ahead, only that nothing can have happened after now.
+_BRING_BACK = (
+    "UPDATE availability SET probe_timestamp = $now WHERE probe_timestamp > $now",
+    "UPDATE availability_changes SET observed_at = $now WHERE observed_at > $now",
+    "UPDATE collection_runs SET started_at = least(started_at, $now), finished_at = $now WHERE finished_at > $now",
+    "UPDATE symbols SET first_seen = $now WHERE first_seen > $now",
+    "UPDATE symbols SET seen_at = $now WHERE seen_at > $now",
+)
+
+
+@dataclass(frozen=True)
+class UnfinishedDays:
+    """What was removed."""
+
+    rows: int
+    first: dt.date
+    last: dt.date
+
+
+def remove_unfinished_days(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> UnfinishedDays | None:
+    """Remove all that is of days that are not over, and let no moment be later than now, in one transaction.
+
+    Args:
+        connection: The working database.
+        now: The moment, naive in UTC, by a clock that is known to be right: one that is behind would remove good rows.
+
+    Returns:
+        The rows of `daily_availability` that were removed; None if there were none.
+    """
+    with transaction(connection):
+        [(rows, first, last)] = connection.execute(_FOUND, {"today": now.date()}).fetchall()
+        for statement in _REMOVE:
+            connection.execute(statement, {"today": now.date()})
+        for statement in _BRING_BACK:
+            connection.execute(statement, {"now": now})
+    return UnfinishedDays(rows, first, last) if rows else None

@@ -1,0 +1,1 @@
+"""Tests of `availability_pipeline.publishing.remote`, against moto's server."""
