@@ -142,7 +142,7 @@ COMMANDS = (
 PROGRAM = """
     import json, os, sys
     from click.testing import CliRunner
-    from availability_pipeline.cli import cli
+    from availability_pipeline.cli.main import cli
     os.chdir(os.environ["AVAILABILITY_DATA_DIR"])
     done = [CliRunner().invoke(cli, line.split()) for line in sys.argv[1:]]
     loaded = [name for name in ("boto3", "requests", "dagster") if name in sys.modules]
