@@ -1,8 +1,29 @@
-"""Every failure that a user can meet, as one tree, and why the system or DuckDB failed.
+"""Every failure that a user can meet, as one tree.
 
-`cause_of` turns an error of the operating system or of DuckDB into one line with a remedy. Nothing else decides that a
-file is damaged, and only a damaged file is to be moved, deleted or restored. DuckDB reports neither by number nor by
-class, so its text is parsed here and nowhere else.
+    AvailabilityError
+    ├── UsageError                what was asked for cannot be done: exit code 2
+    ├── ArchiveError              the archive or exchangeInfo did not give a usable answer
+    │   ├── ArchiveUnreachable    no connection, DNS failure, time-out, body cut off
+    │   ├── ArchiveRefused        an HTTP status that is neither "here" nor "not here"
+    │   └── UnexpectedAnswer      an answer that contradicts the protocol
+    ├── ArchiveFailures           several of the above, collected over one batch
+    ├── ClockError                the machine's clock is not the archive's
+    ├── StoreError                the working database cannot be used
+    │   └── DatabaseInUse         another process has it open
+    ├── BackupError               a backup cannot be made, trusted or restored
+    ├── PublicationError          a new published database could not be made or trusted
+    ├── UploadError               object storage did not take what is published
+    ├── PublishedDatabaseError    the published database cannot be read
+    └── RunError                  a Dagster run did not succeed
+
+and one warning, `IncompleteDayWarning`, for an answer that is right and not the whole.
+
+A message says what was attempted, names the culprit, and says what to do. No module but this one
+decides which failures are worth another try (`transient`). Nothing here imports anything of ours.
+
+`cause_of` says why the operating system or DuckDB failed, in one line with a remedy. Nothing else decides that a file
+is damaged, and only a damaged file is to be moved, deleted or restored. DuckDB reports neither by number nor by class,
+so its text is parsed here and nowhere else.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 import requests
 
-from availability_pipeline.defs.worker import open_instance
+from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
 from availability_pipeline_tests.demo_data import Demo, made

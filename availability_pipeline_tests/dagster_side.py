@@ -16,7 +16,7 @@ import dagster as dg
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.dates import DayRange
-from availability_pipeline.defs import worker
+from availability_pipeline.defs import launch
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
@@ -35,10 +35,10 @@ class Site:
     settings: Settings
     instance: dg.DagsterInstance
 
-    def run(self, start: str, end: str | None = None, symbols: Sequence[str] = ()) -> worker.Report:
+    def run(self, start: str, end: str | None = None, symbols: Sequence[str] = ()) -> launch.Report:
         """Run the job over days, as the command line does."""
         days = DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end or start))
-        return worker.run_update(self.instance, self.settings, days, symbols, Progress())
+        return launch.run_update(self.instance, self.settings, days, symbols, Progress())
 
     def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what a schedule or sensor requested, as the daemon does it, in this process."""
@@ -64,7 +64,7 @@ def site_for(
 ) -> Iterator[Site]:
     """The site, with its instance, a copy of a new one, open."""
     shutil.copytree(new_instance, settings.data_dir / "dagster")
-    with worker.open_instance(settings.data_dir / "dagster") as instance:
+    with launch.open_instance(settings.data_dir / "dagster") as instance:
         yield Site(archive, server, settings, instance)
 
 

@@ -28,8 +28,8 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.alerts import Finding, Memory, Queue, failure_alerts, newly_ended
 from availability_pipeline.defs.failures import failures_reported
+from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.defs.resources import PipelineSettings
-from availability_pipeline.defs.worker import open_instance
 from availability_pipeline.errors import ArchiveRefused
 from availability_pipeline_tests.conftest import run_python
 

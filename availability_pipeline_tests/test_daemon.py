@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from availability_pipeline.dates import DayRange, last_complete_day
+from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.defs.partitions import range_tags
 from availability_pipeline.defs.runs import WRITERS_POOL
-from availability_pipeline.defs.worker import open_instance
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import ask, dagster_dev, make_checkout

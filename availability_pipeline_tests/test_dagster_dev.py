@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from availability_pipeline.defs.worker import open_instance
+from availability_pipeline.defs.launch import open_instance
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import backfill, dagster_dev, make_checkout

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from availability_pipeline import AvailabilityDatabase, PublishedDatabaseError, UsageError, update_date
-from availability_pipeline.defs.worker import open_instance
+from availability_pipeline.defs.launch import open_instance
 from availability_pipeline_tests.dagster_side import Site
 
 DAY = dt.date(2024, 2, 28)

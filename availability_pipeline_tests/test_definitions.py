@@ -93,7 +93,7 @@ def test_pyproject_and_workspace_load_the_same_location() -> None:
 
 def test_both_instances_limit_writers_in_the_same_way() -> None:
     checkout = yaml.safe_load((root() / "dagster.yaml").read_text(encoding="utf-8"))
-    template = root() / "availability_pipeline" / "dagster_home.yaml"
+    template = root() / "availability_pipeline" / "defs" / "dagster_home.yaml"
     installed = yaml.safe_load(template.read_text(encoding="utf-8"))
     assert {key: checkout[key] for key in installed} == installed
     assert installed["concurrency"]["pools"] == {"granularity": "op", "default_limit": 1}

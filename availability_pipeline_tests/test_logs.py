@@ -28,7 +28,8 @@ UNREACHABLE = ArchiveUnreachable("the connection was cut", url=URL)
 DAEMON_RUN = """
 import sys
 from pathlib import Path
-from availability_pipeline.defs import factory as definitions, worker as launch
+from availability_pipeline import definitions
+from availability_pipeline.defs import launch
 with launch.open_instance(Path(sys.argv[1])) as instance:
     definitions.defs.resolve_job_def("availability_update").execute_in_process(
         instance=instance, tags={"dagster/partition": "2024-01-15"}, partition_key="2024-01-15", raise_on_error=False)

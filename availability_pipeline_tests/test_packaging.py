@@ -100,7 +100,7 @@ def test_the_version_is_written_in_one_place() -> None:
         if name.endswith((".py", ".toml", ".cff", ".yaml", ".cfg", "Dockerfile", "Makefile"))
         and re.search(rf"(?<![\d.=]){re.escape(__version__)}(?![\d.])", (root() / name).read_text("utf-8"))
     ]
-    assert places == ["availability_pipeline/version.py"]
+    assert places == ["availability_pipeline/__init__.py"]
 
 
 def test_the_citation_has_what_its_format_needs() -> None:

@@ -16,7 +16,7 @@ from availability_pipeline_tests.test_alerts import PATH, Webhook
 
 BACKFILL = """
     import sys
-    from availability_pipeline.cli import main
+    from availability_pipeline.cli.main import main
 
     sys.argv[1:] = ["backfill", "--start", "2024-01-01", "--end", "2024-01-02"]
     try:

@@ -29,7 +29,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.parsers import ResponseParserError
 
 from availability_pipeline.archive import names as keys
-from availability_pipeline.archive.http import Session, problem, send_by
+from availability_pipeline.archive.boto import send_by
+from availability_pipeline.archive.http import Session, problem
 from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import (
     ArchiveError,

@@ -16,15 +16,13 @@ from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 import requests
 import urllib3.exceptions
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, PoolManager, Retry
 from urllib3 import HTTPResponse as Answer
@@ -408,31 +406,3 @@ class Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' interface
         """Where an answer leads to; nowhere."""
         return None
-
-
-def send_by(session: Session, events: Any, timeout_seconds: int) -> None:
-    """Let a session send what clients with these events ask; they then raise RequestException, or UsageError."""
-    events.register("before-send", _Sender(session, timeout_seconds))
-
-
-class _Sender:
-    def __init__(self, session: Session, timeout_seconds: int) -> None:
-        self._session = session
-        self._timeout = timeout_seconds
-
-    def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        """Send a request as it is: signed, and neither redirected nor given cookies."""
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.body = request.method, request.url, cast("Any", request.body)
-        prepared.headers = CaseInsensitiveDict(request.headers.items())
-        try:
-            answer = self._session.get_adapter(request.url).send(prepared, stream=True, timeout=self._timeout)
-            headers: Any = answer.raw.headers
-            response = AWSResponse(request.url, answer.status_code, headers, answer.raw)
-            if not request.stream_output:
-                response.content  # noqa: B018 - read by now, so that a failure is one of the request
-        except requests.RequestException:
-            raise
-        except FAILURES as error:
-            raise requests.ConnectionError(error) from error
-        return response

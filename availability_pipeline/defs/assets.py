@@ -8,7 +8,6 @@ from pydantic import Field
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.collecting import collect
-from availability_pipeline.collecting import collect as collection
 from availability_pipeline.collecting.collect import Collected
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
@@ -20,6 +19,9 @@ from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.remote.replicate import mirror
 from availability_pipeline.quality.guard import publish_checked
 from availability_pipeline.warehouse.writes import WriteReport
+
+# Chosen knowingly: one run for a range is what makes a whole history feasible.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 
 class SelectedSymbols(dg.Config):
@@ -50,11 +52,11 @@ def symbols(
     with failures_reported(context, progress):
         loaded = settings.load()
         progress.stage("discovering contracts")
-        discovery = collection.discover(loaded)
-        collection.choose(discovery.tracked(loaded), config.symbols)
+        discovery = collect.discover(loaded)
+        collect.choose(discovery.tracked(loaded), config.symbols)
         with working_database.get_connection() as connection:
-            removed = collection.take_back_unfinished_days(connection, discovery)
-            report = collection.write_discovery(connection, discovery, loaded)
+            removed = collect.take_back_unfinished_days(connection, discovery)
+            report = collect.write_discovery(connection, discovery, loaded)
     if removed:
         progress.stage(removed)
         context.log.warning(removed)
@@ -224,10 +226,6 @@ def published_database(
             **(uploaded.metadata() if uploaded else {}),
         }
     )
-
-
-# Chosen knowingly: one run for a range is what makes a whole history feasible.
-warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 
 ASSETS = (symbols, daily_availability, symbol_lifecycle, published_database)

@@ -1,4 +1,7 @@
-"""Continuity: every day of every tracked contract has one row, no row contradicts itself, and nothing gets worse."""
+"""Continuity of `daily_availability`: each tracked contract has one row per day, and no row contradicts itself.
+
+Whether a day has the files that it should have is not asked here but in `files`.
+"""
 
 from __future__ import annotations
 

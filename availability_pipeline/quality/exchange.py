@@ -1,4 +1,4 @@
-"""The cross-check with exchangeInfo, and files that were replaced or withdrawn."""
+"""The cross-check with exchangeInfo: does the table have what the exchange says is traded?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Files that should be there: is a day complete, has a contract's life gaps, and is a file large enough for a row?"""
+"""Files: is a day complete, has a contract gaps, can a file hold a row, and was one replaced or withdrawn?
+
+Gaps that are known to be permanent are acknowledged in two lists: `known_gaps.csv` of this package, and one of that
+name in the data directory for the user's own, with the same columns: symbol, first_day, last_day, reason.
+"""
 
 from __future__ import annotations
 

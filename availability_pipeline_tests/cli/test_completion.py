@@ -71,7 +71,7 @@ def test_completing_loads_neither_dagster_nor_the_archive(environment: dict[str,
     line = {"COMP_WORDS": "program query timeline BT", "COMP_CWORD": "3", VARIABLE: "bash_complete"}
     code = """
         import sys
-        from availability_pipeline.cli import cli
+        from availability_pipeline.cli.main import cli
         try:
             cli.main(prog_name="binance-futures-availability")
         except SystemExit:

@@ -36,7 +36,7 @@ NO_PROCESS = """
     from pathlib import Path
     from availability_pipeline.dates import DayRange
     from availability_pipeline.errors import AvailabilityError
-    from availability_pipeline.publishing import check_target
+    from availability_pipeline.publishing.opening import check_target
     from availability_pipeline.settings import Settings
     from availability_pipeline.warehouse.database import check_usable
     from availability_pipeline.collecting.process import run_in_worker

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from availability_pipeline.defs import worker
+from availability_pipeline.defs import launch
 from availability_pipeline_tests.dagster_side import root
 
 INSTANCES = (
-    "availability_pipeline/dagster_home.yaml",
+    "availability_pipeline/defs/dagster_home.yaml",
     "deploy/systemd/dagster.yaml",
     "deploy/docker/dagster.yaml",
 )
@@ -86,5 +86,5 @@ def test_only_folders_that_are_written_out_are_put_below_the_instance(tmp_path: 
         "compute_logs": {"config": {"base_dir": {"env": "DAGSTER_LOGS_DIR"}}},
         "x": {"base_dir": "below"},
     }
-    absolute = worker._absolute(config, tmp_path)
+    absolute = launch._absolute(config, tmp_path)
     assert absolute == {"compute_logs": config["compute_logs"], "x": {"base_dir": str(tmp_path / "below")}}

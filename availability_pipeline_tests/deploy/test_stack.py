@@ -19,7 +19,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 
 from availability_pipeline.dates import FIRST_DAY, DayRange, last_complete_day
 from availability_pipeline.defs.factory import build_defs
-from availability_pipeline.defs.worker import open_instance
+from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.daemon_side import backfill

@@ -72,7 +72,7 @@ def assert_whole(target: Path) -> tuple[Read, Read]:
 PUBLISHER = """
     import os, random, signal, sys, time, traceback
     from pathlib import Path
-    from availability_pipeline.publishing import publish
+    from availability_pipeline.publishing.write import publish
     from availability_pipeline.warehouse.database import connect
 
     mode, target, *sources = sys.argv[1:]
@@ -176,7 +176,7 @@ READER = """
     import json, sys, time
     from pathlib import Path
     import duckdb
-    from availability_pipeline.queries import AvailabilityQueries
+    from availability_pipeline.queries.api import AvailabilityQueries
 
     target, totals = Path(sys.argv[1]), json.loads(sys.argv[2])
     database, manifest, looks, runs, missed = duckdb.connect(), target.parent / "manifest.json", 0, set(), 0
@@ -241,7 +241,7 @@ def test_readers_in_other_processes_see_one_generation_while_fifty_are_swapped(
 TWO = """
     import sys
     from pathlib import Path
-    from availability_pipeline.publishing import publish
+    from availability_pipeline.publishing.write import publish
     from availability_pipeline.warehouse.database import connect
 
     name, target, source = sys.argv[1:]

@@ -27,7 +27,8 @@ from availability_pipeline.publishing.manifest import (
 )
 from availability_pipeline.publishing.release import Generation, generation_read
 from availability_pipeline.publishing.remote.cache import folder_of, read_latest
-from availability_pipeline.publishing.remote.objects import CONNECTIONS, Bucket, RequestFailed, read_small
+from availability_pipeline.publishing.remote.objects import RequestFailed, read_small
+from availability_pipeline.publishing.remote.s3 import CONNECTIONS, Bucket
 from availability_pipeline.settings import LATEST, Settings
 
 MAX_BYTES = 5 * 1024**3
@@ -265,7 +266,7 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
     url = _url(settings)
     if url is None:
         return None
-    from availability_pipeline.publishing.remote.objects import Bucket  # noqa: PLC0415
+    from availability_pipeline.publishing.remote.s3 import Bucket  # noqa: PLC0415
 
     progress.stage(f"uploading to {url}")
     began = time.perf_counter()
@@ -290,7 +291,7 @@ def going_back(settings: Settings) -> Callable[[Generation], None]:
         url = _url(settings)
         if url is None:
             return
-        from availability_pipeline.publishing.remote.objects import Bucket  # noqa: PLC0415 - boto3 is slow to load
+        from availability_pipeline.publishing.remote.s3 import Bucket  # noqa: PLC0415 - boto3 is slow to load
 
         with _told(url, generation, back=True):
             upload(Bucket(url, settings.timeout_seconds, writing=True), generation, back_to)

@@ -12,7 +12,7 @@ from availability_pipeline.archive.exchange_info import fetch_contracts
 from availability_pipeline.archive.listing import list_folders
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.defs.alerts import Memory
-from availability_pipeline.publishing.remote import objects
+from availability_pipeline.publishing.remote import s3
 from availability_pipeline.publishing.remote.objects import open_source
 from availability_pipeline.settings import Settings
 
@@ -52,7 +52,7 @@ def web(url: str) -> object:
 def bucket(url: str) -> object:
     """Needs AWS_ENDPOINT_URL, which boto3 reads."""
     del url
-    return objects.Bucket(f"s3://data.binance.vision/{PREFIX}", 5).objects("")
+    return s3.Bucket(f"s3://data.binance.vision/{PREFIX}", 5).objects("")
 
 
 def alert(url: str) -> object:

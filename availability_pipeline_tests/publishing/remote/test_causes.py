@@ -30,7 +30,7 @@ NO_FILES = """
     import os, resource, sys
     from pathlib import Path
     from availability_pipeline.errors import AvailabilityError
-    from availability_pipeline.publishing.remote import objects as s3, objects as web
+    from availability_pipeline.publishing.remote import s3, web
     from availability_pipeline.publishing.remote.cache import published_file
     from availability_pipeline.settings import Settings
 

@@ -18,7 +18,7 @@ import requests
 from availability_pipeline import AvailabilityDatabase, AvailabilityQueries
 from availability_pipeline.cli import options
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
-from availability_pipeline.publishing.remote import objects
+from availability_pipeline.publishing.remote import web
 from availability_pipeline.publishing.remote.cache import published_file
 from availability_pipeline.publishing.remote.replicate import mirror
 from availability_pipeline.settings import Settings
@@ -142,7 +142,7 @@ COMMANDS = (
 PROGRAM = """
     import json, os, sys
     from click.testing import CliRunner
-    from availability_pipeline.cli import cli
+    from availability_pipeline.cli.main import cli
     os.chdir(os.environ["AVAILABILITY_DATA_DIR"])
     done = [CliRunner().invoke(cli, line.split()) for line in sys.argv[1:]]
     loaded = [name for name in ("boto3", "requests", "dagster") if name in sys.modules]
@@ -324,13 +324,13 @@ def test_a_full_disk_is_told_and_leaves_nothing(environment: Store, small_disk: 
 def test_https_is_never_left() -> None:
     answer = requests.Response()
     answer.status_code, answer.url = 302, "https://data.example/latest.json"
-    session = objects._Session()
+    session = web._Session()
     for target, allowed in (("https://cdn.example/x", True), ("/x", True), ("http://data.example/x", False)):
         answer.headers["Location"] = target
         if allowed:
             assert session.get_redirect_target(answer) == target
         else:
-            with pytest.raises(objects._Downgraded):
+            with pytest.raises(web._Downgraded):
                 session.get_redirect_target(answer)
 
 

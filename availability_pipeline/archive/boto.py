@@ -1,0 +1,43 @@
+"""The requests of boto3's clients, sent as all others are.
+
+botocore has connections, proxies and certificates of its own, which know neither SOCKS nor ALL_PROXY. Its event
+`before-send` lets others send in its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import requests
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from requests.structures import CaseInsensitiveDict
+
+from availability_pipeline.archive.http import FAILURES, Session
+
+
+def send_by(session: Session, events: Any, timeout_seconds: int) -> None:
+    """Let a session send what clients with these events ask; they then raise RequestException, or UsageError."""
+    events.register("before-send", _Sender(session, timeout_seconds))
+
+
+class _Sender:
+    def __init__(self, session: Session, timeout_seconds: int) -> None:
+        self._session = session
+        self._timeout = timeout_seconds
+
+    def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        """Send a request as it is: signed, and neither redirected nor given cookies."""
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, cast("Any", request.body)
+        prepared.headers = CaseInsensitiveDict(request.headers.items())
+        try:
+            answer = self._session.get_adapter(request.url).send(prepared, stream=True, timeout=self._timeout)
+            headers: Any = answer.raw.headers
+            response = AWSResponse(request.url, answer.status_code, headers, answer.raw)
+            if not request.stream_output:
+                response.content  # noqa: B018 - read by now, so that a failure is one of the request
+        except requests.RequestException:
+            raise
+        except FAILURES as error:
+            raise requests.ConnectionError(error) from error
+        return response

@@ -1,0 +1,179 @@
+"""Running the job: on which Dagster instance, and what became of it.
+
+The run happens in this process, on the same instance that `dagster dev` uses, so the UI shows it. `worker` is the
+process that does this for the command line.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.failures import EXIT_CODE, root_cause
+from availability_pipeline.defs.partitions import range_tags
+from availability_pipeline.defs.runs import alone
+from availability_pipeline.errors import RunError, UsageError
+from availability_pipeline.settings import Settings, log_format
+
+_CONSOLE_LEVELS = {"text": "CRITICAL", "json": "INFO"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run that succeeded."""
+
+    run_id: str
+    metadata: Mapping[str, Mapping[str, Any]]
+    """By asset, the numbers that it reported."""
+
+
+@contextmanager
+def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance of a folder, made first if there is none.
+
+    Raises:
+        UsageError: The folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "dagster.yaml").exists():
+            with as_file(files("availability_pipeline.defs") / "dagster_home.yaml") as template:
+                shutil.copyfile(template, folder / "dagster.yaml")
+    except OSError as error:
+        raise UsageError(
+            f"the Dagster instance {folder} cannot be made ({error.strerror}); set DAGSTER_HOME to another folder"
+        ) from error
+    with _configured(folder) as config, dg.DagsterInstance.from_config(str(folder), str(config)) as instance:
+        yield instance
+
+
+@contextmanager
+def _configured(folder: Path) -> Iterator[Path]:
+    """The configuration of an instance as a file without relative folders.
+
+    Dagster takes those from the current folder, which is the instance's only for what was started there.
+    """
+    config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
+    absolute = _absolute(config, folder)
+    if absolute == config:
+        yield folder / "dagster.yaml"
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump(absolute, file)
+        file.flush()
+        yield Path(file.name)
+
+
+def _absolute(config: Any, folder: Path) -> Any:
+    """The configuration with each relative `base_dir` below the folder, as `dagster dev` started there reads it."""
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: str(folder / value) if key == "base_dir" and isinstance(value, str) else _absolute(value, folder)
+        for key, value in config.items()
+    }
+
+
+def run_update(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    days: DayRange,
+    symbols: Sequence[str],
+    progress: Progress,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Report:
+    """Discover, collect the days and publish, as one Dagster run in this process.
+
+    Args:
+        instance: Where the run is recorded.
+        settings: Those of the environment: where the lock is, and how long to wait for it.
+        days: The days to collect.
+        symbols: The contracts to collect; all tracked ones if empty.
+        progress: Who is told how far the run is.
+        tell: Called with a sentence about each run that is waited for or ended.
+
+    Raises:
+        DatabaseInUse: Another run writes to the same database, and has not ended in time.
+        RunError: The run failed; the message is that of the step that failed.
+        UsageError: Likewise, if what was asked for is the reason.
+    """
+    run_id = str(uuid.uuid4())
+    # Before anything is planned: a run that waits would be shown as one that is under way.
+    with alone(instance, settings, run_id, tell):
+        return _execute(instance, run_id, days, symbols, progress)
+
+
+def _execute(
+    instance: dg.DagsterInstance, run_id: str, days: DayRange, symbols: Sequence[str], progress: Progress
+) -> Report:
+    progress.stage(f"planning {len(days):,} partitions in Dagster")
+    chosen = {"config": {"symbols": list(symbols)}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        job = build_defs(progress).resolve_job_def("availability_update")
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=range_tags(days),
+            run_config={
+                "ops": {"symbols": chosen, "daily_availability": chosen},
+                # The events are in the instance; a terminal belongs to the progress report.
+                "loggers": {"console": {"config": {"log_level": _CONSOLE_LEVELS[log_format()]}}},
+            },
+            raise_on_error=False,
+        )
+    if not result.success:
+        raise _failure(result)
+    return Report(result.run_id, _reported(result))
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
+    if blocked := [evaluation for evaluation in result.get_asset_check_evaluations() if _blocks(evaluation)]:
+        reasons = "; ".join(f"{evaluation.check_name}: {evaluation.description}" for evaluation in blocked)
+        return RunError(
+            f"the days were collected but not published, readers keep the last good generation; {reasons}"
+        )
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        data = event.step_failure_data
+        if data.user_failure_data:
+            code = data.user_failure_data.metadata.get(EXIT_CODE)
+            kind = UsageError if code and code.value == UsageError.exit_code else RunError
+            return kind(data.user_failure_data.description or "")
+        return RunError(
+            f"the step {event.step_key} failed: {root_cause(data.error) or 'unknown'}; its traceback is in the Dagster "
+            f"UI, at the run {result.run_id}"
+        )
+    return RunError(f"the run {result.run_id} was ended before it was done; run the command again")
+
+
+def _blocks(evaluation: dg.AssetCheckEvaluation) -> bool:
+    return (
+        evaluation.blocking is True
+        and not evaluation.passed
+        and evaluation.severity is dg.AssetCheckSeverity.ERROR
+    )
+
+
+def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    """The metadata of one materialization of each asset; a range has the same on all of them."""
+    reported = {}
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        reported[materialization.asset_key.to_user_string()] = {
+            key: value.value for key, value in materialization.metadata.items()
+        }
+    return reported
