@@ -37,7 +37,7 @@ QUESTIONS: dict[str, Answers] = {
     ).arrow(),
     f"universe-history 2022-04-01 2022-12-31 --step 30 {RULE_OPTIONS}": lambda q: q.universe_history(
         "2022-04-01", "2022-12-31", 30, **RULES
-    ),
+    ).arrow(),
     "lifecycle": lambda q: q.get_lifecycle().arrow(),
     "lifecycle litusdt": lambda q: q.get_lifecycle("LITUSDT").arrow(),
     "gaps": lambda q: q.get_gaps().arrow(),

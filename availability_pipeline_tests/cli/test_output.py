@@ -21,6 +21,7 @@ from availability_pipeline.cli import output
 from availability_pipeline.quality.service_levels import ServiceLevels, write
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.columns import COLUMNS
+from availability_pipeline.queries.connection import Connection
 from availability_pipeline_tests.cli.conftest import Run, Shell
 from availability_pipeline_tests.publishing import sample
 
@@ -461,6 +462,6 @@ def test_ctrl_c_while_duckdb_works_is_an_interruption(run: Run, monkeypatch: pyt
         # What DuckDB 2.0 makes of the signal. Sent for real, it is at times not noticed by DuckDB.
         raise RuntimeError("Query interrupted")
 
-    monkeypatch.setattr(AvailabilityQueries, "get_available_symbols_on_date", interrupted)
+    monkeypatch.setattr(Connection, "fetch", interrupted)
     ended = run(*SNAPSHOT)
     assert (ended.exit_code, ended.stderr) == (130, "Interrupted; what was not complete was not written.\n")

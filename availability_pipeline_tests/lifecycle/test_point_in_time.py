@@ -138,7 +138,7 @@ def universe_of(connection: duckdb.DuckDBPyConnection, date: dt.date, rules: Uni
     )
     lives = histories_of(spans, {symbol: (kind, successor) for symbol, kind, successor in contracts})
     found = [one for life in lives if (one := member(life, date, rules))]
-    return [(one.life.symbol, one.status, one.listed_on) for one in found if one.reason is None]
+    return [(one.history.symbol, one.status, one.listed_on) for one in found if one.reason is None]
 
 
 UNIVERSE_RULES = st.builds(

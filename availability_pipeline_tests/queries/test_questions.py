@@ -429,7 +429,7 @@ def test_the_api_loads_neither_dagster_nor_the_network(path: Path) -> None:
         "import sys\n"
         "import availability_pipeline\n"
         "assert 'duckdb' not in sys.modules\n"
-        "queries = availability_pipeline.queries.api.AvailabilityQueries(sys.argv[1])\n"
+        "queries = availability_pipeline.AvailabilityQueries(sys.argv[1])\n"
         "queries.get_symbol_availability_timeline('BTCUSDT')\n"
         "heavy = {'dagster', 'boto3', 'botocore', 'requests', 'click', 'rich', 'pyarrow'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
