@@ -64,7 +64,7 @@ def _facts(found: Status) -> dict[str, Any]:
 
 
 def _print(facts: dict[str, Any], found: Status, levels: ServiceLevels | None) -> None:
-    from availability_pipeline.cli.output import cell, heading, print_table  # noqa: PLC0415 - rich is slow
+    from availability_pipeline.cli.tables import cell, heading, print_table  # noqa: PLC0415 - rich is slow
     from availability_pipeline.collecting.reporting import console  # noqa: PLC0415 - as above
 
     output = console(sys.stdout)

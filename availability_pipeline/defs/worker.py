@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.collecting.reporting import shown_progress, written
+from availability_pipeline.collecting.progress import shown_progress
+from availability_pipeline.collecting.reporting import written
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import AvailabilityError, RunError, cause_of
 from availability_pipeline.settings import Settings, log_format

@@ -7,14 +7,14 @@ import io
 import pytest
 from rich.console import Console
 
-from availability_pipeline.collecting import reporting
-from availability_pipeline.collecting.reporting import PlainProgress, TerminalProgress, shown_progress
+from availability_pipeline.collecting import progress
+from availability_pipeline.collecting.progress import PlainProgress, TerminalProgress, shown_progress
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(reporting.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 

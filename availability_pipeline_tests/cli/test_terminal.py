@@ -79,7 +79,7 @@ def test_a_terminal_is_asked_where_the_environment_says_nothing_usable(environme
 
 def test_progress_on_a_terminal_without_a_size_is_readable() -> None:
     code = (
-        "from availability_pipeline.collecting.reporting import shown_progress\n"
+        "from availability_pipeline.collecting.progress import shown_progress\n"
         "with shown_progress() as shown: shown.stage('listing', 10, 'pages')"
     )
     main, side = pty.openpty()

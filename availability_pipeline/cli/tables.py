@@ -1,0 +1,87 @@
+"""Tables for people: on a terminal, through its pager if they are long, or in a file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from availability_pipeline.collecting.reporting import console
+
+WHOLE = 24
+"""Columns that are not wider, which the names of all contracts are not, are not folded where there is room."""
+
+GAP = 2
+"""Blanks between two columns."""
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print rows to standard output; on a terminal that they are too long for, through the pager."""
+    terminal = console(sys.stdout)
+    with terminal.capture() as capture:
+        _print(terminal, rows, title)
+    text = capture.get()
+    if terminal.is_terminal and text.count("\n") >= terminal.height:
+        os.environ.setdefault("LESS", "FRX")  # as git has it: colours, and what was shown stays on the screen
+        click.echo_via_pager(text.removesuffix("\n"))
+    else:
+        sys.stdout.write(text)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], title: str, file: IO[str]) -> None:
+    """Print rows under a title; the columns are the keys of the first row, numbers to the right."""
+    _print(console(file), rows, title)
+
+
+def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    output.print(Text(title, style="bold"))
+    if not rows:
+        return
+    widths = {
+        name: max(cell_len(heading(name)), *(cell_len(cell(row[name])) for row in rows)) for name in rows[0]
+    }
+    # Where there is no room for all columns, folding them is better than cutting them off.
+    roomy = sum(min(width, WHOLE) + GAP for width in widths.values()) <= output.width
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name, width in widths.items():
+        numeric = any(_is_number(row[name]) for row in rows)
+        table.add_column(
+            heading(name),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=roomy and width <= WHOLE,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row.values()))
+    output.print(table)
+
+
+def heading(name: str) -> str:
+    """A column's name as people read it."""
+    return name.replace("_", " ")
+
+
+def cell(value: object) -> str:
+    """A value as people read it: thousands apart, moments to the second, nothing for NULL."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
