@@ -136,7 +136,8 @@ def test_ctrl_c_is_a_json_line_where_logs_are(run: Run, monkeypatch: pytest.Monk
 
 def test_ctrl_c_ends_a_process_without_traceback(environment: dict[str, str]) -> None:
     program = (
-        "import sys, time; from availability_pipeline.cli import main as cli; from availability_pipeline.queries.api import *\n"
+        "import sys, time; from availability_pipeline.cli import main as cli\n"
+        "from availability_pipeline.queries.api import *\n"
         "def wait(queries): print('ready', flush=True); [time.sleep(0.1) for _ in range(600)]\n"
         "AvailabilityQueries.get_status = wait; sys.argv = ['x', 'status']; cli.main()"
     )
