@@ -41,6 +41,7 @@ ELSEWHERE = {
     "make bench": "test_benchmarks runs the tasks",
     "dagster schedule wipe": "it asks for a confirmation, and is Dagster's own",
     "sudo timedatectl set-ntp true": "it sets the clock of the machine",
+    ".venv/bin/dg list defs": "test_definitions runs dg",
     "pip install .": "the installation is not tested from within",
 }
 """What is not run here, and why."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import dagster as dg
 import yaml
@@ -103,3 +105,13 @@ def test_dagster_validates_the_definitions() -> None:
     command = [sys.executable, "-m", "dagster", "definitions", "validate"]
     done = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_dg_finds_the_code_location_by_the_project_file() -> None:
+    dg_program = Path(sys.executable).with_name("dg")
+    done = subprocess.run(
+        [dg_program, "list", "defs", "--json"], cwd=root(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    assert {each["asset_key"] for each in listed["assets"]} == KEYS

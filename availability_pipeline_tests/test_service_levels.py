@@ -12,8 +12,8 @@ import pytest
 
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import PublishedDatabaseError, StoreError
-from availability_pipeline.quality import service_levels
-from availability_pipeline.quality.service_levels import (
+from availability_pipeline.queries import service_levels
+from availability_pipeline.queries.service_levels import (
     ServiceLevels,
     UpdateRecords,
     compute,

@@ -13,8 +13,8 @@ import click
 
 from availability_pipeline.cli.options import example
 from availability_pipeline.cli.output import plain
-from availability_pipeline.quality.service_levels import TARGET, ServiceLevels, read, shown
 from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.service_levels import TARGET, ServiceLevels, read, shown
 from availability_pipeline.queries.status import Status
 from availability_pipeline.settings import Settings
 

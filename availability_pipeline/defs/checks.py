@@ -12,7 +12,7 @@ from availability_pipeline.defs.resources import PipelineSettings, WorkingDataba
 from availability_pipeline.defs.runs import WRITERS_POOL
 from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.quality.check import Finding, Scope, Severity, all_checks, checks_of
-from availability_pipeline.quality.service_levels import ServiceLevels, compute, window, write
+from availability_pipeline.queries.service_levels import ServiceLevels, compute, window, write
 from availability_pipeline.settings import Settings
 from availability_pipeline.symbols import folded
 

@@ -7,7 +7,7 @@ import datetime as dt
 import dagster as dg
 
 from availability_pipeline.dates import DayRange
-from availability_pipeline.quality.service_levels import UpdateRecords
+from availability_pipeline.queries.service_levels import UpdateRecords
 
 TABLE = dg.AssetKey("daily_availability")
 COMPARISON = dg.AssetCheckKey(TABLE, "exchange_info")

@@ -22,7 +22,13 @@ from availability_pipeline.simulator.server import serve
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal, or the end of standard input if that is asked for; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m availability_pipeline.simulator",
+        description="Serve a simulated archive on a free port of 127.0.0.1 until SIGINT or SIGTERM.",
+    )
+    parser.add_argument("--symbols", type=int, help="how many folders; by default all that are recorded")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with standard input as well")
+    options = parser.parse_args(arguments)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
@@ -36,18 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m availability_pipeline.simulator",
-        description="Serve a simulated archive on a free port of 127.0.0.1 until SIGINT or SIGTERM.",
-    )
-    parser.add_argument("--symbols", type=int, help="how many folders; by default all that are recorded")
-    parser.add_argument(
-        "--until-stdin-closes", action="store_true", help="end when standard input does as well"
-    )
-    return parser
 
 
 def _wait_for_end_of_input(done: threading.Event) -> None:

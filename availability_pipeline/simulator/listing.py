@@ -174,6 +174,7 @@ class KeySpace:
         self._folders: tuple[Folder, ...] = ()
         self._keys: list[FolderKeys] = []
         self._starts: list[bytes] = []
+        self._now = 0.0
 
     def page(self, prefix: str, after: str, delimiter: str, limit: int) -> Page:
         """The first entries of a listing at this moment.
@@ -184,34 +185,23 @@ class KeySpace:
             delimiter: What ends a common prefix; empty for none.
             limit: The most entries of the page.
         """
+        if limit == 0:
+            return Page()
         self._refresh()
-        walk = _Walk(self._keys, self._starts, self._archive.seconds())
-        return walk.page(prefix, after, delimiter, limit) if limit > 0 else Page()
-
-    def _refresh(self) -> None:
-        folders = self._archive.folders()
-        if folders is not self._folders:
-            self._folders = folders
-            self._keys = [FolderKeys(folder) for folder in folders]
-            self._starts = [keys.start for keys in self._keys]
-
-
-class _Walk:
-    """One reading of the keys at one moment."""
-
-    def __init__(self, keys: list[FolderKeys], starts: list[bytes], now: float) -> None:
-        self._keys = keys
-        self._starts = starts
-        self._now = now
-
-    def page(self, prefix: str, after: str, delimiter: str, limit: int) -> Page:
-        """See `KeySpace.page`."""
         first, last = prefix.encode(), after.encode()
         start = self._seek(last, after=True) if last >= first and last else self._seek(first)
         end = self._seek(first + _BEYOND)
         if not delimiter or (delimiter == "/" and "/1m/" in prefix):
             return self._plain(start, end, limit)
         return self._rolled_up(start, end, prefix, after, delimiter, limit)
+
+    def _refresh(self) -> None:
+        """Take the moment, and the folders if they changed: a page is one reading of all keys."""
+        self._now, folders = self._archive.seconds(), self._archive.folders()
+        if folders is not self._folders:
+            self._folders = folders
+            self._keys = [FolderKeys(folder) for folder in folders]
+            self._starts = [keys.start for keys in self._keys]
 
     def _seek(self, target: bytes, *, after: bool = False) -> Position:
         """Position of the first key that is at least the target, or greater if `after`."""

@@ -10,7 +10,6 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
@@ -19,7 +18,6 @@ from availability_pipeline.simulator.listing import (
     STRAY_MODIFIED,
     STRAY_SIZE,
     KeySpace,
-    Page,
     Run,
     checksum_size,
     stray_etag,
@@ -63,53 +61,6 @@ class S3Error(Exception):
         self.body = f"{DECLARATION}<Error>{_elements(safe)}</Error>".encode()
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a ListObjectsV2 request asks.
-
-    Args:
-        bucket: The bucket's name.
-        prefix: What all keys begin with.
-        delimiter: What ends a common prefix.
-        start: `start-after`.
-        token: The continuation token.
-        limit: The most entries of the page.
-        url_encoded: Whether names are written percent-encoded.
-    """
-
-    bucket: str
-    prefix: str
-    delimiter: str
-    start: str
-    token: str
-    limit: int
-    url_encoded: bool
-
-    @classmethod
-    def read(cls, bucket: str, query: Mapping[str, str]) -> Question:
-        """Take the parameters of a request, or raise the error of S3 that they deserve."""
-        if query.get("list-type") != "2":
-            raise S3Error(501, "NotImplemented", "Only version 2 of ListObjects is simulated")
-        encoding = query.get("encoding-type", "")
-        if encoding not in ("", "url"):
-            raise _invalid("encoding-type", encoding, "Invalid Encoding Method specified in Request")
-        if query.get("continuation-token") == "":
-            raise _invalid("continuation-token", "", "The continuation token provided is incorrect")
-        return cls(
-            bucket=bucket,
-            prefix=query.get("prefix", ""),
-            delimiter=query.get("delimiter", ""),
-            start=query.get("start-after", ""),
-            token=query.get("continuation-token", ""),
-            limit=_limit(query.get("max-keys", "")),
-            url_encoded=encoding == "url",
-        )
-
-    def text(self, name: str) -> str:
-        """A name as the answer writes it."""
-        return escape(encoded(name) if self.url_encoded else name)
-
-
 def _limit(text: str) -> int:
     try:
         limit = int(text or MOST_KEYS)
@@ -149,34 +100,42 @@ def _name_of(token: str) -> str:
 def list_objects(keys: KeySpace, bucket: str, query: Mapping[str, str]) -> bytes:
     """The answer to a ListObjectsV2 request as XML.
 
+    Args:
+        keys: All keys.
+        bucket: The bucket's name.
+        query: The parameters, under their names of S3.
+
     Raises:
         S3Error: A parameter is not what S3 allows.
     """
-    question = Question.read(bucket, query)
-    after = _name_of(question.token) if question.token else question.start
-    page = keys.page(question.prefix, after, question.delimiter, question.limit)
-    keyed = "".join(text for run in page.runs for text in _contents(run, question.text))
-    prefixes = "".join(
-        f"<CommonPrefixes><Prefix>{question.text(name)}</Prefix></CommonPrefixes>" for name in page.prefixes
-    )
-    head = _elements(_head(question, page))
-    return f'{DECLARATION}<ListBucketResult xmlns="{_NAMESPACE}">{head}{keyed}{prefixes}</ListBucketResult>'.encode()
+    if query.get("list-type") != "2":
+        raise S3Error(501, "NotImplemented", "Only version 2 of ListObjects is simulated")
+    write = _writer(query.get("encoding-type", ""))
+    prefix, delimiter, start = (query.get(name, "") for name in ("prefix", "delimiter", "start-after"))
+    token, limit = query.get("continuation-token"), _limit(query.get("max-keys", ""))
+    page = keys.page(prefix, start if token is None else _name_of(token), delimiter, limit)
+    optional = {
+        "StartAfter": write(start),
+        "ContinuationToken": token,
+        "NextContinuationToken": token_of(page.last) if page.truncated else None,
+        "KeyCount": str(page.count),
+        "MaxKeys": str(limit),
+        "Delimiter": write(delimiter),
+        "EncodingType": query.get("encoding-type"),
+        "IsTruncated": "true" if page.truncated else "false",
+    }
+    head = {name: value for name, value in optional.items() if value}
+    parts = [_elements({"Name": bucket, "Prefix": write(prefix), **head})]
+    parts += (text for run in page.runs for text in _contents(run, write))
+    parts += (f"<CommonPrefixes><Prefix>{write(name)}</Prefix></CommonPrefixes>" for name in page.prefixes)
+    return f'{DECLARATION}<ListBucketResult xmlns="{_NAMESPACE}">{"".join(parts)}</ListBucketResult>'.encode()
 
 
-def _head(question: Question, page: Page) -> dict[str, str]:
-    head = {"Name": question.bucket, "Prefix": question.text(question.prefix)}
-    if question.start:
-        head["StartAfter"] = question.text(question.start)
-    if question.token:
-        head["ContinuationToken"] = question.token
-    if page.truncated:
-        head["NextContinuationToken"] = token_of(page.last)
-    head |= {"KeyCount": str(page.count), "MaxKeys": str(question.limit)}
-    if question.delimiter:
-        head["Delimiter"] = question.text(question.delimiter)
-    if question.url_encoded:
-        head["EncodingType"] = "url"
-    return head | {"IsTruncated": "true" if page.truncated else "false"}
+def _writer(encoding: str) -> Callable[[str], str]:
+    """How names are written: escaped for XML, and percent-encoded if that is asked for."""
+    if encoding not in ("", "url"):
+        raise _invalid("encoding-type", encoding, "Invalid Encoding Method specified in Request")
+    return (lambda name: escape(encoded(name))) if encoding else escape
 
 
 def _elements(values: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from availability_pipeline.cli.main import cli
 from availability_pipeline.publishing.export import export
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION, FileEntry, Manifest
-from availability_pipeline.quality.service_levels import (
+from availability_pipeline.queries.service_levels import (
     FILE_NAME,
     ServiceLevels,
     UpdateRecords,

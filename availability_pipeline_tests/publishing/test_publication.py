@@ -267,7 +267,7 @@ def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path: Path) -> N
     before = sample.publish_sample(tmp_path).path.read_bytes()
     program = """
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import publish
+from availability_pipeline.publishing.write import publish
 with sample.working_database(Path(sys.argv[1])) as working:
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
     try:
