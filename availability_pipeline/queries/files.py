@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator
-from functools import cache
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from availability_pipeline.catalogue import DAILY_AVAILABILITY, AvailabilityRow, arrow_schema
@@ -155,13 +155,7 @@ class FileQueries(Reader):
         day = self._collected_day(date)
         connection, bases, ending = self._connection, self._url_bases, self._url_endings[day]
 
-        def made(found: list[tuple[Any, ...]]) -> list[AvailabilityRow]:
-            return [
-                _row(day, symbol, size, modified, bases[symbol] + ending, probed)
-                for symbol, size, modified, probed in found
-                if size is not None
-            ]
-
+        made = partial(_snapshot, day, bases, ending)
         if as_of is None:
             return Result(
                 COLUMNS,
@@ -321,6 +315,17 @@ def _cells(connection: Connection, days: DayRange, symbols: int) -> pa.Array:
     if table.num_rows != len(days) * symbols:
         table = connection.arrow(_MATRIX_WITH_GAPS, {"days": list(days)})
     return table["available"].combine_chunks()
+
+
+def _snapshot(
+    day: dt.date, bases: Mapping[str, str], ending: str, found: list[tuple[Any, ...]]
+) -> list[AvailabilityRow]:
+    """The rows of a day that have a file."""
+    return [
+        _row(day, symbol, size, modified, bases[symbol] + ending, probed)
+        for symbol, size, modified, probed in found
+        if size is not None
+    ]
 
 
 def _table_of(rows: list[AvailabilityRow]) -> pa.Table:
