@@ -136,7 +136,8 @@ def test_ctrl_c_is_a_json_line_where_logs_are(run: Run, monkeypatch: pytest.Monk
 
 def test_ctrl_c_ends_a_process_without_traceback(environment: dict[str, str]) -> None:
     program = (
-        "import sys, time; from availability_pipeline import cli; from availability_pipeline.queries.api import *\n"
+        "import sys, time\n"
+        "from availability_pipeline.cli import main as cli; from availability_pipeline.queries.api import *\n"
         "def wait(queries): print('ready', flush=True); [time.sleep(0.1) for _ in range(600)]\n"
         "AvailabilityQueries.get_status = wait; sys.argv = ['x', 'status']; cli.main()"
     )
@@ -189,6 +190,6 @@ def test_a_wrong_setting_is_wrong_usage(run: Run) -> None:
 
 
 def test_a_broken_table_of_commands_is_a_bug_and_not_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(package.COMMANDS, "odd", ("help:PROGRAM", ""))
-    with pytest.raises(TypeError, match=r"help\.PROGRAM is no command"):
+    monkeypatch.setitem(package.COMMANDS, "odd", ("options:PROGRAM", ""))
+    with pytest.raises(TypeError, match=r"options\.PROGRAM is no command"):
         cli.get_command(click.Context(cli), "odd")
