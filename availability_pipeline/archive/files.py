@@ -13,16 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from availability_pipeline.archive import names as keys
+from availability_pipeline.catalogue import IN_FILES, arrow_schema
 
-FILES = pa.schema(
-    [
-        ("date", pa.date32()),
-        ("symbol", pa.string()),
-        ("file_size_bytes", pa.int64()),
-        ("last_modified", pa.timestamp("s")),
-        ("has_checksum", pa.bool_()),
-    ]
-)
+FILES = arrow_schema(IN_FILES, moments="s")
 """The columns of a table of files."""
 
 _DAY_AND_ENDING = len("2024-01-15.zip")

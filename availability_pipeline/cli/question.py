@@ -63,12 +63,9 @@ def question(  # noqa: PLR0913 - all that there is to say of a command
                 Answer(result, table=lambda: shown(result, values), title=lambda: title(result, values))
             )
 
-    every = option("--all", "whole", is_flag=True, help=all_help)
-    own = [*parameters, every] if in_full else [*parameters]
-    params = [*own, *reversed(run.__click_params__)]  # type: ignore[attr-defined]  # where click puts them
-    group.add_command(
-        click.Command(name, callback=run, params=params, help=help_text, epilog=example(*examples))
-    )
+    every = [option("--all", "whole", is_flag=True, help=all_help)] if in_full else []
+    params = [*parameters, *every, *reversed(run.__click_params__)]  # type: ignore[attr-defined]  # click's
+    group.add_command(click.Command(name, None, run, params, help_text, example(*examples)))
 
 
 def option(*names: str, **settings: Any) -> click.Option:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from availability_pipeline.archive.names import CHECKSUM, day_mark
-from availability_pipeline.queries.columns import AvailabilityRow
+from availability_pipeline.catalogue import AvailabilityRow
 from availability_pipeline.symbols import counted
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import DAILY_AVAILABILITY
 from availability_pipeline.collecting import collect
 from availability_pipeline.collecting.collect import Collected
 from availability_pipeline.dates import utc_now
@@ -80,6 +81,19 @@ def symbols(
     )
 
 
+_COLUMN_SCHEMA = dg.TableSchema(
+    [
+        dg.TableColumn(
+            column.name,
+            column.sql_type,
+            column.meaning,
+            dg.TableColumnConstraints(nullable=column.nullable),
+        )
+        for column in DAILY_AVAILABILITY
+    ]
+)
+
+
 @dg.asset(
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -89,6 +103,7 @@ def symbols(
     owners=["team:market-data"],
     pool=WRITERS_POOL,
     tags={"source": "binance"},
+    metadata={"dagster/column_schema": _COLUMN_SCHEMA},
 )
 def daily_availability(
     context: dg.AssetExecutionContext,

@@ -1,16 +1,12 @@
--- The relations that readers use; $url is replaced by the expression for a URL (`archive.keys.url_sql`), because a view
--- cannot have bound values.
+-- The relations that readers use. $columns is replaced by the columns of daily_availability (`catalogue.select_sql`), in
+-- which the archive's address stands for itself, because a view cannot have bound values.
 
 CREATE VIEW daily_availability AS
-SELECT
-    date, symbol, available, file_size_bytes, last_modified, $url AS url, status_code, probe_timestamp
-FROM availability_by_date;
+SELECT $columns FROM availability_by_date;
 
 -- The same rows, quick to ask for one contract.
 CREATE VIEW symbol_timeline AS
-SELECT
-    date, symbol, available, file_size_bytes, last_modified, $url AS url, status_code, probe_timestamp
-FROM availability_by_symbol;
+SELECT $columns FROM availability_by_symbol;
 
 -- What each row means: published, flat, pending, missing, not_listed or ended.
 CREATE VIEW availability_status AS

@@ -14,6 +14,7 @@ import duckdb
 
 from availability_pipeline import __version__
 from availability_pipeline.archive.names import url_sql
+from availability_pipeline.catalogue import select_sql
 from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import PublicationError, cause_of
 from availability_pipeline.lifecycle.derive import derive_if_stale
@@ -98,7 +99,7 @@ def write_content(connection: duckdb.DuckDBPyConnection, run_id: str) -> Totals:
 
 def _create_views(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:
     """Made inside the new file, so that they work under any name that a client attaches it by."""
-    views = _sql("views.sql").replace("$url", url_sql(_literal(archive_url)))
+    views = _sql("views.sql").replace("$columns", select_sql(url_sql(_literal(archive_url))))
     row = connection.execute("SELECT current_database()").fetchone()
     connection.execute("USE published")
     try:

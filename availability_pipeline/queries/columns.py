@@ -1,7 +1,7 @@
-"""The rows of answers: which columns each has, of which type, in which unit, and what they mean.
+"""The rows of results: which columns each has, of which type, in which unit, and what they mean.
 
-Rows are plain dicts; these types say what is in them, for people and for type checkers. All moments are naive in UTC,
-all days are UTC days, all sizes are bytes.
+Rows are plain dicts; these types say what is in them, for people and for type checkers. Those of `daily_availability`
+are in `catalogue`. All moments are naive in UTC, all days are UTC days, all sizes are bytes.
 """
 
 from __future__ import annotations
@@ -9,29 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, TypedDict
 
+from availability_pipeline.catalogue import AvailabilityRow
+
 Row = dict[str, Any]
 """One row; the keys are column names."""
-
-
-class AvailabilityRow(TypedDict):
-    """One contract on one day, a row of `daily_availability`."""
-
-    date: dt.date
-    """The UTC day that the file is about."""
-    symbol: str
-    """The contract: the name of its folder in the archive."""
-    available: bool
-    """Whether the archive has the file."""
-    file_size_bytes: int | None
-    """Bytes of the zip; None without a file."""
-    last_modified: dt.datetime | None
-    """When the archive's file was last written, in UTC; None without a file."""
-    url: str
-    """Where the file is served, or would be, percent-encoded."""
-    status_code: int
-    """200 with a file, 404 without."""
-    probe_timestamp: dt.datetime
-    """When the archive was asked, in UTC."""
 
 
 class ChangeRow(TypedDict):

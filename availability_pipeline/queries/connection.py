@@ -1,6 +1,6 @@
 """A connection to a published database, shared by a reader and the results that were asked of it.
 
-It closes when nobody refers to it any more, so that a result can still be made after its reader was closed or reloaded.
+It closes with the last reference to it, so that a result can still be made after its reader was closed or reloaded.
 """
 
 from __future__ import annotations

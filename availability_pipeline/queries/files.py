@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator
-from functools import cache
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
+from availability_pipeline.catalogue import DAILY_AVAILABILITY, AvailabilityRow, arrow_schema
 from availability_pipeline.dates import DayRange, parse_moment
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
-from availability_pipeline.queries.columns import COLUMNS, AvailabilityRow, Row
+from availability_pipeline.queries.columns import COLUMNS, Row
 from availability_pipeline.queries.connection import Connection, Values
 from availability_pipeline.queries.reader import Day, Reader
 from availability_pipeline.queries.result import Result, rows_of
@@ -154,13 +155,7 @@ class FileQueries(Reader):
         day = self._collected_day(date)
         connection, bases, ending = self._connection, self._url_bases, self._url_endings[day]
 
-        def made(found: list[tuple[Any, ...]]) -> list[AvailabilityRow]:
-            return [
-                _row(day, symbol, size, modified, bases[symbol] + ending, probed)
-                for symbol, size, modified, probed in found
-                if size is not None
-            ]
-
+        made = partial(_snapshot, day, bases, ending)
         if as_of is None:
             return Result(
                 COLUMNS,
@@ -169,9 +164,7 @@ class FileQueries(Reader):
             )
         # At once, because it may be a question without an answer.
         rows = made(known_at(connection.fetch, day, parse_moment(as_of, "as_of")))
-        return Result(
-            COLUMNS, lambda: rows, lambda: _table_of(rows, connection.arrow(_RANGE_ARROW, [day, day]))
-        )
+        return Result(COLUMNS, lambda: rows, lambda: _table_of(rows))
 
     def get_symbol_availability_timeline(self, symbol: str) -> Result[AvailabilityRow]:
         """Every day of a contract from its first file to the last collected day, available or not, by date.
@@ -324,7 +317,18 @@ def _cells(connection: Connection, days: DayRange, symbols: int) -> pa.Array:
     return table["available"].combine_chunks()
 
 
-def _table_of(rows: list[AvailabilityRow], like: pa.Table) -> pa.Table:
+def _snapshot(
+    day: dt.date, bases: Mapping[str, str], ending: str, found: list[tuple[Any, ...]]
+) -> list[AvailabilityRow]:
+    """The rows of a day that have a file."""
+    return [
+        _row(day, symbol, size, modified, bases[symbol] + ending, probed)
+        for symbol, size, modified, probed in found
+        if size is not None
+    ]
+
+
+def _table_of(rows: list[AvailabilityRow]) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
-    return pa.Table.from_pylist(cast("list[Row]", rows), like.schema)
+    return pa.Table.from_pylist(cast("list[Row]", rows), arrow_schema(DAILY_AVAILABILITY))

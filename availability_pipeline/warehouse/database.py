@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from availability_pipeline.archive.names import url_sql
+from availability_pipeline.catalogue import select_sql, table_sql
 from availability_pipeline.errors import StoreError, cause_of
 from availability_pipeline.warehouse.atomic import draft_of, remove_dead_drafts
 from availability_pipeline.warehouse.opening import (
@@ -34,14 +35,14 @@ _RELATIONS = (
     "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
 )
 
+# What is stored of the view daily_availability: one row per tracked symbol and UTC day. No primary key,
+# whose memory grows with the history while it is written: `availability` writes no row twice, the check `continuity`
+# and the audit of every publication prove it. No secondary indexes, which cost space and gain nothing here.
+_TABLE = table_sql("availability")
+
 # The url is not stored: it follows from the key and from where files are served now.
-_VIEW = """
-CREATE VIEW daily_availability AS
-SELECT
-    date, symbol, available, file_size_bytes, last_modified,
-    $url AS url, status_code, probe_timestamp
-FROM availability;
-""".replace("$url", url_sql("(SELECT value FROM database_info WHERE key = 'archive_url')"))
+_URL = url_sql("(SELECT value FROM database_info WHERE key = 'archive_url')")
+_VIEW = f"CREATE VIEW daily_availability AS SELECT {select_sql(_URL)} FROM availability;"  # noqa: S608 - our own text
 
 CONTRADICTORY = """(
     status_code NOT IN (200, 404)
@@ -63,10 +64,9 @@ MIGRATIONS: dict[int, str] = {
     ALTER TABLE availability ALTER status_code SET NOT NULL;
     ALTER TABLE availability ALTER probe_timestamp SET NOT NULL;
     ALTER TABLE availability ALTER probe_timestamp SET DEFAULT CURRENT_TIMESTAMP;
-    """  # noqa: S608 - our own text
-    + _VIEW
+    """
 }
-"""SQL that lifts a database from the version that is the key to the next one."""
+"""SQL that lifts the tables from the version that is the key to the next one; the view is made anew after the last."""
 
 
 @contextmanager
@@ -181,6 +181,7 @@ def _put(draft: Path, path: Path) -> bool:
 def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         connection.execute(files("availability_pipeline.warehouse").joinpath("schema.sql").read_text("utf-8"))
+        connection.execute(_TABLE)
         connection.execute(_VIEW)
         write_info(connection, "schema_version", str(SCHEMA_VERSION))
 
@@ -221,6 +222,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> int:
         with transaction(connection):
             for step in range(version, SCHEMA_VERSION):
                 connection.execute(MIGRATIONS[step])
+            connection.execute(f"DROP VIEW IF EXISTS daily_availability; {_VIEW}")
             write_info(connection, "schema_version", str(SCHEMA_VERSION))
     return SCHEMA_VERSION
 

@@ -5,20 +5,6 @@ CREATE TABLE database_info (
     value VARCHAR NOT NULL
 );
 
--- What is stored of the view daily_availability (`connection`): one row per tracked symbol and UTC day. No primary key,
--- whose memory grows with the history while it is written: `availability` writes no row twice, the check `continuity`
--- and the audit of every publication prove it. No secondary indexes, which cost space and gain nothing here.
-CREATE TABLE availability (
-    date DATE NOT NULL,
-    symbol VARCHAR NOT NULL,
-    available BOOLEAN NOT NULL,
-    file_size_bytes BIGINT,
-    last_modified TIMESTAMP,
-    status_code INTEGER NOT NULL,
-    probe_timestamp TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    has_checksum BOOLEAN            -- whether a .CHECKSUM lies beside the file; NULL without a file, or if only a HEAD asked
-);
-
 -- Every folder ever seen; rows are never deleted.
 CREATE TABLE symbols (
     symbol VARCHAR PRIMARY KEY,

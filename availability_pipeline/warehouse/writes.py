@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.names import Symbol
+from availability_pipeline.catalogue import IN_FILES, STORED
 from availability_pipeline.errors import StoreError
 from availability_pipeline.warehouse.database import read_info, transaction, write_info
 
@@ -56,14 +57,18 @@ class WriteReport:
     """Number of entries in the ledger by kind."""
 
 
-_INCOMING = """
+_KEY = ("date", "symbol")
+
+_FOUND = ", ".join(f"files.{column.name}" for column in IN_FILES if column.name not in _KEY)
+
+_INCOMING = f"""
 CREATE OR REPLACE TEMP TABLE incoming AS
 SELECT
-    days.date, contracts.symbol, files.date IS NOT NULL AS available, files.file_size_bytes, files.last_modified,
-    if(files.date IS NULL, 404, 200)::INTEGER AS status_code, ?::TIMESTAMP AS probe_timestamp, files.has_checksum
+    days.date, contracts.symbol, files.date IS NOT NULL AS available,
+    if(files.date IS NULL, 404, 200)::INTEGER AS status_code, ?::TIMESTAMP AS probe_timestamp, {_FOUND}
 FROM days CROSS JOIN contracts LEFT JOIN files ON files.date = days.date AND files.symbol = contracts.symbol
 ORDER BY days.date, contracts.symbol
-"""
+"""  # noqa: S608 - our own text
 
 _TOTALS = (
     "SELECT count(*), count(*) FILTER (available), coalesce(sum(file_size_bytes), 0)::BIGINT FROM incoming"
@@ -84,17 +89,22 @@ ORDER BY date, symbol
 """
 
 # What a listing has said of a checksum stays known while the file is the same: a HEAD does not ask for it.
-_UPDATE = """
+_TAKEN_OVER = ", ".join(
+    f"{column.name} = incoming.{column.name}"
+    for column in STORED
+    if column.name not in (*_KEY, "has_checksum")
+)
+
+_UPDATE = f"""
 UPDATE availability AS held SET
-    available = incoming.available, file_size_bytes = incoming.file_size_bytes, last_modified = incoming.last_modified,
-    status_code = incoming.status_code, probe_timestamp = incoming.probe_timestamp,
+    {_TAKEN_OVER},
     has_checksum = coalesce(
         incoming.has_checksum,
         if((incoming.file_size_bytes, incoming.last_modified) = (held.file_size_bytes, held.last_modified),
            held.has_checksum, NULL)
     )
 FROM incoming WHERE incoming.date = held.date AND incoming.symbol = held.symbol
-"""
+"""  # noqa: S608 - our own text
 
 # Only the days of the slice, so that the memory does not grow with the history.
 _INSERT = """

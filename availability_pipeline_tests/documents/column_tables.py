@@ -9,7 +9,9 @@ import ast
 import inspect
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import get_args, get_type_hints
 
+from availability_pipeline import catalogue
 from availability_pipeline.queries import columns
 from availability_pipeline_tests.dagster_side import root
 
@@ -20,7 +22,8 @@ BEGIN, END = "<!-- columns: begin -->\n", "\n<!-- columns: end -->"
 def tables() -> str:
     """The tables as they should be."""
     nodes = ast.parse(inspect.getsource(columns)).body
-    return "\n\n".join("\n".join(_table(node)) for node in nodes if isinstance(node, ast.ClassDef))
+    classes = [_table(node) for node in nodes if isinstance(node, ast.ClassDef)]
+    return "\n\n".join("\n".join(table) for table in (_first_table(), *classes))
 
 
 def shown() -> str:
@@ -34,9 +37,23 @@ def write() -> None:
     PAGE.write_text(f"{before}{BEGIN}{tables()}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
-def _table(node: ast.ClassDef) -> Iterator[str]:
-    sentence = (ast.get_docstring(node) or "").split("\n")[0]
+def _first_table() -> Iterator[str]:
+    """That of `daily_availability`, which the catalogue defines."""
+    yield from _heading(inspect.getdoc(catalogue.AvailabilityRow) or "")
+    for name, hint in get_type_hints(catalogue.AvailabilityRow).items():
+        [meaning] = [each.meaning for each in catalogue.DAILY_AVAILABILITY if each.name == name]
+        kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
+        kind = " or ".join([kinds[0].__name__, *(["None"] if len(get_args(hint)) else [])])
+        yield f"| `{name}` | {kind} | {meaning} |"
+
+
+def _heading(text: str) -> Iterator[str]:
+    sentence = text.split("\n", maxsplit=1)[0]
     yield from (f"### {sentence.rstrip('.')}", "", "| column | type | |", "|---|---|---|")
+
+
+def _table(node: ast.ClassDef) -> Iterator[str]:
+    yield from _heading(ast.get_docstring(node) or "")
     for field, text in pairwise(node.body):
         if isinstance(field, ast.AnnAssign):
             assert isinstance(text, ast.Expr), f"{ast.unparse(field)} is not documented"

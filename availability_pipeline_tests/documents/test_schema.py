@@ -30,7 +30,6 @@ OPTIONAL = {"database", "generations", "nullable", "unit"}
 """Properties that may be left out."""
 
 SAME_COLUMNS = {
-    "daily_availability": columns.AvailabilityRow,
     "availability_changes": columns.ChangeRow,
     "published_days": columns.SummaryRow,
     "symbol_lifecycle": columns.LifecycleRow,
