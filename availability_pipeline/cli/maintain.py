@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from availability_pipeline.cli.options import PROGRAM, database_named, example
-from availability_pipeline.cli.output import plain
+from availability_pipeline.cli.output import plain, report_format
 from availability_pipeline.dates import FIRST_DAY, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
@@ -143,12 +143,7 @@ def _rolled_back(settings: Settings) -> str:
 
 
 @click.command(epilog=example("validate", "validate --format json"))
-@click.option(
-    "--format",
-    "chosen",
-    type=click.Choice(("table", "json")),
-    help="Default: table on a terminal, json otherwise.",
-)
+@report_format
 @click.pass_context
 def validate(context: click.Context, chosen: str | None) -> None:
     """Run all checks over the whole table.

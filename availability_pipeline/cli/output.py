@@ -35,17 +35,18 @@ class _Sink(io.FileIO):
         super().__init__(file, mode, closefd=not isinstance(file, int))
 
     def write(self, data: ReadableBuffer, /) -> int:
-        try:
+        with self._told():
             return super().write(data)
-        except BrokenPipeError:  # its reader has left, which click ends the command for
-            raise
-        except OSError as error:
-            raise self._failure(error) from error
 
     def close(self) -> None:
-        try:
+        with self._told():
             super().close()
-        except BrokenPipeError:
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # its reader has left, which click ends the command for
             raise
         except OSError as error:
             raise self._failure(error) from error
@@ -68,6 +69,15 @@ def sink(file: Path | int, mode: str, failure: Callable[[OSError], Exception]) -
 FORMATS = ("table", "json", "csv", "parquet")
 
 Row = Mapping[str, Any]
+
+
+report_format = click.option(
+    "--format",
+    "chosen",
+    type=click.Choice(("table", "json")),
+    help="Default: table on a terminal, json otherwise.",
+)
+"""For commands whose answer is a report and not rows."""
 
 
 @dataclass(frozen=True)

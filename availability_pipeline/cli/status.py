@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from availability_pipeline.cli.options import example
-from availability_pipeline.cli.output import plain
+from availability_pipeline.cli.output import plain, report_format
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.service_levels import TARGET, ServiceLevels, read, shown
 from availability_pipeline.queries.status import Status
@@ -20,12 +20,7 @@ from availability_pipeline.settings import Settings
 
 
 @click.command(epilog=example("status", "status --format json"))
-@click.option(
-    "--format",
-    "chosen",
-    type=click.Choice(("table", "json")),
-    help="Default: table on a terminal, json otherwise.",
-)
+@report_format
 def status(chosen: str | None) -> None:
     """Show how far the published data goes and what happened last.
 
