@@ -272,8 +272,8 @@ def closing(
         for _ in range(left):
             if not (head := read_head(client)):
                 return
-            client.sendall(_answer(head, address))
             server.count("answered")
+            client.sendall(_answer(head, address))
         if read_head(client):
             server.count("closed")
             client.sendall(partly)
