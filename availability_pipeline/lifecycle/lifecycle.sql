@@ -48,7 +48,7 @@ LEFT JOIN small_runs AS runs ON runs.symbol = spans.symbol
 -- absent_spans: days without a file, or with one that says nothing, before the first episode as well.
 CREATE OR REPLACE TEMP TABLE absent_spans AS
 WITH days AS (
-    SELECT symbol, date, last_file_day, gap, status, rowless, known_from FROM absent_days
+    SELECT symbol, date, last_file_day, absence, status, rowless, known_from FROM absent_days
     UNION ALL
     SELECT held.symbol, held.date, NULL, NULL, 'not_listed', rowless_files.date IS NOT NULL, held.date
     FROM daily_availability AS held
@@ -70,12 +70,12 @@ numbered AS (
 )
 SELECT
     spans.symbol, if(status = 'ended', NULL, episode) AS episode, status, rowless, spans.first_day, spans.last_day,
-    known_from, last_file_day, gap
+    known_from, last_file_day, absence
 FROM (
     SELECT
         symbol, status, rowless, min(date) AS first_day, max(date) AS last_day,
-        if(status = 'not_listed', min(date), max(known_from)) AS known_from, last_file_day, gap
-    FROM numbered GROUP BY symbol, last_file_day, gap, span, status, rowless
+        if(status = 'not_listed', min(date), max(known_from)) AS known_from, last_file_day, absence
+    FROM numbered GROUP BY symbol, last_file_day, absence, span, status, rowless
 ) AS spans
 ASOF LEFT JOIN episodes ON episodes.symbol = spans.symbol AND last_file_day >= episodes.first_day;
 
@@ -101,7 +101,7 @@ ends AS (
 ),
 gap_counts AS (
     SELECT symbol, episode, count(*) AS gaps
-    FROM absent_spans WHERE gap = 'hole' AND status = 'missing' AND NOT rowless GROUP BY symbol, episode
+    FROM absent_spans WHERE absence = 'gap' AND status = 'missing' AND NOT rowless GROUP BY symbol, episode
 )
 SELECT
     episodes.symbol, episode, episodes.first_day, last_day, last_trading_day,
