@@ -296,7 +296,7 @@ def missing_days(
 ) -> DayRange:
     """The days that bring the table up to date: from its first gap, or the look-back window if that begins earlier.
 
-    Days without any file right before the gap belong to it: they were collected too early, and nobody looked again.
+    Days without any file right before the gap belong to it: they were collected too early and not listed again.
 
     Args:
         connection: The working database.

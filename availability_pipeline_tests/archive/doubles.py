@@ -15,7 +15,7 @@ from typing import Any, cast
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Entries, ListingClient
 from availability_pipeline.archive.listing import FolderQuery, Listing, list_files
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange
 
 START = dt.date(2020, 1, 1)
@@ -45,6 +45,7 @@ class KeyBucket:
     keys: list[str]
     name: str = "data.binance.vision"
     url: str = "http://localhost/data.binance.vision"
+    dataset: Dataset = DEFAULT_DATASET
     asked: list[dict[str, Any]] = field(default_factory=list)
     changed: dict[int, dict[str, Any]] = field(default_factory=dict)
     """What is different in the answer to the request of that number."""

@@ -63,7 +63,7 @@ def test_a_history_takes_as_many_requests_as_it_has_pages(days: int, asked: int,
     assert len(bucket.asked) == listing.pages == requests
 
 
-def test_a_history_with_holes_takes_no_more_requests() -> None:
+def test_a_history_with_gaps_takes_no_more_requests() -> None:
     held = [number for number in range(2600) if number % 7 and not 600 < number < 900]
     bucket = KeyBucket(both_keys(held))
     assert found(bucket.list_days(span(0, 2599))) == held
