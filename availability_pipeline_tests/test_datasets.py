@@ -20,12 +20,13 @@ from availability_pipeline import AvailabilityQueries
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.names import FileKey, UnknownName, parse_folder, parse_key
 from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
+from availability_pipeline.collecting.process import run_in_worker
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs import launch
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.partitions import days_under_way, range_tags
 from availability_pipeline.defs.runs import alone
-from availability_pipeline.errors import StoreError
+from availability_pipeline.errors import StoreError, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect, set_source
 from availability_pipeline_tests import pipeline
@@ -247,6 +248,12 @@ def test_the_schedule_and_the_sensor_of_an_invented_dataset_look_at_its_data(bot
         requested = sensor.evaluate_tick(context).run_requests or ()
     assert {record.symbol for record in both.server.requests if record.kind == "HEAD"} <= set(CONTRACTS)
     assert len(requested) == 1
+
+
+def test_the_worker_refuses_what_its_environment_cannot_say(both: Both) -> None:
+    with pytest.raises(UsageError, match="cm/markPriceKlines/1h can only be collected by its job in Dagster"):
+        run_in_worker(both.invented, YESTERDAY)
+    assert not both.invented.dataset_dir.exists()
 
 
 def test_settings_of_another_dataset_come_from_its_entry(tmp_path: Path) -> None:
