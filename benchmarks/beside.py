@@ -1,8 +1,8 @@
-"""`python -m benchmarks.beside REVISION`: whole commands of this checkout beside those of an older revision, as Markdown.
+"""`python -m benchmarks.beside REVISION`: whole commands of this checkout beside those of an older revision.
 
-The revision is installed from git into an environment of its own. Each command starts from the same data directory, made
-by its own revision; the two take turns, and medians are printed. CPU is that of all processes of the command, peak
-memory that of its largest one. Seconds are this machine's; the ratios are what travels.
+The revision is installed from git into its own environment. Each command starts from the same data directory, made by
+its own revision; the two take turns, and medians are printed as Markdown. CPU is that of all processes of the command,
+peak memory that of its largest one. Seconds are this machine's; the ratios are what travels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="how often each command runs  [default: 3]")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
-        pythons = {arguments.revision: installed(arguments.revision, Path(folder)), "now": Path(sys.executable)}
+        pythons = {
+            arguments.revision: installed(arguments.revision, Path(folder)),
+            "now": Path(sys.executable),
+        }
         table(f"Beside {arguments.revision}", HEADER, compared(archive, pythons, arguments.runs))
 
 
