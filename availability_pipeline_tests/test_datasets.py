@@ -267,6 +267,30 @@ def test_settings_of_another_dataset_come_from_its_entry(tmp_path: Path) -> None
     assert elsewhere.fapi_url == "http://mirror"
 
 
+def test_files_without_an_interval_are_listed_and_probed_alike(
+    settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DATASETS, WITHOUT_BARS.name, WITHOUT_BARS)
+    archive = ScriptedArchive.empty(NOW, WITHOUT_BARS)
+    archive.add_symbol("BTCUSDT", dt.date(2024, 2, 20))
+    archive.add_symbol("ETHUSDT", dt.date(2024, 2, 27))
+    archive.remove_file("BTCUSDT", dt.date(2024, 2, 26))
+    days = DayRange(dt.date(2024, 2, 25), dt.date(2024, 2, 28))
+    tables = []
+    with serve(archive) as server:
+        for name, parts in {"listed": [days], "probed": [DayRange(day, day) for day in days]}.items():
+            settings = settings_for(server, data_dir=f"{settings_for().data_dir}/{name}").of_dataset(
+                WITHOUT_BARS
+            )
+            for part in parts:
+                pipeline.run(settings, part.start, part.end)
+            tables.append(pipeline.table(settings))
+    assert tables[0] == tables[1]
+    assert [(day.day, symbol) for day, symbol, available, *_ in tables[0] if not available] == [
+        (25, "ETHUSDT"), (26, "BTCUSDT"), (26, "ETHUSDT"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("dataset", "key"),
     [
