@@ -47,10 +47,6 @@ COMMANDS = {
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
     "urls": ("files:urls", "List the URLs of the files that exist, for a download."),
     "export": ("files:export", "Write the published data into Parquet or CSV files."),
-    "completion": (
-        "options:completion",
-        "Print a script that lets a shell complete commands and contracts.",
-    ),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
 }
 """By name of the command: where it is found below this package, and its line in the list of commands."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import CompletionItem
 
 from availability_pipeline import settings
 from availability_pipeline.collecting.process import checkout
@@ -109,36 +109,6 @@ def example(*commands: str) -> str:
     lines = [f"  {PROGRAM} {command}" for command in commands]
     # \b keeps click from wrapping the lines into a paragraph.
     return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *lines])
-
-
-SHELLS = ("bash", "zsh", "fish")
-
-_WHERE = f"""
-
-\b
-Where to put it:
-  ~/.bashrc  eval "$({PROGRAM} completion bash)"
-  ~/.zshrc   eval "$({PROGRAM} completion zsh)"
-  ~/.config/fish/config.fish
-             {PROGRAM} completion fish | source"""
-
-
-@click.command(epilog=example("completion bash") + _WHERE)
-@click.argument("shell", type=click.Choice(SHELLS), required=False)
-@click.pass_context
-def completion(context: click.Context, shell: str | None) -> None:
-    """Print the script that lets a shell complete this program's commands.
-
-    Contracts are completed as well, from the published database. SHELL is the one of the environment if left out.
-    """
-    shell = shell or Path(os.environ.get("SHELL", "")).name
-    kind = get_completion_class(shell)
-    if shell not in SHELLS or kind is None:
-        raise click.UsageError(
-            f"there is no completion for the shell {shell!r}; name one of {', '.join(SHELLS)}"
-        )
-    variable = f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()
-    click.echo(kind(context.find_root().command, {}, PROGRAM, variable).source())
 
 
 def complete_symbol(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:  # noqa: ARG001
