@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from availability_pipeline.dates import DayRange
-from availability_pipeline.defs.alerts import findings
+from availability_pipeline.defs.alerts import alerts_of
 from availability_pipeline.defs.automation import publication_watch
 from availability_pipeline.defs.partitions import request_for
 from availability_pipeline.defs.resources import PipelineSettings
@@ -136,6 +136,6 @@ def test_a_run_of_the_ui_that_has_waited_for_too_long_says_for_whom(
     with live_run(site) as live:
         result = site.execute(request_for(DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 2)), "key"))
         assert not result.success
-        [finding] = findings(site.instance, result.dagster_run)
+        [finding] = alerts_of(site.instance, result.dagster_run)
         assert f"is still held by the run live (process {live.pid} on " in finding.why
     assert site.execute(request_for(DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 2)), "key")).success

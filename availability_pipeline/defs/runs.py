@@ -1,4 +1,4 @@
-"""Runs in Dagster's records: one at a time by the lock, freeing what dead runs hold, removing old runs."""
+"""Runs in Dagster's records: one at a time by the lock, orphaned runs and their slots, old runs, service levels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import DatabaseInUse
+from availability_pipeline.queries.service_levels import UpdateRecords
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.opening import Holder, hold
 
@@ -114,3 +116,49 @@ def _remove_file(instance: dg.DagsterInstance, run_id: str) -> None:
     if path_for_shard:
         for ending in ("", "-wal", "-shm"):
             Path(path_for_shard(run_id) + ending).unlink(missing_ok=True)
+
+
+TABLE = dg.AssetKey("daily_availability")
+COMPARISON = dg.AssetCheckKey(TABLE, "exchange_info")
+RECALL = "recall"
+"""The comparison's metadata entry with its recall, 0 to 1."""
+
+_MOST_COMPARISONS = 1_000
+"""How many of the newest comparisons are read; there are a few a day."""
+
+
+def update_records(instance: dg.DagsterInstance, days: DayRange) -> UpdateRecords:
+    """The records for these days; comparisons count from the end of the first day on."""
+    since = dt.datetime.combine(days.start, dt.time()) + dt.timedelta(days=1)
+    updates = {day: _first_update(instance, day) for day in days}
+    return UpdateRecords(
+        first=_first_update(instance),
+        completed={day: moment for day, moment in updates.items() if moment},
+        recalls=_recalls(instance, since),
+    )
+
+
+def _first_update(instance: dg.DagsterInstance, day: dt.date | None = None) -> dt.datetime | None:
+    """When a day, or any day, was materialized for the first time."""
+    wanted = dg.AssetRecordsFilter(TABLE, asset_partitions=[str(day)] if day else None)
+    records = instance.fetch_materializations(wanted, limit=1, ascending=True).records
+    return _moment(records[0].timestamp) if records else None
+
+
+def _recalls(instance: dg.DagsterInstance, since: dt.datetime) -> list[float]:
+    """The recall of each evaluation since then that has one, newest first."""
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        COMPARISON, limit=_MOST_COMPARISONS
+    )
+    return [
+        float(str(evaluation.metadata[RECALL].value))
+        for record in history
+        # A planned evaluation that never ran has no metadata.
+        if isinstance(evaluation := record.evaluation, dg.AssetCheckEvaluation)
+        and RECALL in evaluation.metadata
+        and _moment(record.create_timestamp) >= since
+    ]
+
+
+def _moment(timestamp: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(timestamp, dt.UTC).replace(tzinfo=None)

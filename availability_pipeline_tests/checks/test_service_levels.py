@@ -14,7 +14,7 @@ from dagster._core.events.log import EventLogEntry
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.checks import service_levels
 from availability_pipeline.defs.factory import build_defs
-from availability_pipeline.defs.history import TABLE, update_records
+from availability_pipeline.defs.runs import TABLE, update_records
 from availability_pipeline.queries.service_levels import read, window
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
