@@ -11,8 +11,7 @@ from availability_pipeline.catalogue import DAILY_AVAILABILITY, AvailabilityRow,
 from availability_pipeline.dates import DayRange, parse_moment
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
 from availability_pipeline.queries.columns import COLUMNS, Row
-from availability_pipeline.queries.connection import Connection, Values
-from availability_pipeline.queries.reader import Day, Reader
+from availability_pipeline.queries.reader import Connection, Day, Reader, Values
 from availability_pipeline.queries.result import Result, rows_of
 
 if TYPE_CHECKING:

@@ -1,28 +1,28 @@
-"""An open published database: what every question needs, and no question.
-
-Opening and closing, taking up a newer generation, the result of a query, and reading what users typed:
-which days are collected, which contract is meant.
-"""
+"""An open published database, without any query: connection, reload, and the checks of days and symbols."""
 
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from availability_pipeline.archive.names import url_base
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
-from availability_pipeline.publishing.opening import open_published
+from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.publishing.remote.cache import published_file
-from availability_pipeline.queries.columns import columns_of
-from availability_pipeline.queries.connection import Connection, Values
+from availability_pipeline.queries.columns import Row, columns_of
 from availability_pipeline.queries.result import Result
 from availability_pipeline.settings import Settings
 from availability_pipeline.symbols import known, suggestion
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
 R = TypeVar("R", bound=Mapping[str, object])
 
@@ -33,6 +33,51 @@ Day = str | dt.date
 _CONTRACTS = (
     "SELECT count(*) FROM published.published_symbols JOIN published.symbols USING (symbol) WHERE tracked"
 )
+
+
+ROWS_AT_ONCE = 20_000
+"""Rows per batch of a stream."""
+
+Values = Sequence[object] | dict[str, Any]
+"""Parameters of a query."""
+
+
+class Connection:
+    """Runs queries on a database attached as `published`, one at a time.
+
+    A reader and its results share it, so that a result can still be made after its reader was closed or reloaded; it
+    closes with the last reference.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        # A query of another thread on the same connection would discard the open result.
+        self._alone = threading.Lock()
+        self._duckdb, self._path = connection, path
+
+    def fetch(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        """All rows as tuples."""
+        with self._alone, reading(self._path):
+            return self._duckdb.execute(query, values).fetchall()
+
+    def rows(self, query: str, values: Values = ()) -> list[Row]:
+        """All rows as dicts whose keys are the columns of the query."""
+        with self._alone, reading(self._path):
+            found = self._duckdb.execute(query, values)
+            columns = [column[0] for column in found.description or ()]
+            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+
+    def arrow(self, query: str, values: Values = ()) -> pa.Table:
+        """All rows as a table."""
+        with self._alone, reading(self._path):
+            return self._duckdb.sql(query, params=values).to_arrow_table()
+
+    def stream(self, query: str, values: Values = ()) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows as tuples, in batches."""
+        # A separate cursor, because another query on the same connection would end this one.
+        with reading(self._path), self._duckdb.cursor() as cursor:
+            cursor.execute(query, values)
+            while found := cursor.fetchmany(ROWS_AT_ONCE):
+                yield found
 
 
 class _UrlBases(dict[str, str]):
