@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Mapping[str, object])
 Day = str | dt.date
 """A UTC day: `2024-01-15`, `yesterday`, or a `datetime.date`."""
 
-# Contracts that are no longer tracked are left out: newer days have no rows of them.
+# Without contracts that are no longer tracked, which have no rows on newer days.
 _CONTRACTS = (
     "SELECT count(*) FROM published.published_symbols JOIN published.symbols USING (symbol) WHERE tracked"
 )
@@ -81,7 +81,7 @@ class Connection:
 
 
 class _UrlBases(dict[str, str]):
-    """The beginning of a contract's URLs by symbol, made when first asked for."""
+    """URL prefixes by symbol, made on first use."""
 
     def __init__(self, archive_url: str) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class _UrlBases(dict[str, str]):
 
 
 class Reader:
-    """What `AvailabilityQueries` stands on: it opens the file, and its methods have no question of their own."""
+    """The base class of queries: opens the file and checks arguments."""
 
     def __init__(self, path: Path | str | None = None, *, settings: Settings | None = None) -> None:
         self._settings = settings
@@ -115,9 +115,9 @@ class Reader:
         self._first_days: dict[str, dt.date | None] = dict(symbols)
 
     def close(self) -> None:
-        """Close the file; further questions fail, and closing it again does nothing.
+        """Close the file; idempotent. Further queries fail.
 
-        Results stay usable; those whose rows or table have not been made yet keep the file open until they are gone.
+        Results stay usable; those not made yet keep the file open.
 
         Example:
             >>> opened = AvailabilityQueries()
@@ -132,19 +132,17 @@ class Reader:
         return self._opened
 
     def _check_open(self) -> None:
-        """For those who answer from what is cached, or open the file themselves."""
+        """Raise UsageError if closed, for queries that do not use the connection."""
         _ = self._connection
 
     def reload(self) -> bool:
-        """Take up what was published since the file was opened.
-
-        Results that were asked for before stay what they are.
+        """Open the newest publication; earlier results do not change.
 
         Returns:
-            Whether there was something new.
+            Whether there was a new one.
 
         Raises:
-            PublishedDatabaseError: What is there now cannot be read; this object goes on with what it had.
+            PublishedDatabaseError: It cannot be read; this object keeps the one before.
             UsageError: This object is closed.
 
         Example:
@@ -203,7 +201,7 @@ class Reader:
                     f"{day} was never collected; run `binance-futures-availability backfill --start {day} --end {day}`"
                 )
         if incomplete := [day for day in days if day in self._incomplete]:
-            # From here through two methods to the line that asked.
+            # The caller of the public method.
             warnings.warn(self._incompleteness(incomplete), IncompleteDayWarning, stacklevel=4)
 
     def _incompleteness(self, days: Sequence[dt.date]) -> str:

@@ -32,9 +32,9 @@ _RELATIONS = (
     "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
 )
 
-# The table behind the view daily_availability, one row per tracked symbol and UTC day. No primary key, whose memory grows
-# with the history while writing: the check `continuity` and the audit of every publication prove uniqueness. No
-# secondary indexes, which cost space and gain nothing here.
+# The table behind the view daily_availability, one row per tracked symbol and UTC day. No primary key, whose memory
+# grows with the history: the check `continuity` and the audit of every publication prove uniqueness. No secondary
+# indexes, which cost space and gain nothing here.
 _TABLE = table_sql("availability")
 
 # The url is computed from the key and the current archive URL.
