@@ -1,4 +1,4 @@
-"""`status`: what the published database says of itself. The working one is the pipeline's and is not opened."""
+"""`status`: the extent of the published database, the last collections and the service levels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from availability_pipeline.settings import Settings
 @click.command(epilog=example("status", "status --format json"))
 @report_format
 def status(chosen: str | None) -> None:
-    """Show how far the published data goes and what happened last.
+    """Show the extent of the published data, the last collections and the service levels.
 
-    Data through is the last day that is collected for all contracts. Pending are contracts that had a file on the
-    newest earlier day with files and have none yet. The service levels are those of the last run. json is one object.
+    Data through is the last day collected for all contracts. Pending counts files that are expected and not there yet.
+    The service levels are those of the last run. json is one object.
     """
     with AvailabilityQueries() as queries:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
@@ -85,7 +85,7 @@ def _rows(levels: ServiceLevels) -> list[dict[str, Any]]:
 
 
 def _short(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As much of each run as 80 columns hold; json has the rest."""
+    """The columns that fit into 80 characters; json has all."""
     return [
         {
             "finished": f"{run['finished_at']:%Y-%m-%d %H:%M}",

@@ -26,8 +26,8 @@ from availability_pipeline.queries.result import rows_of_batches
 LONGEST_TIMEOUT_SECONDS = 86_400
 
 GRACE_SECONDS = 2.0
-"""Wait for an interrupted query, which DuckDB ends between two calls of a function; if one call takes minutes, its thread
-is left behind."""
+"""Wait for an interrupted query. DuckDB ends it between two calls of a function, which can take minutes; then its
+thread is left behind."""
 
 THREAD_NAME = "query sql"
 """The name of the threads in which DuckDB works."""

@@ -57,7 +57,7 @@ _FAILURES: Meanings = (
     ),
     (
         (ssl.SSLError,),
-        "the TLS handshake with the endpoint failed", "check AWS_ENDPOINT_URL, http may be meant", False,
+        "the endpoint does not speak TLS as it should", "check AWS_ENDPOINT_URL, http may be meant", False,
     ),
     (
         (requests.Timeout, ReadTimeoutError, urllib3.exceptions.ReadTimeoutError),

@@ -33,7 +33,7 @@ _FAILURES: Meanings = (
         (ssl.SSLCertVerificationError,),
         "its certificate is not trusted", "check the address, or set REQUESTS_CA_BUNDLE", False,
     ),
-    ((ssl.SSLError,), "the TLS handshake failed", "check the address, http may be meant", False),
+    ((ssl.SSLError,), "it does not speak TLS as it should", "check the address, http may be meant", False),
     (
         (requests.Timeout, urllib3.exceptions.ReadTimeoutError),
         "no answer came in time", "try again, or raise AVAILABILITY_TIMEOUT_SECONDS", True,
