@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from availability_pipeline.cli.options import PROGRAM, database_named, example
-from availability_pipeline.cli.output import plain, report_format
+from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.dates import FIRST_DAY, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
@@ -151,9 +150,7 @@ def validate(context: click.Context, chosen: str | None) -> None:
     from availability_pipeline.quality.guard import AvailabilityValidator  # noqa: PLC0415 - needs DuckDB
 
     report = AvailabilityValidator().run_all_validations()
-    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
-        click.echo(json.dumps(report, ensure_ascii=False, default=plain, indent=2))
-    else:
+    if not printed_as_json(chosen, report):
         _print(report)
     sys.stdout.flush()
     context.exit(0 if report["validation_passed"] else 1)

@@ -80,6 +80,14 @@ report_format = click.option(
 """The option of commands that print a report and not rows."""
 
 
+def printed_as_json(chosen: str | None, report: object) -> bool:
+    """Print a report as json if that is the format, by choice or for want of a terminal."""
+    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "table":
+        return False
+    click.echo(json.dumps(report, ensure_ascii=False, default=plain, indent=2))
+    return True
+
+
 @dataclass(frozen=True)
 class Answer:
     """A result, and its form as a table."""

@@ -105,7 +105,7 @@ question(
     A table has one line per day unless --all; the other formats always have every file.
     """,
     examples=("query range 2024-01-01 2024-01-31 --format csv",),
-    title=views.range_title, table=views.range_by_day, in_full=views.columns("symbol", *_DAY_COLUMNS),
+    title=views.of_days("Files"), table=views.range_by_day, in_full=views.columns("symbol", *_DAY_COLUMNS),
     all_help="Show every file in a table instead of days.",
 )  # fmt: skip
 
@@ -157,7 +157,7 @@ question(
     every contract.
     """,
     examples=("query universe-history 2021-01-01 2021-12-31",),
-    title=views.universes_title, table=views.universes_by_day,
+    title=views.of_days("Universes"), table=views.universes_by_day,
 )  # fmt: skip
 
 question(

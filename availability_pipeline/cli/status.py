@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from availability_pipeline.cli.options import example
-from availability_pipeline.cli.output import plain, report_format
+from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.service_levels import TARGET, ServiceLevels, read, shown
 from availability_pipeline.queries.status import Status
@@ -31,15 +30,8 @@ def status(chosen: str | None) -> None:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
     levels = read(Settings.load().data_dir)
-    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
-        answer = {
-            **facts,
-            "pending": found.pending,
-            "runs": found.runs,
-            "service_levels": levels and asdict(levels),
-        }
-        click.echo(json.dumps(answer, ensure_ascii=False, default=plain, indent=2))
-    else:
+    lists = {"pending": found.pending, "runs": found.runs, "service_levels": levels and asdict(levels)}
+    if not printed_as_json(chosen, {**facts, **lists}):
         _print(facts, found, levels)
     sys.stdout.flush()
 

@@ -39,9 +39,9 @@ def timeline_title(result: Result[Any], values: Values) -> str:
     return f"{name}: {files:,} files on {len(result):,} days, {result[0]['date']} to {result[-1]['date']}"
 
 
-def range_title(_: Result[Any], values: Values) -> str:
-    """The days of a range."""
-    return f"Files of {DayRange(values['start'], values['end'])}"
+def of_days(noun: str) -> Title:
+    """A title with the days of a range."""
+    return lambda _, values: f"{noun} of {DayRange(values['start'], values['end'])}"
 
 
 def summary_title(result: Result[Any], _: Values) -> str:
@@ -54,11 +54,6 @@ def universe_title(result: Result[Any], values: Values) -> str:
     out = sum(row["reason"] is not None for row in result)
     found = counted(len(result) - out, "contract")
     return f"{found} in the universe of {values['date']}" + (f", {out:,} left out" if out else "")
-
-
-def universes_title(_: Result[Any], values: Values) -> str:
-    """The days of the universes."""
-    return f"Universes of {DayRange(values['start'], values['end'])}"
 
 
 def universe_table(result: Result[Any], values: Values) -> Iterable[Row]:

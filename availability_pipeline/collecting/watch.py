@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from zlib import crc32
 
 from availability_pipeline.archive.probing import probe_files
@@ -187,23 +186,18 @@ def chosen(awaited: Awaited, turn: int) -> dict[dt.date, list[str]]:
     if not awaited:
         return {}
     latest, *older = awaited
-    asked = {
-        latest: list(islice(_rotated(awaited[latest], turn * HEADS_FOR_THE_LATEST), HEADS_FOR_THE_LATEST))
-    }
-    if not older:
-        asked[latest] = list(islice(_rotated(awaited[latest], turn * HEADS), HEADS))
-        return asked
-    rest = HEADS - HEADS_FOR_THE_LATEST
+    first = HEADS_FOR_THE_LATEST if older else HEADS
+    asked = {latest: _rotated(awaited[latest], turn * first, first)}
+    rest = HEADS - first
     for step in range(turn * rest, (turn + 1) * rest):
         day = older[step % len(older)]
-        symbol = next(_rotated(awaited[day], step // len(older)))
-        asked[day] = [*asked.get(day, []), symbol]
+        asked[day] = [*asked.get(day, []), *_rotated(awaited[day], step // len(older), 1)]
     return asked
 
 
-def _rotated(symbols: Sequence[str], start: int) -> Iterator[str]:
-    """All symbols, rotated to begin at index `start` modulo their number."""
-    return (symbols[(start + offset) % len(symbols)] for offset in range(len(symbols)))
+def _rotated(symbols: Sequence[str], start: int, count: int) -> list[str]:
+    """`count` symbols, or all, from index `start` modulo their number on."""
+    return [symbols[(start + offset) % len(symbols)] for offset in range(min(count, len(symbols)))]
 
 
 def _probe(

@@ -275,7 +275,7 @@ def _of_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Alert]:
             repeatable=True,
         )
         for event in _events(instance, run, dg.DagsterEventType.STEP_FAILURE)
-        if _class_name(event) != _CHECK_FAILED
+        if not (error := event.step_failure_data.error) or error.cls_name != _CHECK_FAILED
     ]
 
 
@@ -292,11 +292,6 @@ def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Alert:
         **_about(run),
         repeatable=True,
     )
-
-
-def _class_name(event: dg.DagsterEvent) -> str | None:
-    error = event.step_failure_data.error
-    return error.cls_name if error else None
 
 
 def _reason(failure: Any) -> str:

@@ -131,10 +131,15 @@ def _execute(
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
-    if blocked := [evaluation for evaluation in result.get_asset_check_evaluations() if _blocks(evaluation)]:
-        reasons = "; ".join(f"{evaluation.check_name}: {evaluation.description}" for evaluation in blocked)
+    blocked = [
+        f"{check.check_name}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+    ]
+    if blocked:
         return RunError(
-            f"the days were collected but not published, readers keep the last good generation; {reasons}"
+            "the days were collected but not published, readers keep the last good generation; "
+            + "; ".join(blocked)
         )
     for event in result.filter_events(lambda event: event.is_step_failure):
         data = event.step_failure_data
@@ -147,14 +152,6 @@ def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
             f"UI, at the run {result.run_id}"
         )
     return RunError(f"the run {result.run_id} was ended before it was done; run the command again")
-
-
-def _blocks(evaluation: dg.AssetCheckEvaluation) -> bool:
-    return (
-        evaluation.blocking is True
-        and not evaluation.passed
-        and evaluation.severity is dg.AssetCheckSeverity.ERROR
-    )
 
 
 def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -80,24 +80,14 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         from availability_pipeline.defs.runs import end_orphaned_run  # noqa: PLC0415 - likewise
 
     days, settings = DayRange(parse_day(request["start"]), parse_day(request["end"])), Settings.load()
-    with (
-        launch.open_instance(Path(request["instance"])) as instance,
-        _progress(quiet=request["quiet"]) as progress,
-    ):
+    shown = nullcontext(Progress()) if request["quiet"] else shown_progress(log_format=log_format())
+    with launch.open_instance(Path(request["instance"])) as instance, shown as progress:
         if request["only_clear"]:
             end_orphaned_run(instance, settings)
             return {}
-        tell = _say_nothing if request["quiet"] else _tell
+        tell = (lambda _: None) if request["quiet"] else _tell
         report = launch.run_update(instance, settings, days, request["symbols"], progress, tell)
     return {"run_id": report.run_id, "metadata": report.metadata}
-
-
-def _progress(*, quiet: bool) -> AbstractContextManager[Progress]:
-    return nullcontext(Progress()) if quiet else shown_progress(log_format=log_format())
-
-
-def _say_nothing(_: str) -> None:
-    pass
 
 
 def _tell(line: str) -> None:

@@ -166,10 +166,6 @@ class SqlResult:
         """The rows as dicts, as `rows_of_batches`."""
         return rows_of_batches(self.batches(), self.schema)
 
-    def reader(self) -> pa.RecordBatchReader:
-        """`batches` as a reader, which other libraries accept."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
-
     def to_arrow(self) -> pa.Table:
         """All rows as a table."""
         return pa.Table.from_batches(self.batches(), self.schema)

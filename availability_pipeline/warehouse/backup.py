@@ -268,7 +268,7 @@ def _name(draft: Path, folder: Path, facts: Facts) -> Path:
 
 def _prune(made: Path, facts: Facts, keep: int) -> Iterator[Path]:
     """Remove the oldest backups of the same kind of data beyond the number to keep."""
-    others = [path for path in named(made.parent) if path != made and _is_like(path, facts)]
+    others = [path for path in named(made.parent) if path != made and is_simulated(path) is facts.simulated]
     for path in others[: max(0, len(others) + 1 - keep)]:
         try:
             path.unlink()
@@ -279,8 +279,9 @@ def _prune(made: Path, facts: Facts, keep: int) -> Iterator[Path]:
         yield path
 
 
-def _is_like(path: Path, facts: Facts) -> bool:
+def is_simulated(path: Path) -> bool | None:
+    """Whether a backup has simulated data; None for an unreadable one."""
     try:
-        return read_facts(path).simulated == facts.simulated
+        return read_facts(path).simulated
     except AvailabilityError:
-        return False
+        return None

@@ -7,10 +7,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from availability_pipeline.errors import AvailabilityError, BackupError, StoreError, UsageError
+from availability_pipeline.errors import BackupError, StoreError, UsageError
 from availability_pipeline.settings import Settings, check_kind, mark_simulated
 from availability_pipeline.warehouse.atomic import draft_of, sync
-from availability_pipeline.warehouse.backup import Facts, backup_errors, named, read_facts, unreadable, verify
+from availability_pipeline.warehouse.backup import (
+    Facts,
+    backup_errors,
+    is_simulated,
+    named,
+    unreadable,
+    verify,
+)
 from availability_pipeline.warehouse.copies import attach, copy_to, put, replace, without_writers
 from availability_pipeline.warehouse.database import SCHEMA_VERSION, check_version, connect
 from availability_pipeline.warehouse.opening import exists, logs, make_folder
@@ -111,14 +118,9 @@ def _chosen(settings: Settings, source: Path) -> Path:
         raise unreadable(source, error) from error
     if not found:
         raise UsageError(f"{source} has no backup in it; name another folder, or a file")
-    return next((path for path in reversed(found) if not _is_other(settings, path)), found[-1])
-
-
-def _is_other(settings: Settings, path: Path) -> bool:
-    try:
-        return read_facts(path).simulated != settings.is_demo
-    except AvailabilityError:  # damaged, which must not be skipped silently
-        return False
+    # A damaged backup is not skipped silently.
+    usable = (settings.is_demo, None)
+    return next((path for path in reversed(found) if is_simulated(path) in usable), found[-1])
 
 
 def _check_restorable(settings: Settings, path: Path, facts: Facts) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -32,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Collection:
-    """The record of one collection."""
+    """The record of one collection; the fields are the first columns of `collection_runs`."""
 
     run_id: str
     mode: str
@@ -200,44 +201,32 @@ def _changes_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str,
 def _record(connection: duckdb.DuckDBPyConnection, collection: Collection, rows: int, changes: int) -> None:
     connection.execute(
         "INSERT INTO collection_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            collection.run_id,
-            collection.mode,
-            collection.window_start,
-            collection.window_end,
-            collection.started_at,
-            collection.finished_at,
-            collection.requests,
-            collection.pages,
-            collection.keys_seen,
-            rows,
-            changes,
-        ],
+        [*astuple(collection), rows, changes],
     )
+
+
+def _column(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
+    return [value for (value,) in connection.execute(query).fetchall()]
 
 
 def held_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     """The days with rows, in order."""
-    rows = connection.execute("SELECT DISTINCT date FROM daily_availability ORDER BY date").fetchall()
-    return [day for (day,) in rows]
+    return _column(connection, "SELECT DISTINCT date FROM daily_availability ORDER BY date")
 
 
 def complete_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     """The days with a row of every tracked contract that has any, in order; runs for some contracts leave others."""
-    rows = connection.execute(_COMPLETE_DAYS).fetchall()
-    return [day for (day,) in rows]
+    return _column(connection, _COMPLETE_DAYS)
 
 
 def days_with_files(connection: duckdb.DuckDBPyConnection) -> set[dt.date]:
     """The days on which any contract has a file."""
-    rows = connection.execute("SELECT DISTINCT date FROM daily_availability WHERE available").fetchall()
-    return {day for (day,) in rows}
+    return set(_column(connection, "SELECT DISTINCT date FROM daily_availability WHERE available"))
 
 
 def symbols_with_rows(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The contracts with rows."""
-    rows = connection.execute("SELECT DISTINCT symbol FROM daily_availability").fetchall()
-    return {symbol for (symbol,) in rows}
+    return set(_column(connection, "SELECT DISTINCT symbol FROM daily_availability"))
 
 
 def last_files_before(connection: duckdb.DuckDBPyConnection, day: dt.date) -> dict[str, dt.date]:
@@ -305,7 +294,7 @@ def write_symbols(
             "onboard_date": pa.array([contract.onboard_date for contract in listed], pa.date32()),
         }
     )
-    known = {name for (name,) in connection.execute("SELECT symbol FROM symbols").fetchall()}
+    known = set(_column(connection, "SELECT symbol FROM symbols"))
     connection.register("seen", seen)
     connection.register("listed", contracts)
     with transaction(connection):
@@ -317,8 +306,7 @@ def write_symbols(
 
 def tracked_symbols(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """The tracked contracts, in order."""
-    rows = connection.execute("SELECT symbol FROM symbols WHERE tracked ORDER BY symbol").fetchall()
-    return [symbol for (symbol,) in rows]
+    return _column(connection, "SELECT symbol FROM symbols WHERE tracked ORDER BY symbol")
 
 
 _FOUND = "SELECT count(*), min(date), max(date) FROM daily_availability WHERE date >= $today"

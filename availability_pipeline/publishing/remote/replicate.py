@@ -259,8 +259,6 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
     url = _url(settings)
     if url is None:
         return None
-    from availability_pipeline.publishing.remote.s3 import Bucket  # noqa: PLC0415
-
     progress.stage(f"uploading to {url}")
     began = time.perf_counter()
     place = Place.of(settings.db_file)
@@ -281,8 +279,6 @@ def going_back(settings: Settings) -> Callable[[Generation], None]:
         url = _url(settings)
         if url is None:
             return
-        from availability_pipeline.publishing.remote.s3 import Bucket  # noqa: PLC0415 - boto3 is slow to load
-
         with _translated(url, generation, back=True):
             upload(Bucket(url, settings.timeout_seconds, writing=True), generation, back_to)
 
