@@ -114,13 +114,8 @@ def _send_files(bucket: Bucket, generation: Generation) -> tuple[int, int]:
     if there is not None:
         return 0, 0
     entries = generation.manifest.files
-
-    def send(entry: FileEntry) -> None:
-        _send(bucket, generation.folder, entry, folder)
-
     with ThreadPoolExecutor(CONNECTIONS // 2) as pool:
-        for _ in pool.map(send, entries):
-            pass
+        list(pool.map(lambda entry: _send(bucket, generation.folder, entry, folder), entries))
     _put(bucket, folder + manifests.NAME, own, FOR_EVER)
     return len(entries) + 1, sum(entry.bytes for entry in entries) + len(own)
 
@@ -208,8 +203,7 @@ def _remove(bucket: Bucket, name: str, paths: Collection[str]) -> None:
     if manifest in paths:
         bucket.delete(manifest)
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for _ in pool.map(bucket.delete, [path for path in paths if path != manifest]):
-            pass
+        list(pool.map(bucket.delete, [path for path in paths if path != manifest]))
 
 
 _SILENT = Progress()
