@@ -29,7 +29,7 @@ def status(chosen: str | None) -> None:
     with AvailabilityQueries() as queries:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
-    levels = read(Settings.load().data_dir)
+    levels = read(Settings.load().dataset_dir)
     lists = {"pending": found.pending, "runs": found.runs, "service_levels": levels and asdict(levels)}
     if not printed_as_json(chosen, {**facts, **lists}):
         _print(facts, found, levels)

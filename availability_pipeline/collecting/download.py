@@ -6,8 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from availability_pipeline.archive.names import CHECKSUM, day_mark
-from availability_pipeline.catalogue import AvailabilityRow
+from availability_pipeline.catalogue import CHECKSUM, AvailabilityRow, Dataset
 from availability_pipeline.symbols import counted
 
 
@@ -37,6 +36,7 @@ class Totals:
 def lines(
     rows: Iterable[AvailabilityRow],
     totals: Totals,
+    dataset: Dataset,
     *,
     without_checksum: Mapping[tuple[dt.date, str], bool | None] | None = None,
     aria2: bool = False,
@@ -46,6 +46,7 @@ def lines(
     Args:
         rows: Existing files.
         totals: Counts the files, without their checksums of about 100 bytes each.
+        dataset: The dataset of the files.
         without_checksum: If given, each file's checksum is listed as well, except for these
             (`AvailabilityQueries.files_without_checksum`).
         aria2: Whether to write an input file for aria2 that keeps the archive's folders.
@@ -56,7 +57,7 @@ def lines(
         for ending in _endings(row, totals, without_checksum):
             yield f"{row['url']}{ending}\n"
             if aria2:
-                yield f"  out={day_mark(row['symbol'], row['date'])}.zip{ending}\n"
+                yield f"  out={dataset.key(row['symbol'], row['date'])}{ending}\n"
 
 
 def _endings(

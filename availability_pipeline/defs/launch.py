@@ -17,9 +17,11 @@ import dagster as dg
 import yaml
 
 from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.failures import EXIT_CODE, root_cause
+from availability_pipeline.defs.names import job_name, step_name
 from availability_pipeline.defs.partitions import range_tags
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import RunError, UsageError
@@ -89,7 +91,7 @@ def run_update(
 
     Args:
         instance: Records the run.
-        settings: Those of the environment, for the lock.
+        settings: Those of the environment, for the dataset and the lock.
         days: The days to collect.
         symbols: The contracts to collect; all tracked ones if empty.
         progress: Gets the progress.
@@ -103,23 +105,28 @@ def run_update(
     run_id = str(uuid.uuid4())
     # Before planning, because a waiting run would be shown as running.
     with alone(instance, settings, run_id, tell):
-        return _execute(instance, run_id, days, symbols, progress)
+        return _execute(instance, settings.dataset, run_id, days, symbols, progress)
 
 
 def _execute(
-    instance: dg.DagsterInstance, run_id: str, days: DayRange, symbols: Sequence[str], progress: Progress
+    instance: dg.DagsterInstance,
+    dataset: Dataset,
+    run_id: str,
+    days: DayRange,
+    symbols: Sequence[str],
+    progress: Progress,
 ) -> Report:
     progress.stage(f"planning {len(days):,} partitions in Dagster")
     chosen = {"config": {"symbols": list(symbols)}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        job = build_defs(progress).resolve_job_def("availability_update")
+        job = build_defs(progress).resolve_job_def(job_name(dataset))
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
             tags=range_tags(days),
             run_config={
-                "ops": {"symbols": chosen, "daily_availability": chosen},
+                "ops": {step_name(dataset, asset): chosen for asset in ("symbols", "daily_availability")},
                 # The instance has the events; the terminal shows the progress.
                 "loggers": {"console": {"config": {"log_level": _CONSOLE_LEVELS[log_format()]}}},
             },
@@ -159,7 +166,7 @@ def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     reported = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
-        reported[materialization.asset_key.to_user_string()] = {
+        reported[materialization.asset_key.path[-1]] = {
             key: value.value for key, value in materialization.metadata.items()
         }
     return reported

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -10,6 +11,9 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
+from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import VARIABLES, Settings, database_path
@@ -27,8 +31,8 @@ class PipelineSettings(dg.ConfigurableResource[None]):
     fapi_url: str | None = Field(default=None, description="Where exchangeInfo is served")
     connections: str | None = Field(default=None, description="Requests under way at once")
 
-    def load(self) -> Settings:
-        """Load and check them.
+    def load(self, dataset: Dataset = DEFAULT_DATASET) -> Settings:
+        """Load and check them, for a dataset.
 
         Raises:
             UsageError: A value is invalid, the published database is a URL, or a demo's data directory would get real
@@ -43,16 +47,19 @@ class PipelineSettings(dg.ConfigurableResource[None]):
             raise UsageError(
                 f"{settings.data_dir} holds the demo's simulated data; set AVAILABILITY_DATA_DIR to another folder"
             )
-        return settings
+        return settings.of_dataset(dataset)
 
 
 class WorkingDatabase(DuckDBResource):
-    """The working database as dagster-duckdb's resource, with connections of `warehouse.database`.
+    """The working database of a dataset as dagster-duckdb's resource, with connections of `warehouse.database`.
 
     dagster-duckdb waits silently for locks, leaks the connection of a body that raises, and has no read-only mode.
     """
 
     database: str = Field(default="", description="Path of the file; from the settings if empty")
+    dataset: str = Field(
+        default=DEFAULT_DATASET.name, description="The dataset, by its name in the catalogue"
+    )
     settings: dg.ResourceDependency[PipelineSettings]
 
     @contextmanager
@@ -62,7 +69,7 @@ class WorkingDatabase(DuckDBResource):
             yield self
             return
         try:
-            settings = self.settings.load()
+            settings = self.settings.load(DATASETS[self.dataset])
         except UsageError:  # reported by the first step
             yield self
             return
@@ -73,7 +80,28 @@ class WorkingDatabase(DuckDBResource):
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection; raises StoreError."""
-        settings = self.settings.load()
+        settings = self.settings.load(DATASETS[self.dataset])
         path = database_path("database", self.database) if self.database else settings.working_path
         with connect(path, read_only=read_only) as connection:
             yield connection
+
+
+class StepResources(NamedTuple):
+    """What a step is given."""
+
+    settings: PipelineSettings
+    working_database: WorkingDatabase
+    progress: Progress
+
+
+def resource_keys(dataset: Dataset) -> set[str]:
+    """The keys of these resources. Each dataset has a working database, so not every function can name it."""
+    return {"settings", writers_pool(dataset), "progress"}
+
+
+def resources_of(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, dataset: Dataset
+) -> StepResources:
+    """The resources of a step that requires `resource_keys`."""
+    given = context.resources
+    return StepResources(given.settings, getattr(given, writers_pool(dataset)), given.progress)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from availability_pipeline.catalogue import Dataset
 from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.names import asset_key, writers_pool
 from availability_pipeline.errors import DatabaseInUse
 from availability_pipeline.queries.service_levels import UpdateRecords
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.opening import Holder, hold
-
-WRITERS_POOL = "working_database"
-"""The pool of all writers, with one slot."""
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def alone(
     """
     with hold(settings.working_path.parent, run_id, settings.lock_timeout_seconds, tell) as died:
         _end(instance, died, tell)
-        _free_slots(instance, run_id)
+        _free_slots(instance, settings.dataset, run_id)
         yield
 
 
@@ -62,13 +61,13 @@ def _end(instance: dg.DagsterInstance, died: Holder | None, tell: Callable[[str]
         tell(f"Ended the {died}, whose process is gone.")
 
 
-def _free_slots(instance: dg.DagsterInstance, run_id: str) -> None:
+def _free_slots(instance: dg.DagsterInstance, dataset: Dataset, run_id: str) -> None:
     """Free the pool slots of other runs, none of which can be writing to this data directory now.
 
     Runs on another data directory of the same instance go on without a slot.
     """
     storage = instance.event_log_storage
-    pool = storage.get_concurrency_info(WRITERS_POOL)
+    pool = storage.get_concurrency_info(writers_pool(dataset))
     owners = {slot.run_id for slot in pool.claimed_slots} | {step.run_id for step in pool.pending_steps}
     for owner in owners - {run_id}:
         storage.free_concurrency_slots_for_run(owner)
@@ -114,8 +113,6 @@ def _remove_file(instance: dg.DagsterInstance, run_id: str) -> None:
             Path(path_for_shard(run_id) + ending).unlink(missing_ok=True)
 
 
-TABLE = dg.AssetKey("daily_availability")
-COMPARISON = dg.AssetCheckKey(TABLE, "exchange_info")
 RECALL = "recall"
 """The comparison's metadata entry with its recall, 0 to 1."""
 
@@ -123,28 +120,31 @@ _MOST_COMPARISONS = 1_000
 """How many of the newest comparisons are read; there are a few a day."""
 
 
-def update_records(instance: dg.DagsterInstance, days: DayRange) -> UpdateRecords:
-    """The records for these days; comparisons count from the end of the first day on."""
+def update_records(instance: dg.DagsterInstance, dataset: Dataset, days: DayRange) -> UpdateRecords:
+    """The records of a dataset for these days; comparisons count from the end of the first day on."""
     since = dt.datetime.combine(days.start, dt.time()) + dt.timedelta(days=1)
-    updates = {day: _first_update(instance, day) for day in days}
+    table = asset_key(dataset, "daily_availability")
+    updates = {day: _first_update(instance, table, day) for day in days}
     return UpdateRecords(
-        first=_first_update(instance),
+        first=_first_update(instance, table),
         completed={day: moment for day, moment in updates.items() if moment},
-        recalls=_recalls(instance, since),
+        recalls=_recalls(instance, table, since),
     )
 
 
-def _first_update(instance: dg.DagsterInstance, day: dt.date | None = None) -> dt.datetime | None:
+def _first_update(
+    instance: dg.DagsterInstance, table: dg.AssetKey, day: dt.date | None = None
+) -> dt.datetime | None:
     """The first materialization of a day, or of any day."""
-    wanted = dg.AssetRecordsFilter(TABLE, asset_partitions=[str(day)] if day else None)
+    wanted = dg.AssetRecordsFilter(table, asset_partitions=[str(day)] if day else None)
     records = instance.fetch_materializations(wanted, limit=1, ascending=True).records
     return _moment(records[0].timestamp) if records else None
 
 
-def _recalls(instance: dg.DagsterInstance, since: dt.datetime) -> list[float]:
+def _recalls(instance: dg.DagsterInstance, table: dg.AssetKey, since: dt.datetime) -> list[float]:
     """The recalls of evaluations since then, newest first."""
     history = instance.event_log_storage.get_asset_check_execution_history(
-        COMPARISON, limit=_MOST_COMPARISONS
+        dg.AssetCheckKey(table, "exchange_info"), limit=_MOST_COMPARISONS
     )
     return [
         float(str(evaluation.metadata[RECALL].value))

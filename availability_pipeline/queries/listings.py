@@ -71,7 +71,7 @@ class ListingHistory:
 
 
 @dataclass(frozen=True)
-class Rules:
+class UniverseRules:
     """Conditions for membership in a universe."""
 
     min_age_days: int = 0
@@ -94,7 +94,7 @@ DEFAULT_TYPE = "PERPETUAL"
 """Type of contracts unknown to exchangeInfo: all of them ended before there were other types."""
 
 
-def member(history: ListingHistory, day: dt.date, rules: Rules) -> Member | None:
+def member(history: ListingHistory, day: dt.date, rules: UniverseRules) -> Member | None:
     """The contract on a day, with the reason of an exclusion; None before its listing."""
     span = history.span_on(day)
     if span is None or span.status == "not_listed":
@@ -104,7 +104,7 @@ def member(history: ListingHistory, day: dt.date, rules: Rules) -> Member | None
 
 
 def _reason(
-    history: ListingHistory, day: dt.date, status: str, listed_on: dt.date | None, rules: Rules
+    history: ListingHistory, day: dt.date, status: str, listed_on: dt.date | None, rules: UniverseRules
 ) -> str | None:
     if listed_on is None or not (status == "published" or (status == "flat" and rules.include_flat)):
         return status
@@ -131,7 +131,9 @@ class MembershipSpan(NamedTuple):
     last_day: dt.date
 
 
-def membership_spans(history: ListingHistory, days: DayRange, rules: Rules) -> Iterator[MembershipSpan]:
+def membership_spans(
+    history: ListingHistory, days: DayRange, rules: UniverseRules
+) -> Iterator[MembershipSpan]:
     """The days of a range on which the contract is in the universe."""
     # A change affects the count of live days for the length of the window.
     window = rules.days_in_window[1] if rules.days_in_window else 0
@@ -148,7 +150,7 @@ def _after(cut: dt.date, window: int, days: DayRange) -> Iterator[dt.date]:
     return (cut + late * _DAY for late in range(first, last + 1))
 
 
-def _cuts(history: ListingHistory, rules: Rules) -> Iterator[dt.date]:
+def _cuts(history: ListingHistory, rules: UniverseRules) -> Iterator[dt.date]:
     """The days on which status or age condition may change."""
     for span in (*history.spans, *(history.successor.spans if history.successor else ())):
         yield span.first_day
