@@ -105,7 +105,7 @@ def _is_of_the_machine(error: duckdb.Error) -> bool:
     broken = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
     return (
         isinstance(error, broken) or type(error) is duckdb.Error
-    )  # the last is what has no class of its own
+    )  # the last is an error without a specific class
 
 
 def check_usable(*paths: Path) -> None:
