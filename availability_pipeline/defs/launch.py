@@ -1,8 +1,4 @@
-"""Running the job: on which Dagster instance, and what became of it.
-
-The run happens in this process, on the same instance that `dagster dev` uses, so the UI shows it. `worker` is the
-process that does this for the command line.
-"""
+"""Running the job in this process, on the Dagster instance that `dagster dev` uses, so that the UI shows the run."""
 
 from __future__ import annotations
 
@@ -40,16 +36,12 @@ class Report:
 
     run_id: str
     metadata: Mapping[str, Mapping[str, Any]]
-    """By asset, the numbers that it reported."""
+    """By asset, the metadata of its materialization."""
 
 
 @contextmanager
 def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance of a folder, made first if there is none.
-
-    Raises:
-        UsageError: The folder cannot be written to.
-    """
+    """Open the Dagster instance of a folder, which is created if missing; raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "dagster.yaml").exists():
@@ -65,10 +57,7 @@ def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
 
 @contextmanager
 def _configured(folder: Path) -> Iterator[Path]:
-    """The configuration of an instance as a file without relative folders.
-
-    Dagster takes those from the current folder, which is the instance's only for what was started there.
-    """
+    """The configuration of an instance as a file with absolute folders, because Dagster uses the current one."""
     config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
     absolute = _absolute(config, folder)
     if absolute == config:
@@ -81,7 +70,7 @@ def _configured(folder: Path) -> Iterator[Path]:
 
 
 def _absolute(config: Any, folder: Path) -> Any:
-    """The configuration with each relative `base_dir` below the folder, as `dagster dev` started there reads it."""
+    """The configuration with relative `base_dir`s below the folder."""
     if not isinstance(config, dict):
         return config
     return {
@@ -101,20 +90,20 @@ def run_update(
     """Discover, collect the days and publish, as one Dagster run in this process.
 
     Args:
-        instance: Where the run is recorded.
-        settings: Those of the environment: which dataset, where the lock is, and how long to wait for it.
+        instance: Records the run.
+        settings: Those of the environment, for the dataset and the lock.
         days: The days to collect.
         symbols: The contracts to collect; all tracked ones if empty.
-        progress: Who is told how far the run is.
+        progress: Gets the progress.
         tell: Called with a sentence about each run that is waited for or ended.
 
     Raises:
-        DatabaseInUse: Another run writes to the same database, and has not ended in time.
-        RunError: The run failed; the message is that of the step that failed.
-        UsageError: Likewise, if what was asked for is the reason.
+        DatabaseInUse: Another run held the lock for too long.
+        RunError: The run failed; the message is that of the failed step.
+        UsageError: The run failed because of an argument or setting.
     """
     run_id = str(uuid.uuid4())
-    # Before anything is planned: a run that waits would be shown as one that is under way.
+    # Before planning, because a waiting run would be shown as running.
     with alone(instance, settings, run_id, tell):
         return _execute(instance, settings.dataset, run_id, days, symbols, progress)
 
@@ -138,7 +127,7 @@ def _execute(
             tags=range_tags(days),
             run_config={
                 "ops": {step_name(dataset, asset): chosen for asset in ("symbols", "daily_availability")},
-                # The events are in the instance; a terminal belongs to the progress report.
+                # The instance has the events; the terminal shows the progress.
                 "loggers": {"console": {"config": {"log_level": _CONSOLE_LEVELS[log_format()]}}},
             },
             raise_on_error=False,
@@ -149,10 +138,15 @@ def _execute(
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
-    if blocked := [evaluation for evaluation in result.get_asset_check_evaluations() if _blocks(evaluation)]:
-        reasons = "; ".join(f"{evaluation.check_name}: {evaluation.description}" for evaluation in blocked)
+    blocked = [
+        f"{check.check_name}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+    ]
+    if blocked:
         return RunError(
-            f"the days were collected but not published, readers keep the last good generation; {reasons}"
+            "the days were collected but not published, readers keep the last good generation; "
+            + "; ".join(blocked)
         )
     for event in result.filter_events(lambda event: event.is_step_failure):
         data = event.step_failure_data
@@ -167,16 +161,8 @@ def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
     return RunError(f"the run {result.run_id} was ended before it was done; run the command again")
 
 
-def _blocks(evaluation: dg.AssetCheckEvaluation) -> bool:
-    return (
-        evaluation.blocking is True
-        and not evaluation.passed
-        and evaluation.severity is dg.AssetCheckSeverity.ERROR
-    )
-
-
 def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    """The metadata of one materialization of each asset; a range has the same on all of them."""
+    """The metadata of each asset's materializations, which is the same for all partitions of a range."""
     reported = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization

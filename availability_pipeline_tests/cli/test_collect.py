@@ -120,7 +120,7 @@ def test_missing_begins_with_the_first_gap(site: Site) -> None:
             2,
             "no tracked contract is called 'BTCUSDC'; similar names: ",
         ),
-        (["backfill", "--missing", "--start", "2024-01-01"], 2, "--missing finds out the days itself"),
+        (["backfill", "--missing", "--start", "2024-01-01"], 2, "--missing chooses the days itself"),
         (["backfill", "--start", ""], 2, "--start is '', which is not a day"),
         (["demo", "--data-dir", ""], 2, "data_dir is empty"),
         (["demo", "--symbols", "5000"], 2, "symbols is 5000"),

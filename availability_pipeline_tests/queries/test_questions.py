@@ -99,7 +99,7 @@ def test_case_does_not_matter(queries: AvailabilityQueries, name: str) -> None:
 def test_other_questions_in_between_do_not_cut_an_iteration_off(
     queries: AvailabilityQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.connection.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.reader.ROWS_AT_ONCE", 10)
     rows = queries.get_availability_range(sample.FIRST_DAY, sample.LAST_DAY).stream()
     seen = [next(rows)]
     queries.get_symbol_availability_timeline("BTCUSDT")
@@ -500,7 +500,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_reloading_and_closing_leave_results_alone(
     path: Path, symbols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.connection.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.reader.ROWS_AT_ONCE", 10)
     opened = AvailabilityQueries(path)
     ends = (sample.FIRST_DAY, sample.LAST_DAY)
     expected = opened.get_availability_range(*ends, symbols)
