@@ -13,6 +13,7 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 
 from availability_pipeline.defs import launch
+from availability_pipeline.defs.event_log import BatchingSqliteStorage
 from availability_pipeline_tests.dagster_side import root
 
 INSTANCES = (
@@ -42,6 +43,15 @@ def in_snakes(value: Any) -> Any:
 def test_what_matters_is_as_in_the_checkout(name: str) -> None:
     ours, checkout = read(name), read("dagster.yaml")
     assert {key: ours[key] for key in SAME} == {key: checkout[key] for key in SAME}
+
+
+@pytest.mark.parametrize("name", [name for name in ("dagster.yaml", *INSTANCES) if "docker" not in name])
+def test_records_in_sqlite_are_written_in_batches(name: str) -> None:
+    storage = read(name)["storage"]["custom"]
+    assert (storage["module"], storage["class"]) == (
+        BatchingSqliteStorage.__module__,
+        BatchingSqliteStorage.__name__,
+    )
 
 
 def test_so_it_is_in_the_cluster() -> None:
@@ -84,7 +94,12 @@ def test_what_no_instance_knows_is_refused(tmp_path: Path) -> None:
 def test_only_folders_that_are_written_out_are_put_below_the_instance(tmp_path: Path) -> None:
     config = {
         "compute_logs": {"config": {"base_dir": {"env": "DAGSTER_LOGS_DIR"}}},
+        "storage": {"custom": {"config": {"base_dir": {"env": "DAGSTER_HOME"}}}},
         "x": {"base_dir": "below"},
     }
     absolute = launch._absolute(config, tmp_path)
-    assert absolute == {"compute_logs": config["compute_logs"], "x": {"base_dir": str(tmp_path / "below")}}
+    assert absolute == {
+        "compute_logs": config["compute_logs"],
+        "storage": {"custom": {"config": {"base_dir": str(tmp_path)}}},
+        "x": {"base_dir": str(tmp_path / "below")},
+    }
