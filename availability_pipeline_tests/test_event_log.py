@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import inspect
+import os
 import re
 import shutil
 import signal
@@ -24,7 +25,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
-from availability_pipeline.defs.event_log import BatchingEventLogStorage
+from availability_pipeline.defs.event_log import KEPT, BatchingEventLogStorage
 from availability_pipeline_tests.conftest import ROOT
 
 OURS = {"custom": {"module": "availability_pipeline.defs.event_log", "class": "BatchingSqliteStorage"}}
@@ -393,6 +394,21 @@ def test_dagster_hands_over_planned_and_recorded_days_in_batches(
     with opened(tmp_path, ours_in(tmp_path)) as instance:
         run(instance, 0, 19)
     assert sizes == [len(KEYS) + 3, len(KEYS)]  # with the planned asset without partitions, and two checks
+
+
+def test_a_closed_instance_has_no_file_open(tmp_path: Path) -> None:
+    with opened(tmp_path, ours_in(tmp_path)) as instance:
+        for day in range(KEPT + 1):
+            run(instance, day, day)
+        assert 0 < len(set(open_files(tmp_path / "history" / "runs"))) <= 3 * KEPT
+    assert open_files(tmp_path) == []
+    assert list(tmp_path.rglob("*-wal")) == []
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files below a folder that this process has open."""
+    links = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    return [link for link in links if link.startswith(str(folder))]
 
 
 def test_a_batch_that_fails_is_stored_event_by_event(

@@ -13,8 +13,9 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 
 from availability_pipeline.defs import launch
-from availability_pipeline.defs.event_log import BatchingSqliteStorage
+from availability_pipeline.defs.event_log import BATCH_SIZE, BatchingSqliteStorage
 from availability_pipeline_tests.dagster_side import root
+from availability_pipeline_tests.deploy.stack import image_environment
 
 INSTANCES = (
     "availability_pipeline/defs/dagster_home.yaml",
@@ -52,6 +53,11 @@ def test_records_in_sqlite_are_written_in_batches(name: str) -> None:
         BatchingSqliteStorage.__module__,
         BatchingSqliteStorage.__name__,
     )
+
+
+def test_so_are_those_in_postgresql() -> None:
+    """By dagster-postgres, in the processes of runs; the cluster has the same image."""
+    assert image_environment()["DAGSTER_EVENT_BATCH_SIZE"] == str(BATCH_SIZE)
 
 
 def test_so_it_is_in_the_cluster() -> None:
