@@ -3,7 +3,6 @@
 import ast
 import hashlib
 import inspect
-import os
 import re
 import shutil
 import signal
@@ -407,7 +406,7 @@ def test_a_closed_instance_has_no_file_open(tmp_path: Path) -> None:
 
 def open_files(folder: Path) -> list[str]:
     """The files below a folder that this process has open."""
-    links = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    links = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
     return [link for link in links if link.startswith(str(folder))]
 
 
