@@ -6,6 +6,7 @@ did not change is the same file as in the generation before. Each new file is re
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
 import hashlib
 import json
@@ -16,20 +17,22 @@ from pathlib import Path
 
 import duckdb
 
+from availability_pipeline import __version__
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing.audit import reading_back
+from availability_pipeline.publishing.audit import DayPrint, reading_back
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
 from availability_pipeline.publishing.release import Generation
+from availability_pipeline.warehouse.database import read_info
 
 YEARS = "daily_availability"
 """The folder of the files of years."""
 
 LATEST = "latest.parquet"
 
-# By year, the number of rows, and for each column a sum of hashes that any other content would change.
-_OF_YEARS = """
-SELECT date_part('year', date) AS year, count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
-FROM daily_availability GROUP BY year ORDER BY year
+# The number of rows, and for each column a sum of hashes that any other content would change.
+_OF_YEAR = """
+SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
+FROM daily_availability WHERE date BETWEEN make_date($1::INTEGER, 1, 1) AND make_date($1::INTEGER, 12, 31)
 """
 
 _OF_LATEST = """
@@ -71,36 +74,45 @@ SELECT count(*) FROM (
 ) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
 """
 
-Fingerprint = Mapping[str, int | None]
-"""The number of rows, and a sum by column (None without rows)."""
 
-
-def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Generation | None) -> list[FileEntry]:
+def export(
+    working: duckdb.DuckDBPyConnection,
+    folder: Path,
+    before: Generation | None,
+    days: Mapping[dt.date, DayPrint],
+) -> list[FileEntry]:
     """Write the files into a new generation's folder.
 
     Args:
         working: The working database.
         folder: The new generation's.
         before: A generation from which unchanged years are taken over.
+        days: The days of the working database.
 
     Raises:
         PublicationError: A file does not read back as it was written.
         OSError, duckdb.Error: A file could not be written.
     """
     (folder / YEARS).mkdir()
-    rows = _fingerprints(working, _OF_YEARS)
     entries = []
-    for row in rows:
-        year = int(row.pop("year") or 0)
+    for year, fingerprint in _years(working, days):
         path = folder / YEARS / f"{year}.parquet"
-        entry = _taken_over(folder, path, row, before)
+        entry = _taken_over(folder, path, fingerprint, before)
         if entry is None:
             working.execute(_WRITE_YEAR, [year, str(path)])
-            entry = _read_back(working, folder, path, row)
+            entry = _read_back(folder, path, working, _OF_YEAR, [year], fingerprint)
         entries.append(entry)
     working.execute(_WRITE_LATEST, [str(folder / LATEST)])
-    entries.append(_read_back(working, folder, folder / LATEST, _fingerprints(working, _OF_LATEST)[0]))
+    entries.append(_read_back(folder, folder / LATEST, working, _OF_LATEST, []))
     return [*entries, *(_write_derived(working, folder, table) for table in _DERIVED)]
+
+
+def _years(working: duckdb.DuckDBPyConnection, days: Mapping[dt.date, DayPrint]) -> Iterator[tuple[int, str]]:
+    """The years that have rows, and what their files are made of."""
+    form = [__version__, read_info(working, "archive_url")]
+    for year in sorted({day.year for day in days}):
+        prints = [(str(day), *days[day]) for day in sorted(days) if day.year == year]
+        yield year, hashlib.sha256(json.dumps([form, prints]).encode()).hexdigest()[:32]
 
 
 def _write_derived(working: duckdb.DuckDBPyConnection, folder: Path, table: str) -> FileEntry:
@@ -121,13 +133,11 @@ def _failed(path: Path, problem: str) -> PublicationError:
     )
 
 
-def _taken_over(
-    folder: Path, path: Path, expected: Fingerprint, before: Generation | None
-) -> FileEntry | None:
+def _taken_over(folder: Path, path: Path, fingerprint: str, before: Generation | None) -> FileEntry | None:
     """The same file as before under its new name, if its rows are the same and it is undamaged."""
-    relative, rows = path.relative_to(folder).as_posix(), _text(expected)
+    relative = path.relative_to(folder).as_posix()
     for entry in before.manifest.files if before else ():
-        if before and (entry.path, entry.fingerprint) == (relative, rows):
+        if before and (entry.path, entry.fingerprint) == (relative, fingerprint):
             # Without links, or if it was removed meanwhile, it is written anew.
             with suppress(OSError):
                 os.link(before.folder / relative, path)
@@ -138,23 +148,29 @@ def _taken_over(
 
 
 def _read_back(
-    working: duckdb.DuckDBPyConnection, folder: Path, path: Path, expected: Fingerprint
+    folder: Path,
+    path: Path,
+    working: duckdb.DuckDBPyConnection,
+    query: str,
+    values: list[int],
+    fingerprint: str | None = None,
 ) -> FileEntry:
+    expected = _column_prints(working, query, values)
     with _reader(path) as reader:
         problems = list(_problems(working, reader, expected))
     if problems:
         raise _failed(path.relative_to(folder), "; ".join(problems))
-    return describe(folder, path, expected["row_count"] or 0, _text(expected))
+    return describe(folder, path, expected["row_count"] or 0, fingerprint)
 
 
 def _problems(
-    working: duckdb.DuckDBPyConnection, reader: duckdb.DuckDBPyConnection, expected: Fingerprint
+    working: duckdb.DuckDBPyConnection, reader: duckdb.DuckDBPyConnection, expected: Mapping[str, int | None]
 ) -> Iterator[str]:
     columns = working.execute(_COLUMNS).fetchall()
     if reader.execute(_FILE_COLUMNS).fetchall() != columns:
         yield "it has other columns than the working table"
         return
-    found = _fingerprints(reader, _OF_FILE)[0]
+    found = _column_prints(reader, _OF_FILE)
     if found["row_count"] != expected["row_count"]:
         yield f"it has {found['row_count']} rows instead of {expected['row_count']}"
     elif differing := [name for name, value in expected.items() if found[name] != value]:
@@ -173,12 +189,9 @@ def _reader(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield reader
 
 
-def _fingerprints(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, int | None]]:
-    result = connection.execute(query)
+def _column_prints(
+    connection: duckdb.DuckDBPyConnection, query: str, values: list[int] | None = None
+) -> dict[str, int | None]:
+    result = connection.execute(query, values or [])
     names = [column[0] for column in result.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def _text(fingerprint: Fingerprint) -> str:
-    """Short enough for a manifest."""
-    return hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:32]
+    return dict(zip(names, result.fetchone() or (), strict=True))
