@@ -228,6 +228,8 @@ def published_database(
                 repeated=(context.run.parent_run_id, context.run.root_run_id),
                 accept_fewer_files=config.accept_fewer_files,
             )
+        if report.remark:
+            context.log.warning(report.remark)
         uploaded = mirror(loaded, progress)
     return dg.MaterializeResult(
         metadata={
@@ -238,6 +240,7 @@ def published_database(
             "seconds": round(report.seconds, 3),
             "path": dg.MetadataValue.path(report.path),
             "generation": report.generation,
+            "written": report.how,
             **(uploaded.metadata() if uploaded else {}),
         }
     )

@@ -15,6 +15,7 @@ import duckdb
 
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.warehouse.database import CONTRADICTORY
 
 _MEMORY_LIMIT = "512MB"
@@ -54,10 +55,11 @@ _SUMMARIES = {
                 count(*) FILTER (NOT available AND status = 'ended')
             FROM availability_by_date AS held LEFT JOIN status_spans AS spans
                 ON spans.symbol = held.symbol AND held.date BETWEEN spans.first_day AND spans.last_day
+            WHERE date >= $since
             GROUP BY date
-        )
-        SELECT count(*)
-        FROM ((FROM published_days EXCEPT FROM counted) UNION ALL (FROM counted EXCEPT FROM published_days))
+        ),
+        said AS (FROM published_days WHERE date >= $since)
+        SELECT count(*) FROM ((FROM said EXCEPT FROM counted) UNION ALL (FROM counted EXCEPT FROM said))
     """,
     "published_symbols": """
         WITH counted AS (
@@ -81,19 +83,19 @@ _SUMMARIES = {
     """,
 }
 
-# Rows that are not strictly after the row before them: none proves the physical order, and that no row is there twice.
-# By symbol, the rows of the tail come after all others.
+# Rows that are not strictly after the row before them, or not before the tail: none proves the physical order, and that
+# no row is there twice. By symbol, the rows of the tail come after all others.
 _MISPLACED = {
     "availability_by_date": """
         SELECT count(*) FROM (
             SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before
-            FROM availability_by_date
+            FROM availability_by_date WHERE date >= $since
         ) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
     """,
     "availability_by_symbol": """
         WITH placed AS (
             SELECT date, symbol, coalesce(date >= (SELECT tail_from FROM publication), false) AS late
-            FROM availability_by_symbol
+            FROM availability_by_symbol WHERE date >= $since
         )
         SELECT count(*) FROM (
             SELECT
@@ -106,23 +108,29 @@ _MISPLACED = {
         )
     """,
 }
+_BEHIND = """
+SELECT count(*) FROM $table
+WHERE date < $since AND rowid > (SELECT min(rowid) FROM $table WHERE date >= $since)
+"""
 
-_CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE $contradictory".replace(
+_CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE date >= $since AND $contradictory".replace(
     "$contradictory", CONTRADICTORY
 )
 
 
-def audit(working: duckdb.DuckDBPyConnection, path: Path) -> None:
+def audit(working: duckdb.DuckDBPyConnection, path: Path, since: dt.date = dt.date.min) -> None:
     """Compare a published file with the working database.
 
     Args:
         working: The working database.
         path: The new file, attached nowhere.
+        since: The first day of which rows were written. The rows of all days are compared; the order, the summary and the
+            consistency of earlier days were proven of the file that they come from.
 
     Raises:
         PublicationError: They differ, or a row contradicts itself; the message says what was found.
     """
-    problems = differences(working, path)
+    problems = differences(working, path, since)
     if problems:
         raise PublicationError(
             f"the new published database failed its audit: {'; '.join(problems)}; readers keep the one from before; "
@@ -130,15 +138,23 @@ def audit(working: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
 
 
-def differences(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+def differences(working: duckdb.DuckDBPyConnection, path: Path, since: dt.date = dt.date.min) -> list[str]:
     """How a published file differs from the working database, or contradicts itself; empty if it does not.
+
+    Args:
+        working: The working database.
+        path: The file.
+        since: As `audit`.
 
     Raises:
         duckdb.Error: The file cannot be read.
     """
     with _attached(path) as published:
+        [(version,)] = published.execute("SELECT schema_version FROM publication").fetchall()
+        if version != SCHEMA_VERSION:
+            return [f"it has schema version {version} instead of {SCHEMA_VERSION}"]
         # All of them, and so every block of the file is read once.
-        return [*_differences(working, published), *_contradictions(published)]
+        return [*_differences(working, published), *_contradictions(published, since)]
 
 
 def differences_in_content(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
@@ -204,14 +220,15 @@ def _of_view(view: str) -> Iterator[tuple[str, list[str] | dict[str, str]]]:
     yield _URLS, {"view": view}
 
 
-def _contradictions(published: duckdb.DuckDBPyConnection) -> Iterator[str]:
+def _contradictions(published: duckdb.DuckDBPyConnection, since: dt.date) -> Iterator[str]:
     for table, query in _MISPLACED.items():
-        if rows := _count(published, query):
+        behind = _count(published, _BEHIND.replace("$table", table), since)
+        if rows := _count(published, query, since) + behind:
             yield f"{rows} rows of {table} are duplicates or out of order"
     for table, query in _SUMMARIES.items():
-        if _count(published, query):
+        if _count(published, query, since):
             yield f"{table} does not agree with the rows"
-    if rows := _count(published, _CONTRADICTORY):
+    if rows := _count(published, _CONTRADICTORY, since):
         yield f"{rows} rows contradict themselves (available, status, size and last-modified do not agree)"
 
 
@@ -249,6 +266,6 @@ def _differing_columns(
     return ", ".join(name for name, value, other in pairs if value != other)
 
 
-def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = connection.execute(query).fetchone()
+def _count(connection: duckdb.DuckDBPyConnection, query: str, since: dt.date) -> int:
+    row = connection.execute(query, {"since": since} if "$since" in query else {}).fetchone()
     return int(row[0]) if row else 0

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -29,33 +30,28 @@ YEARS = "daily_availability"
 
 LATEST = "latest.parquet"
 
-# The number of rows, and for each column a sum of hashes that any other content would change.
+# The rows that a file has to hold.
 _OF_YEAR = """
-SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
-FROM daily_availability WHERE date BETWEEN make_date($1::INTEGER, 1, 1) AND make_date($1::INTEGER, 12, 31)
+FROM daily_availability
+WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31)
 """
 
 _OF_LATEST = """
-SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
 FROM daily_availability
 WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
 """
 
-_OF_FILE = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FROM written"
+_OF_FILE = "FROM written"
 
-_WRITE_YEAR = """
-COPY (
-    FROM daily_availability
-    WHERE date BETWEEN make_date($1::INTEGER, 1, 1) AND make_date($1::INTEGER, 12, 31) ORDER BY date, symbol
-) TO $2 (FORMAT parquet, COMPRESSION zstd)
-"""
+# The number of rows, and a sum of hashes that any other content of any column would change.
+_PRINT = "SELECT count(*), sum(hash(held)) FROM ($rows) AS held"
 
-_WRITE_LATEST = """
-COPY (
-    FROM daily_availability
-    WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available) ORDER BY symbol
-) TO ? (FORMAT parquet, COMPRESSION zstd)
-"""
+# The same for each column, to name those that differ.
+_COLUMN_PRINTS = "SELECT sum(hash(date, symbol, COLUMNS(*))) FROM ($rows)"
+
+_WRITE_YEAR = f"COPY ({_OF_YEAR} ORDER BY date, symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
+
+_WRITE_LATEST = f"COPY ({_OF_LATEST} ORDER BY symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
 
 # The derived tables are small: a few rows per contract.
 _DERIVED = {
@@ -99,11 +95,11 @@ def export(
         path = folder / YEARS / f"{year}.parquet"
         entry = _taken_over(folder, path, fingerprint, before)
         if entry is None:
-            working.execute(_WRITE_YEAR, [year, str(path)])
-            entry = _read_back(folder, path, working, _OF_YEAR, [year], fingerprint)
+            working.execute(_WRITE_YEAR, {"year": year, "path": str(path)})
+            entry = _read_back(working, folder, path, _OF_YEAR, {"year": year}, fingerprint)
         entries.append(entry)
-    working.execute(_WRITE_LATEST, [str(folder / LATEST)])
-    entries.append(_read_back(folder, folder / LATEST, working, _OF_LATEST, []))
+    working.execute(_WRITE_LATEST, {"path": str(folder / LATEST)})
+    entries.append(_read_back(working, folder, folder / LATEST, _OF_LATEST, {}))
     return [*entries, *(_write_derived(working, folder, table) for table in _DERIVED)]
 
 
@@ -148,33 +144,44 @@ def _taken_over(folder: Path, path: Path, fingerprint: str, before: Generation |
 
 
 def _read_back(
+    working: duckdb.DuckDBPyConnection,
     folder: Path,
     path: Path,
-    working: duckdb.DuckDBPyConnection,
     query: str,
-    values: list[int],
+    values: Mapping[str, int],
     fingerprint: str | None = None,
 ) -> FileEntry:
-    expected = _column_prints(working, query, values)
+    expected = _fetch(working, _PRINT, query, values)
     with _reader(path) as reader:
-        problems = list(_problems(working, reader, expected))
+        problems = list(_problems(working, reader, query, values, expected))
     if problems:
         raise _failed(path.relative_to(folder), "; ".join(problems))
-    return describe(folder, path, expected["row_count"] or 0, fingerprint)
+    return describe(folder, path, expected[0], fingerprint)
 
 
 def _problems(
-    working: duckdb.DuckDBPyConnection, reader: duckdb.DuckDBPyConnection, expected: Mapping[str, int | None]
+    working: duckdb.DuckDBPyConnection,
+    reader: duckdb.DuckDBPyConnection,
+    query: str,
+    values: Mapping[str, int],
+    expected: tuple[Any, ...],
 ) -> Iterator[str]:
     columns = working.execute(_COLUMNS).fetchall()
     if reader.execute(_FILE_COLUMNS).fetchall() != columns:
         yield "it has other columns than the working table"
         return
-    found = _column_prints(reader, _OF_FILE)
-    if found["row_count"] != expected["row_count"]:
-        yield f"it has {found['row_count']} rows instead of {expected['row_count']}"
-    elif differing := [name for name, value in expected.items() if found[name] != value]:
-        yield f"it differs from the working table in {', '.join(differing)}"
+    found = _fetch(reader, _PRINT, _OF_FILE)
+    if found[0] != expected[0]:
+        yield f"it has {found[0]} rows instead of {expected[0]}"
+    elif found != expected:
+        prints = zip(
+            columns,
+            _fetch(working, _COLUMN_PRINTS, query, values),
+            _fetch(reader, _COLUMN_PRINTS, _OF_FILE),
+            strict=True,
+        )
+        differing = ", ".join(name for (name, _), now, read in prints if now != read)
+        yield f"it differs from the working table in {differing}"
     [(misplaced,)] = reader.execute(_MISPLACED).fetchall()
     if misplaced:
         yield f"{misplaced} rows are duplicates or out of order"
@@ -189,9 +196,7 @@ def _reader(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield reader
 
 
-def _column_prints(
-    connection: duckdb.DuckDBPyConnection, query: str, values: list[int] | None = None
-) -> dict[str, int | None]:
-    result = connection.execute(query, values or [])
-    names = [column[0] for column in result.description or ()]
-    return dict(zip(names, result.fetchone() or (), strict=True))
+def _fetch(
+    connection: duckdb.DuckDBPyConnection, query: str, rows: str, values: Mapping[str, int] | None = None
+) -> tuple[Any, ...]:
+    return connection.execute(query.replace("$rows", rows), dict(values or {})).fetchone() or ()

@@ -51,6 +51,8 @@ class Rows:
     """When all were written last, UTC."""
     tail_from: dt.date | None
     """The first day of the tail; None if there is none."""
+    since: dt.date
+    """The first day of which rows were written."""
 
 
 class RebuildNeeded(Exception):
@@ -63,7 +65,7 @@ def write_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
     script = files("availability_pipeline.publishing").joinpath("rows.sql").read_text("utf-8")
     connection.execute(script)
     [(count,)] = connection.execute("SELECT count(*) FROM published.availability_by_date").fetchall()
-    return Rows(count, utc_now(), None)
+    return Rows(count, utc_now(), None, dt.date.min)
 
 
 def attach_new(connection: duckdb.DuckDBPyConnection, path: str) -> None:
@@ -107,9 +109,9 @@ def take_over_rows(
     held = day_prints(connection, "published.availability_by_date")
     changed = [day for day in days.keys() | held.keys() if days.get(day) != held.get(day)]
     if not changed:
-        return Rows(0, rebuilt_at, former_tail)
+        return Rows(0, rebuilt_at, former_tail, dt.date.max)
     tail_from = min(changed) if former_tail is None else min(*changed, former_tail)
-    return Rows(_replace_tail(connection, tail_from, days), rebuilt_at, tail_from)
+    return Rows(_replace_tail(connection, tail_from, days), rebuilt_at, tail_from, tail_from)
 
 
 def _replace_tail(

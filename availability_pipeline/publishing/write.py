@@ -113,7 +113,7 @@ def _audited(
     finally:
         with suppress(duckdb.Error):  # or it would hide what has failed before
             connection.execute("DETACH published")
-    audit(connection, path)
+    audit(connection, path, rows.since)
     return Written(totals, rows)
 
 
@@ -178,6 +178,11 @@ class PublishReport:
     """Why all rows were written; None if they were not."""
     remark: str | None
     """What is wrong with the generation before, if that is why."""
+
+    @property
+    def how(self) -> str:
+        """How many rows were written, and why if these are all."""
+        return f"{self.written:,} rows written" + (f", because {self.rebuilt}" if self.rebuilt else "")
 
 
 def publish(
