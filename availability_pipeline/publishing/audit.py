@@ -124,7 +124,7 @@ def audit(working: duckdb.DuckDBPyConnection, path: Path, since: dt.date = dt.da
     Args:
         working: The working database.
         path: The new file, attached nowhere.
-        since: The first day of which rows were written. The rows of all days are compared; the order, the summary and the
+        since: The first day of which rows were written. The rows of all days are compared; order, summary and
             consistency of earlier days were proven of the file that they come from.
 
     Raises:
