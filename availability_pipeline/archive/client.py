@@ -230,6 +230,8 @@ def _unsigned_client(settings: Settings) -> Any:
             signature_version=UNSIGNED,
             s3={"addressing_style": "path"},
             retries={"total_max_attempts": 1, "mode": "standard"},
+            # botocore would put one together for every page.
+            user_agent="binance-futures-availability",
         ),
     )
 

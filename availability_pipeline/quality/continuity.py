@@ -23,7 +23,8 @@ WITH contracts AS (
     SELECT symbol FROM symbols WHERE tracked AND ($symbols = [] OR list_contains($symbols, symbol))
 ),
 held AS (
-    SELECT symbol, count(*) AS row_count, count(DISTINCT date) AS days
+    -- A bit for each day costs a seventh of count(DISTINCT).
+    SELECT symbol, count(*) AS row_count, bit_count(bitstring_agg(date - $start::DATE, 0, $days - 1)) AS days
     FROM daily_availability WHERE date BETWEEN $start AND $end GROUP BY symbol
 )
 SELECT

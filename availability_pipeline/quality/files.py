@@ -134,7 +134,9 @@ def _is_collected(connection: duckdb.DuckDBPyConnection, window: DayRange) -> bo
 
 
 def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, scope: Scope) -> None:
-    """Make the temporary tables `absent_files` and `judged_days`."""
+    """Make the temporary tables `absent_files` and `judged_days`, once for all checks of a scope."""
+    if "judged_days" in scope.made:
+        return
     connection.register("known_gaps", known_gaps(scope.settings))
     rules = Rules(scope.settings.episode_gap_days, scope.today)
     days = {"start": window.start, "end": window.end}
@@ -147,6 +149,7 @@ def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, 
         _JUDGED_DAYS,
         {**days, "oldest_young_day": rules.oldest_young_day, "history_start": _history_start(connection)},
     )
+    scope.made.add("judged_days")
 
 
 def _history_start(connection: duckdb.DuckDBPyConnection) -> dt.date:
