@@ -73,10 +73,9 @@ _SUMMARIES = {
     "publication": """
         WITH counted AS (
             SELECT
-                min(date) AS first_day, max(date) AS data_through, max(date) FILTER (available) AS last_file_day,
-                count(*) AS row_count, count(*) FILTER (available) AS file_count,
-                count(DISTINCT symbol) AS symbol_count
-            FROM daily_availability
+                min(date) AS first_day, max(date) AS data_through, sum(row_count) AS row_count,
+                sum(file_count) AS file_count, (SELECT count(*) FROM published_symbols) AS symbol_count
+            FROM published_days
         )
         SELECT count(*) FROM counted ANTI JOIN publication
         USING (first_day, data_through, row_count, file_count, symbol_count)
