@@ -57,7 +57,7 @@ WITH unlisted AS (
 ),
 stretches AS (
     SELECT
-        symbol, date AS first_day, date AS last_day, last_file_day, gap, status, rowless, known_from
+        symbol, date AS first_day, date AS last_day, last_file_day, absence, status, rowless, known_from
     FROM absent_days
     UNION ALL
     SELECT symbol, min(date), max(date), NULL, NULL, 'not_listed', rowless, min(date)
@@ -78,12 +78,12 @@ numbered AS (
 )
 SELECT
     spans.symbol, if(status = 'ended', NULL, episode) AS episode, status, rowless, spans.first_day, spans.last_day,
-    known_from, last_file_day, gap
+    known_from, last_file_day, absence
 FROM (
     SELECT
         symbol, status, rowless, min(first_day) AS first_day, max(last_day) AS last_day,
-        if(status = 'not_listed', min(first_day), max(known_from)) AS known_from, last_file_day, gap
-    FROM numbered GROUP BY symbol, last_file_day, gap, span, status, rowless
+        if(status = 'not_listed', min(first_day), max(known_from)) AS known_from, last_file_day, absence
+    FROM numbered GROUP BY symbol, last_file_day, absence, span, status, rowless
 ) AS spans
 ASOF LEFT JOIN episodes ON episodes.symbol = spans.symbol AND last_file_day >= episodes.first_day;
 
@@ -109,7 +109,7 @@ ends AS (
 ),
 gap_counts AS (
     SELECT symbol, episode, count(*) AS gaps
-    FROM absent_spans WHERE gap = 'hole' AND status = 'missing' AND NOT rowless GROUP BY symbol, episode
+    FROM absent_spans WHERE absence = 'gap' AND status = 'missing' AND NOT rowless GROUP BY symbol, episode
 )
 SELECT
     episodes.symbol, episode, episodes.first_day, last_day, last_trading_day,

@@ -23,7 +23,7 @@ from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing.audit import DayPrint, reading_back
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
 from availability_pipeline.publishing.release import Generation
-from availability_pipeline.warehouse.database import read_info
+from availability_pipeline.warehouse.database import dataset_of, read_info
 
 YEARS = "daily_availability"
 """The folder of the files of years."""
@@ -105,7 +105,7 @@ def export(
 
 def _years(working: duckdb.DuckDBPyConnection, days: Mapping[dt.date, DayPrint]) -> Iterator[tuple[int, str]]:
     """The years that have rows, and what their files are made of."""
-    form = [__version__, read_info(working, "archive_url")]
+    form = [__version__, dataset_of(working).name, read_info(working, "archive_url")]
     for year in sorted({day.year for day in days}):
         prints = [(str(day), *days[day]) for day in sorted(days) if day.year == year]
         yield year, hashlib.sha256(json.dumps([form, prints]).encode()).hexdigest()[:32]

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from availability_pipeline.dates import FIRST_DAY, DayRange, utc_today
+from availability_pipeline.dates import DayRange, utc_today
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
 
@@ -59,7 +59,8 @@ class Scope:
         if self.days is not None:
             return self.days
         [(last,)] = connection.execute("SELECT max(date) FROM daily_availability").fetchall()
-        return None if last is None else DayRange(FIRST_DAY, max(FIRST_DAY, last))
+        first = self.settings.dataset.first_day
+        return None if last is None else DayRange(first, max(first, last))
 
 
 @dataclass(frozen=True)
