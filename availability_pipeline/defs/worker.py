@@ -38,14 +38,18 @@ def main() -> None:
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     # Only the answer may go to the real stdout.
     answer_to, sys.stdout = sys.stdout, sys.stderr
+    print(json.dumps(answer(request), default=str), file=answer_to, flush=True)
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run what is requested; the id and the metadata of the run, or the error and the exit code of the command."""
     try:
         with written(log_format(), everything=True):
-            answer = _run(request)
+            return _run(request)
     except AvailabilityError as error:
-        answer = _refusal(error)
+        return _refusal(error)
     except Exception as error:  # noqa: BLE001 - the end of the process; the command says it in one sentence
-        answer = _refusal(_unforeseen(error, request["instance"]))
-    print(json.dumps(answer, default=str), file=answer_to, flush=True)
+        return _refusal(_unforeseen(error, request["instance"]))
 
 
 def _unforeseen(error: Exception, folder: str) -> RunError:
