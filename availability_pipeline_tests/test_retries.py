@@ -8,7 +8,7 @@ import pytest
 from availability_pipeline.defs.failures import MAX_RETRIES
 from availability_pipeline.errors import RunError
 from availability_pipeline_tests import pipeline
-from availability_pipeline_tests.cli.commands import in_process
+from availability_pipeline_tests.cli.commands import command
 from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.simulator import Fault
 
@@ -77,8 +77,8 @@ def test_a_retry_collects_what_the_failed_try_did_not_write(site: Site) -> None:
 
 def test_the_command_line_says_that_it_tries_again_and_why(site: Site) -> None:
     site.server.faults.inject(Fault.status(503), on="HEAD", match="BTCUSDT", times=1)
-    done = in_process(site, "update", DAY, AVAILABILITY_RETRY_SECONDS="")
-    assert done.exit_code == 0, done.stderr
+    done = command(site, "update", DAY, AVAILABILITY_RETRY_SECONDS="")
+    assert done.returncode == 0, done.stderr
     said = f"trying again in 2 s (retry 1 of 3), because BTCUSDT {DAY}: the archive answered HTTP 503"
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -73,7 +73,11 @@ def children_of(running: subprocess.Popen[str]) -> list[int]:
 
 def in_process(site: Site, *arguments: str, **more: str) -> Result:
     """Run a command and its run in this process; what neither foresees fails the test."""
-    environ = {"DAGSTER_HOME": str(site.settings.data_dir / "dagster"), **more}
+    return invoked({"DAGSTER_HOME": str(site.settings.data_dir / "dagster"), **more}, *arguments)
+
+
+def invoked(environ: Mapping[str, str], *arguments: str) -> Result:
+    """Likewise, on what the environment leads to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "_ask_worker", _run_here)
         return CliRunner(env=environ).invoke(cli, list(arguments), catch_exceptions=False)

@@ -1,4 +1,4 @@
-"""`backfill` and `update` as the processes that they are: side by side, interrupted, killed, and short of file handles."""
+"""`backfill` and `update` as processes: side by side, interrupted, killed, and short of file handles."""
 
 from __future__ import annotations
 
