@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import gc
 import inspect
 import os
 import shutil
@@ -75,11 +76,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.heavy)
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays for all tests: going through it took longer than many a test."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let it go through everything at the end again, where some libraries look for what is left."""
+    gc.unfreeze()
+
+
 def _functions(item: pytest.Function) -> Iterator[object]:
-    """A test and its fixtures."""
+    """A test and its fixtures but those that are made once."""
     yield item.function
-    for definitions in item._fixtureinfo.name2fixturedefs.values():
-        yield definitions[-1].func
+    for *_, definition in item._fixtureinfo.name2fixturedefs.values():
+        if definition.scope != "session":
+            yield definition.func
 
 
 def _is_heavy(value: object, known: dict[object, bool]) -> bool:
@@ -89,10 +102,11 @@ def _is_heavy(value: object, known: dict[object, bool]) -> bool:
         return False
     if function not in known:
         known[function] = False  # if it calls itself
-        names = set(_names(function.__code__))
-        known[function] = not HEAVY.isdisjoint(names) or any(
-            _is_heavy(function.__globals__.get(name), known) for name in names
-        )
+        names = set(_names(function.__code__)) - {"copy_published"}  # which publishes once
+        used = [function.__globals__.get(name) for name in names]
+        modules = [value for value in used if inspect.ismodule(value)]
+        used += [getattr(module, name, None) for module in modules for name in names]
+        known[function] = not HEAVY.isdisjoint(names) or any(_is_heavy(value, known) for value in used)
     return known[function]
 
 
