@@ -1,4 +1,4 @@
-"""UTC days: what the first one is, how people write them, and ranges of them.
+"""UTC days: how people write them, and ranges of them.
 
 Dates that a user typed are read here and nowhere else. Nothing here knows files or databases.
 """
@@ -10,12 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from availability_pipeline.errors import UsageError
-
-FIRST_DAY = dt.date(2019, 9, 25)
-"""The first day of the market's history, and the first partition."""
-
-FIRST_FILE_DAY = dt.date(2019, 12, 31)
-"""The day of the archive's first daily kline file; before it no contract has one."""
 
 
 def _clock() -> dt.datetime:
@@ -110,15 +104,20 @@ class DayRange:
         return str(self.start) if self.start == self.end else f"{self.start} to {self.end}"
 
 
-def collectable_range(start: dt.date, end: dt.date) -> DayRange:
+def collectable_range(start: dt.date, end: dt.date, first_day: dt.date) -> DayRange:
     """The range, if the archive can have files for all of it.
 
+    Args:
+        start: Its first day.
+        end: Its last day.
+        first_day: The first day of the market.
+
     Raises:
-        UsageError: The start is after the end or before 2019-09-25, or the end is not over yet in UTC.
+        UsageError: The start is after the end or before the market's first day, or the end is not over yet in UTC.
     """
     days = DayRange(start, end)
-    if start < FIRST_DAY:
-        raise UsageError(f"{start} is before {FIRST_DAY}, the first day of the market; start there or later")
+    if start < first_day:
+        raise UsageError(f"{start} is before {first_day}, the first day of the market; start there or later")
     if end > last_complete_day():
         raise UsageError(
             f"{end} is not over yet in UTC, so it cannot have a file; the last complete day is {last_complete_day()}"

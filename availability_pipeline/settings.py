@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import UsageError
 
 BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)
@@ -298,7 +299,7 @@ class Settings:
     """The bucket's name."""
     archive_url: str = "https://data.binance.vision"
     """Where files are served; the base of every `url`."""
-    fapi_url: str = "https://fapi.binance.com"
+    fapi_url: str = DEFAULT_DATASET.exchange_url
     """Where exchangeInfo is served."""
     connections: int = 64
     """Requests under way at once."""
@@ -321,15 +322,41 @@ class Settings:
     """Where in object storage generations are published as well, `s3://bucket/prefix`."""
     publish_keep: int = 10
     """How many generations are kept there."""
-    tracked_quotes: tuple[str, ...] = ("USDT",)
+    tracked_quotes: tuple[str, ...] = DEFAULT_DATASET.tracked_quotes
     """Quote assets whose contracts have rows in `daily_availability`."""
-    tracked_contracts: tuple[str, ...] = ("perpetual", "settled")
+    tracked_contracts: tuple[str, ...] = DEFAULT_DATASET.tracked_contracts
     """Kinds of contract that have rows in `daily_availability`."""
+    dataset: Dataset = DEFAULT_DATASET
+    """Which dataset of the catalogue is meant; set by `of_dataset`."""
+
+    def of_dataset(self, dataset: Dataset) -> Settings:
+        """These settings for another dataset, which has a folder of its own below the data directory.
+
+        What variables say of the published database and of tracked contracts is about the default dataset; another one
+        goes by its entry in the catalogue. An address of exchangeInfo that was set is taken to serve all markets.
+        """
+        if dataset.is_default:
+            return self
+        is_set = self.fapi_url != DEFAULT_DATASET.exchange_url
+        moved = replace(
+            self,
+            dataset=dataset,
+            fapi_url=self.fapi_url if is_set else dataset.exchange_url,
+            publish_url=self.publish_url and f"{self.publish_url}/datasets/{dataset.name}",
+            tracked_quotes=dataset.tracked_quotes,
+            tracked_contracts=dataset.tracked_contracts,
+        )
+        return replace(moved, db_path=moved.dataset_dir / "availability.duckdb")
+
+    @property
+    def dataset_dir(self) -> Path:
+        """Where what belongs to the dataset is kept: the data directory, or a folder below it."""
+        return self.data_dir if self.dataset.is_default else self.data_dir / "datasets" / self.dataset.name
 
     @property
     def working_path(self) -> Path:
         """The working database, which only the pipeline opens."""
-        return self.data_dir / "working" / "availability.duckdb"
+        return self.dataset_dir / "working" / "availability.duckdb"
 
     @property
     def db_file(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.dates import FIRST_DAY
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
@@ -40,7 +40,7 @@ def made(folder: Path) -> Demo:
         # Files are not asked for here, only listed; so their URLs can be those of the real archive.
         environment = {**server.environment(), "AVAILABILITY_ARCHIVE_URL": "https://data.binance.vision"}
         settings = Settings.load(environment, data_dir=str(folder), connections="8")
-        pipeline.run_and_publish(settings, FIRST_DAY, LAST_DAY)
+        pipeline.run_and_publish(settings, DEFAULT_DATASET.first_day, LAST_DAY)
     return Demo(archive, settings)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from availability_pipeline import AvailabilityQueries, catalogue
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.catalogue import DAILY_AVAILABILITY, IN_FILES, STORED, Column, arrow_schema
-from availability_pipeline.defs.assets import daily_availability
+from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.queries.columns import COLUMNS
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.documents import column_tables, schemas
@@ -100,7 +101,12 @@ def test_json_schema_says_the_same(form: str, columns: tuple[Column, ...]) -> No
 
 
 def test_dagster_shows_them() -> None:
-    schema = daily_availability.metadata_by_key[daily_availability.key]["dagster/column_schema"]
+    schema = (
+        build_defs()
+        .resolve_asset_graph()
+        .get(dg.AssetKey("daily_availability"))
+        .metadata["dagster/column_schema"]
+    )
     assert [(column.name, column.type, column.description) for column in schema.columns] == [
         (column.name, column.sql_type, column.meaning) for column in DAILY_AVAILABILITY
     ]

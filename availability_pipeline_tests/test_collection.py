@@ -16,8 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.collecting import collect
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveUnreachable, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
@@ -294,13 +295,13 @@ def missing(settings: Settings) -> DayRange:
 
 
 def test_of_an_empty_table_everything_is_missing(settings: Settings, yesterday: dt.date) -> None:
-    assert missing(settings) == DayRange(FIRST_DAY, yesterday)
+    assert missing(settings) == DayRange(DEFAULT_DATASET.first_day, yesterday)
 
 
 def fill(settings: Settings, end: dt.date, only: list[str] | None = None) -> None:
     pipeline.discover(settings)
     with connect(settings.working_path) as connection:
-        plan = collect.plan_collection(connection, DayRange(FIRST_DAY, end), only or [])
+        plan = collect.plan_collection(connection, DayRange(DEFAULT_DATASET.first_day, end), only or [])
         collected = collect.collect(plan, settings, Progress())
         collect.write(connection, plan, collected, settings, "fill")
 
@@ -339,4 +340,6 @@ def test_a_day_of_some_contracts_only_is_missing(settings: Settings) -> None:
 def test_a_look_back_does_not_reach_before_the_market(
     server: ObservedServer, settings_for: SettingsFactory, yesterday: dt.date
 ) -> None:
-    assert missing(settings_for(server, lookback_days=10_000)) == DayRange(FIRST_DAY, yesterday)
+    assert missing(settings_for(server, lookback_days=10_000)) == DayRange(
+        DEFAULT_DATASET.first_day, yesterday
+    )

@@ -15,10 +15,11 @@ import dagster as dg
 import pytest
 import yaml
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.defs.launch import open_instance
+from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.partitions import range_tags
-from availability_pipeline.defs.runs import WRITERS_POOL
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import ask, backfill, dagster_dev, make_checkout
@@ -85,7 +86,7 @@ def fresh(instance: dg.DagsterInstance) -> bool:
 
 def free(instance: dg.DagsterInstance) -> bool:
     """Whether no run holds the writers' pool."""
-    return not instance.event_log_storage.get_concurrency_info(WRITERS_POOL).claimed_slots
+    return not instance.event_log_storage.get_concurrency_info(writers_pool(DEFAULT_DATASET)).claimed_slots
 
 
 @pytest.mark.slow

@@ -14,23 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from availability_pipeline import dates
-from availability_pipeline.dates import (
-    FIRST_DAY,
-    FIRST_FILE_DAY,
-    DayRange,
-    collectable_range,
-    parse_day,
-    parse_moment,
-)
+from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange, collectable_range, parse_day, parse_moment
 from availability_pipeline.errors import UsageError
 from availability_pipeline_tests.conftest import run_python
 
 D = dt.date
+FIRST = DEFAULT_DATASET.first_day
 
 
 def test_the_first_days_are_those_of_the_market_and_of_the_archive() -> None:
-    assert str(FIRST_DAY) == "2019-09-25"
-    assert str(FIRST_FILE_DAY) == "2019-12-31"
+    assert str(DEFAULT_DATASET.first_day) == "2019-09-25"
+    assert str(DEFAULT_DATASET.first_file_day) == "2019-12-31"
 
 
 @pytest.mark.parametrize("text", ["2024-02-29", " 2024-02-29 ", "2024-2-29"])
@@ -108,19 +103,19 @@ def test_a_range_cannot_run_backwards() -> None:
 
 def test_the_whole_history_up_to_yesterday_can_be_collected() -> None:
     last = dates.last_complete_day()
-    assert collectable_range(FIRST_DAY, last) == DayRange(FIRST_DAY, last)
+    assert collectable_range(FIRST, last, FIRST) == DayRange(FIRST, last)
 
 
 def test_days_before_the_market_cannot_be_collected() -> None:
     with pytest.raises(UsageError, match="2019-09-24 is before 2019-09-25"):
-        collectable_range(D(2019, 9, 24), D(2020, 1, 1))
+        collectable_range(D(2019, 9, 24), D(2020, 1, 1), FIRST)
 
 
 @pytest.mark.parametrize("days_ahead", [0, 1, 400])
 def test_a_day_that_is_not_over_cannot_be_collected(days_ahead: int) -> None:
     day = dates.utc_today() + dt.timedelta(days=days_ahead)
     with pytest.raises(UsageError, match=f"{day} is not over yet in UTC"):
-        collectable_range(FIRST_DAY, day)
+        collectable_range(FIRST, day, FIRST)
 
 
 def test_now_is_naive_and_today_is_its_day() -> None:

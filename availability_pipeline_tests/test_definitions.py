@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 import yaml
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.defs.factory import build_defs
-from availability_pipeline.defs.partitions import DAILY
+from availability_pipeline.defs.partitions import daily_partitions
 from availability_pipeline_tests.dagster_side import root
 
 KEYS = {"symbols", "daily_availability", "symbol_lifecycle", "published_database"}
@@ -56,9 +57,10 @@ def test_only_the_table_is_partitioned_and_a_range_is_one_run() -> None:
 
 
 def test_partitions_are_utc_days_up_to_yesterday() -> None:
-    keys = DAILY.get_partition_keys()
+    daily = daily_partitions(DEFAULT_DATASET)
+    keys = daily.get_partition_keys()
     assert keys[0] == "2019-09-25"
-    assert DAILY.timezone == "UTC"
+    assert daily.timezone == "UTC"
 
 
 def test_all_writers_share_one_pool() -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.alerts import findings
-from availability_pipeline.defs.automation import publication_watch
+from availability_pipeline.defs.automation import make_publication_watch
+from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.partitions import request_for
 from availability_pipeline.defs.resources import PipelineSettings
-from availability_pipeline.defs.runs import WRITERS_POOL, alone, end_orphaned_run
+from availability_pipeline.defs.runs import alone, end_orphaned_run
 from availability_pipeline.warehouse.opening import hold
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.dagster_side import Site
@@ -37,8 +39,8 @@ def started_run(site: Site) -> dg.DagsterRun:
     run = site.instance.create_run_for_job(dg.GraphDefinition(name="other").to_job())
     site.instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", job_name="other"), run_id=run.run_id)
     storage = site.instance.event_log_storage
-    storage.set_concurrency_slots(WRITERS_POOL, 1)
-    assert storage.claim_concurrency_slot(WRITERS_POOL, run.run_id, "step").is_claimed
+    storage.set_concurrency_slots(writers_pool(DEFAULT_DATASET), 1)
+    assert storage.claim_concurrency_slot(writers_pool(DEFAULT_DATASET), run.run_id, "step").is_claimed
     return run
 
 
@@ -60,7 +62,9 @@ def status(site: Site, run: dg.DagsterRun) -> dg.DagsterRunStatus:
 
 
 def held_slots(site: Site) -> int:
-    return len(site.instance.event_log_storage.get_concurrency_info(WRITERS_POOL).claimed_slots)
+    return len(
+        site.instance.event_log_storage.get_concurrency_info(writers_pool(DEFAULT_DATASET)).claimed_slots
+    )
 
 
 def test_a_killed_run_is_ended_and_its_slot_is_free(site: Site) -> None:
@@ -88,7 +92,9 @@ def test_a_slot_of_a_run_that_has_ended_is_freed(site: Site, ending: str) -> Non
 def test_a_step_that_a_dead_run_has_waited_with_is_not_waited_for(site: Site) -> None:
     started_run(site)
     other = site.instance.create_run_for_job(dg.GraphDefinition(name="other").to_job())
-    claim = site.instance.event_log_storage.claim_concurrency_slot(WRITERS_POOL, other.run_id, "step")
+    claim = site.instance.event_log_storage.claim_concurrency_slot(
+        writers_pool(DEFAULT_DATASET), other.run_id, "step"
+    )
     assert not claim.is_claimed
     site.run("2024-01-15")
     assert held_slots(site) == 0
@@ -128,7 +134,7 @@ def test_the_sensor_ends_a_killed_run_before_it_asks_what_is_under_way(site: Sit
     run = killed_run(site)
     resources = {"settings": PipelineSettings()}
     with dg.build_sensor_context(instance=site.instance, resources=resources) as context:
-        publication_watch(context)
+        make_publication_watch(DEFAULT_DATASET)(context)
     assert status(site, run) is dg.DagsterRunStatus.FAILURE
 
 

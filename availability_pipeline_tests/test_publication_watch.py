@@ -10,10 +10,11 @@ from operator import sub
 import dagster as dg
 import pytest
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.collecting import watch as watching
 from availability_pipeline.collecting.watch import HEADS, Memory, chosen
 from availability_pipeline.dates import DayRange
-from availability_pipeline.defs.automation import publication_watch
+from availability_pipeline.defs.automation import make_publication_watch
 from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.warehouse.database import connect
@@ -25,6 +26,8 @@ from availability_pipeline_tests.simulator import Fault
 YESTERDAY = dt.date(2024, 2, 29)
 NEW_DAY = "2024-03-01 02:10"
 """The runs of 02:00 are over, and nothing of yesterday is published yet."""
+
+publication_watch = make_publication_watch(DEFAULT_DATASET)
 
 
 class Watch:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.collecting import collect
-from availability_pipeline.dates import FIRST_DAY
-from availability_pipeline.defs.automation import daily_availability_schedule
+from availability_pipeline.defs.automation import make_schedule
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline_tests import pipeline
@@ -18,7 +18,8 @@ from availability_pipeline_tests.conftest import SetClock, start_python
 from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.simulator import Fault
 
-HISTORY = FIRST_DAY.isoformat()
+daily_availability_schedule = make_schedule(DEFAULT_DATASET)
+HISTORY = DEFAULT_DATASET.first_day.isoformat()
 
 
 class Tick(NamedTuple):
@@ -56,7 +57,7 @@ def tick(site: Site, caplog: pytest.LogCaptureFixture, day: str) -> Tick:
 
 def collected(site: Site, end: str) -> None:
     """The whole history up to a day, without Dagster."""
-    pipeline.run(site.settings, FIRST_DAY, dt.date.fromisoformat(end))
+    pipeline.run(site.settings, DEFAULT_DATASET.first_day, dt.date.fromisoformat(end))
 
 
 def test_it_ticks_at_two_utc_and_is_on() -> None:

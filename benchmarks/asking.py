@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.listing import FolderQuery, list_files
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.collecting import collect
@@ -29,7 +29,7 @@ def list_days(settings: Settings, count: str) -> Figures:
     """So many days by LIST, as a run asks for a range."""
     plan = _plan(settings, int(count))
     queries = [FolderQuery(symbol, plan.days, plan.known_days.get(symbol)) for symbol in plan.symbols]
-    with _measured() as figures, closing(Bucket(settings)) as bucket:
+    with _measured() as figures, closing(ListingClient(settings)) as bucket:
         listing = list_files(bucket, queries, connections=settings.connections, progress=Progress())
         figures["files"] = listing.files.num_rows
     return figures

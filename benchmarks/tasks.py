@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
-from availability_pipeline.archive import names
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.archive.client import REGION, Bucket
+from availability_pipeline.archive.client import REGION, ListingClient
 from availability_pipeline.archive.listing import FolderQuery, list_files
 from availability_pipeline.archive.probing import probe_files
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.collecting import collect
-from availability_pipeline.dates import FIRST_DAY, DayRange, last_complete_day
+from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
 
@@ -52,7 +52,7 @@ def list_with_stock_boto3(settings: Settings) -> Figures:
     paginator = client.get_paginator("list_objects_v2")
 
     def pages_and_files(symbol: str) -> tuple[int, int]:
-        pages = list(paginator.paginate(Bucket=settings.s3_bucket, Prefix=names.folder(symbol)))
+        pages = list(paginator.paginate(Bucket=settings.s3_bucket, Prefix=DEFAULT_DATASET.folder(symbol)))
         rows = [(o["Key"], o["Size"], o["LastModified"]) for p in pages for o in p.get("Contents", ())]
         return len(pages), sum(key.endswith(".zip") for key, _, _ in rows)
 
@@ -63,9 +63,11 @@ def list_with_stock_boto3(settings: Settings) -> Figures:
 
 def list_with_ours(settings: Settings) -> Figures:
     """The same files through `archive.listing`."""
-    days = DayRange(FIRST_DAY, last_complete_day())
+    days = DayRange(DEFAULT_DATASET.first_day, last_complete_day())
     queries = [FolderQuery(symbol, days) for symbol in _tracked(settings)]
-    listing = list_files(Bucket(settings), queries, connections=settings.connections, progress=Progress())
+    listing = list_files(
+        ListingClient(settings), queries, connections=settings.connections, progress=Progress()
+    )
     return {"pages": listing.pages, "files": listing.files.num_rows}
 
 
@@ -74,7 +76,7 @@ def head_with_one_connection_per_request(settings: Settings) -> Figures:
     import requests  # noqa: PLC0415 - only this task needs it
 
     def status(symbol: str) -> int:
-        url = names.file_url(settings.archive_url, symbol, _settled_day())
+        url = DEFAULT_DATASET.file_url(settings.archive_url, symbol, _settled_day())
         return requests.head(url, timeout=settings.timeout_seconds).status_code
 
     with ThreadPoolExecutor(settings.connections) as executor:
@@ -109,7 +111,7 @@ def write_with_executemany(settings: Settings) -> Figures:
 
 def collect_everything(settings: Settings) -> Figures:
     """Discover, list and write the whole history, without Dagster."""
-    return _collect(settings, DayRange(FIRST_DAY, last_complete_day()), "everything")
+    return _collect(settings, DayRange(DEFAULT_DATASET.first_day, last_complete_day()), "everything")
 
 
 def collect_window(settings: Settings) -> Figures:
@@ -140,7 +142,7 @@ def query(settings: Settings) -> Figures:
     """Questions about random days and contracts, and about the whole history, on an open connection."""
     from availability_pipeline.queries.api import AvailabilityQueries  # noqa: PLC0415 - only this task needs it
 
-    days = [FIRST_DAY + dt.timedelta(days=200 + (n * 37) % 2300) for n in range(QUERIES)]
+    days = [DEFAULT_DATASET.first_day + dt.timedelta(days=200 + (n * 37) % 2300) for n in range(QUERIES)]
     with AvailabilityQueries(settings.db_file) as queries:
         symbols = [row["symbol"] for row in queries.get_available_symbols_on_date(_settled_day())]
         asked = [symbols[(n * 37) % len(symbols)] for n in range(QUERIES)]

@@ -28,7 +28,6 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import BotoCoreError
 from botocore.parsers import ResponseParserError
 
-from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.boto import send_by
 from availability_pipeline.archive.http import Session, problem
 from availability_pipeline.dates import utc_now
@@ -157,10 +156,11 @@ MAX_KEYS = 1000
 """The most keys that S3 puts on one page."""
 
 
-class Bucket:
-    """The archive's bucket, to be listed. Safe to use from several threads at once."""
+class ListingClient:
+    """Lists a dataset in the archive's bucket. Safe to use from several threads at once."""
 
     def __init__(self, settings: Settings) -> None:
+        self.dataset = settings.dataset
         self.name = settings.s3_bucket
         self.url = f"{settings.s3_endpoint}/{self.name}"
         self._timeout = settings.timeout_seconds
@@ -230,6 +230,8 @@ def _unsigned_client(settings: Settings) -> Any:
             signature_version=UNSIGNED,
             s3={"addressing_style": "path"},
             retries={"total_max_attempts": 1, "mode": "standard"},
+            # botocore would put one together for every page.
+            user_agent="binance-futures-availability",
         ),
     )
 
@@ -276,7 +278,7 @@ def _moment(headers: Mapping[str, str]) -> dt.datetime | None:
 
 
 @dataclass
-class Page:
+class CheckedPage:
     """One page that has passed all checks."""
 
     names: list[str]
@@ -288,11 +290,13 @@ class Page:
     """Whether the answer named a moment, which is then that of the machine's clock."""
 
 
-def checked_page(bucket: Bucket, symbol: str | None, *, after: str, **parameters: str | int) -> Page:
+def checked_page(
+    client: ListingClient, symbol: str | None, *, after: str, **parameters: str | int
+) -> CheckedPage:
     """Ask for a page and make sure that it can be believed.
 
     Args:
-        bucket: Where to ask.
+        client: Where to ask.
         symbol: The contract that it is about, if it is about one.
         after: What every key and prefix of the page must come after.
         parameters: The request.
@@ -302,7 +306,7 @@ def checked_page(bucket: Bucket, symbol: str | None, *, after: str, **parameters
         ClockError: The machine's clock is not the archive's.
     """
     asked = utc_now()
-    answer = bucket.list_page(symbol, **parameters)
+    answer = client.list_page(symbol, **parameters)
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     clock_confirmed = check_clock(headers, asked, utc_now())
     url_encoded = answer.get("EncodingType") == "url"
@@ -311,9 +315,9 @@ def checked_page(bucket: Bucket, symbol: str | None, *, after: str, **parameters
     prefixes = _decoded((entry.get("Prefix", "") for entry in answer.get("CommonPrefixes", ())), url_encoded)
     problem = _contradiction(answer, names, prefixes, after, str(parameters["Prefix"]))
     if problem:
-        raise unexpected(bucket, symbol, problem)
+        raise unexpected(client, symbol, problem)
     token = answer["NextContinuationToken"] if answer["IsTruncated"] else None
-    return Page(names, prefixes, entries, token, clock_confirmed)
+    return CheckedPage(names, prefixes, entries, token, clock_confirmed)
 
 
 def _decoded(names: Iterable[str], url_encoded: bool) -> list[str]:
@@ -342,7 +346,7 @@ def _contradiction(
     return None
 
 
-def unexpected(bucket: Bucket, symbol: str | None, problem: str) -> UnexpectedAnswer:
+def unexpected(client: ListingClient, symbol: str | None, problem: str) -> UnexpectedAnswer:
     """The error for a listing that cannot be believed, of a contract's folder or of all folders."""
-    prefix = keys.folder(symbol) if symbol else keys.ROOT
-    return UnexpectedAnswer(problem, url=f"{bucket.url}?prefix={prefix}", symbol=symbol)
+    prefix = client.dataset.folder(symbol) if symbol else client.dataset.root
+    return UnexpectedAnswer(problem, url=f"{client.url}?prefix={prefix}", symbol=symbol)

@@ -16,7 +16,6 @@ from threading import Lock
 
 import requests
 
-from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.batch import Job, run_side_by_side
 from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
@@ -63,7 +62,7 @@ def traded_minutes(settings: Settings, files: Collection[File]) -> dict[File, in
 
 
 def _look(session: requests.Session, settings: Settings, symbol: str, day: dt.date) -> int:
-    url = keys.file_url(settings.archive_url, symbol, day)
+    url = settings.dataset.file_url(settings.archive_url, symbol, day)
     date = str(day)
     try:
         with session.get(

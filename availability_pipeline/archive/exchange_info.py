@@ -14,8 +14,6 @@ from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 from availability_pipeline.settings import Settings
 
-PATH = "/fapi/v1/exchangeInfo"
-
 _EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC).timestamp() * 1000
 _LATEST = dt.datetime(2100, 1, 1, tzinfo=dt.UTC).timestamp() * 1000
 
@@ -50,7 +48,7 @@ def fetch_contracts(settings: Settings) -> ExchangeInfo:
         ArchiveError: No usable answer came.
         UsageError: The configuration of the network cannot be used.
     """
-    url = settings.fapi_url + PATH
+    url = settings.fapi_url + settings.dataset.exchange_info_path
     with Session(anonymous=True) as session:
         try:
             answer = session.get(url, timeout=settings.timeout_seconds)
@@ -66,26 +64,26 @@ def fetch_contracts(settings: Settings) -> ExchangeInfo:
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         why = "the answer is not an exchangeInfo; check AVAILABILITY_FAPI_URL"
         raise UnexpectedAnswer(why, url=url, status=200) from error
-    return _read(entries)
+    return _read(entries, settings.dataset.exchange_status)
 
 
-def _read(entries: list[Any]) -> ExchangeInfo:
+def _read(entries: list[Any], status: str) -> ExchangeInfo:
     contracts: dict[str, ListedContract] = {}
     odd = 0
     for entry in entries:
-        contract = _contract(entry if isinstance(entry, dict) else {})
+        contract = _contract(entry if isinstance(entry, dict) else {}, status)
         odd += not contract.symbol or contract.symbol in contracts or None in astuple(contract)
         if contract.symbol:
             contracts.setdefault(contract.symbol, contract)
     return ExchangeInfo(tuple(contracts.values()), odd)
 
 
-def _contract(entry: dict[str, Any]) -> ListedContract:
+def _contract(entry: dict[str, Any], status: str) -> ListedContract:
     """What of an entry can be used; without a symbol, nothing."""
     return ListedContract(
         _text(entry.get("symbol")) or "",
         _text(entry.get("contractType")),
-        _text(entry.get("status")) or None,
+        _text(entry.get(status)) or None,
         _day(entry.get("onboardDate")),
     )
 

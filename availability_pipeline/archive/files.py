@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from availability_pipeline.archive import names as keys
-from availability_pipeline.catalogue import IN_FILES, arrow_schema
+from availability_pipeline.archive.names import FileKey, UnknownName, parse_key
+from availability_pipeline.catalogue import CHECKSUM, IN_FILES, Dataset, arrow_schema
 
 FILES = arrow_schema(IN_FILES, moments="s")
 """The columns of a table of files."""
@@ -22,13 +22,18 @@ _DAY_AND_ENDING = len("2024-01-15.zip")
 
 
 def files_of_page(
-    symbol: str, names: Sequence[str], last_modified: Sequence[bytes], sizes: Sequence[bytes]
+    dataset: Dataset,
+    symbol: str,
+    names: Sequence[str],
+    last_modified: Sequence[bytes],
+    sizes: Sequence[bytes],
 ) -> pa.RecordBatch:
     """The contract's zips among the keys of a page, and whether the checksum of each is there as well.
 
     Whatever else is there is left out.
 
     Args:
+        dataset: What was listed.
         symbol: The contract whose folder was listed.
         names: Keys, decoded.
         last_modified: As S3 writes it, such as `2024-01-16T08:12:33.000Z`.
@@ -39,7 +44,7 @@ def files_of_page(
     """
     if not all(map(bytes.isdigit, sizes)):
         raise ValueError("a size is no number")
-    prefix = f"{keys.folder(symbol)}{symbol}-1m-"
+    prefix = dataset.key_stem(symbol)
     length = len(prefix) + _DAY_AND_ENDING
     rows = [
         row for row, name in enumerate(names)
@@ -49,7 +54,7 @@ def files_of_page(
     try:
         dates = pa.array(days, pa.string()).cast(pa.date32())
     except pa.ArrowInvalid:
-        rows = [row for row in rows if _is_file(names[row])]
+        rows = [row for row in rows if _is_file(dataset, names[row])]
         dates = pa.array([names[row][-_DAY_AND_ENDING:-4] for row in rows], pa.string()).cast(pa.date32())
     present = set(names)
     return pa.record_batch(
@@ -58,16 +63,16 @@ def files_of_page(
             pa.repeat(symbol, len(rows)),
             pa.array([int(sizes[row]) for row in rows], pa.int64()),
             _whole_seconds([last_modified[row] for row in rows]),
-            pa.array([names[row] + keys.CHECKSUM in present for row in rows], pa.bool_()),
+            pa.array([names[row] + CHECKSUM in present for row in rows], pa.bool_()),
         ],
         schema=FILES,
     )
 
 
-def _is_file(name: str) -> bool:
+def _is_file(dataset: Dataset, name: str) -> bool:
     try:
-        keys.parse_key(name)
-    except keys.UnknownName:
+        parse_key(dataset, name)
+    except UnknownName:
         return False
     return True
 
@@ -78,7 +83,7 @@ def _whole_seconds(texts: Sequence[bytes]) -> pa.Array:
     return pa.array([text[:19] for text in texts], pa.binary()).cast(pa.string()).cast(pa.timestamp("s"))
 
 
-def join_files(batches: Iterable[pa.RecordBatch], checksums: Iterable[keys.FileKey] = ()) -> pa.Table:
+def join_files(batches: Iterable[pa.RecordBatch], checksums: Iterable[FileKey] = ()) -> pa.Table:
     """All batches as one table.
 
     Args:

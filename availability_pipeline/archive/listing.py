@@ -16,10 +16,17 @@ from threading import Lock
 
 import pyarrow as pa
 
-from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.batch import Job, Progress, raise_together, run_side_by_side
-from availability_pipeline.archive.client import MAX_KEYS, Bucket, Page, checked_page, unexpected
+from availability_pipeline.archive.client import (
+    MAX_KEYS,
+    CheckedPage,
+    ListingClient,
+    checked_page,
+    unexpected,
+)
 from availability_pipeline.archive.files import files_of_page, join_files
+from availability_pipeline.archive.names import FileKey, Symbol, UnknownName, parse_folder, parse_key
+from availability_pipeline.catalogue import CHECKSUM, Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveError
 
@@ -31,7 +38,7 @@ DAYS_PER_PAGE = MAX_KEYS // 2
 class Folders:
     """The contracts that have a folder, and the folder names that are no contract's."""
 
-    symbols: tuple[keys.Symbol, ...]
+    symbols: tuple[Symbol, ...]
     unknown: tuple[str, ...]
     pages: int
     clock_confirmed: bool
@@ -59,8 +66,8 @@ class Listing:
     keys: int = 0
 
 
-def list_folders(bucket: Bucket) -> Folders:
-    """All folders under `keys.ROOT`, page after page.
+def list_folders(client: ListingClient) -> Folders:
+    """All folders under the root of the dataset, page after page.
 
     Raises:
         ArchiveError: A page could not be had or contradicts itself, or there is no folder at all.
@@ -68,33 +75,33 @@ def list_folders(bucket: Bucket) -> Folders:
     """
     prefixes: list[str] = []
     tokens: set[str] = set()
-    parameters: dict[str, str] = {"Prefix": keys.ROOT, "Delimiter": "/"}
+    parameters: dict[str, str] = {"Prefix": client.dataset.root, "Delimiter": "/"}
     while True:
-        page = checked_page(bucket, None, after=prefixes[-1] if prefixes else "", **parameters)
+        page = checked_page(client, None, after=prefixes[-1] if prefixes else "", **parameters)
         prefixes += page.prefixes
         if page.token is None:
             break
         if page.token in tokens:
-            raise unexpected(bucket, None, "the listing repeats its continuation token")
+            raise unexpected(client, None, "the listing repeats its continuation token")
         tokens.add(page.token)
         parameters["ContinuationToken"] = page.token
     if not prefixes:
-        raise unexpected(bucket, None, "the listing has no contract in it; check AVAILABILITY_S3_BUCKET")
-    return _sorted_out(prefixes, pages=len(tokens) + 1, clock_confirmed=page.clock_confirmed)
+        raise unexpected(client, None, "the listing has no contract in it; check AVAILABILITY_S3_BUCKET")
+    return _sorted_out(client.dataset, prefixes, pages=len(tokens) + 1, clock_confirmed=page.clock_confirmed)
 
 
-def _sorted_out(prefixes: Iterable[str], pages: int, *, clock_confirmed: bool) -> Folders:
+def _sorted_out(dataset: Dataset, prefixes: Iterable[str], pages: int, *, clock_confirmed: bool) -> Folders:
     symbols, unknown = [], []
     for prefix in prefixes:
         try:
-            symbols.append(keys.parse_folder(prefix))
-        except keys.UnknownName:
+            symbols.append(parse_folder(dataset, prefix))
+        except UnknownName:
             unknown.append(prefix)
     return Folders(tuple(symbols), tuple(unknown), pages, clock_confirmed)
 
 
 def list_files(
-    bucket: Bucket,
+    client: ListingClient,
     queries: Sequence[FolderQuery],
     *,
     connections: int,
@@ -103,7 +110,7 @@ def list_files(
     """The files of several contracts, asked for side by side.
 
     Args:
-        bucket: Where to look.
+        client: Where to look.
         queries: One per contract.
         connections: Requests under way at once.
         progress: Told of each page, and of those that turn out to be needed.
@@ -111,7 +118,7 @@ def list_files(
     Raises:
         ArchiveError: A contract could not be listed; ArchiveFailures if several could not.
     """
-    collector = _Collector(bucket, progress)
+    collector = _Collector(client, progress)
     jobs: list[Job] = [partial(collector.first_page, query) for query in queries]
     run_side_by_side(jobs, threads=connections, attempted=len(queries))
     raise_together(collector.contradictions(), len(queries))
@@ -123,10 +130,10 @@ def list_files(
 class _Collector:
     """The pages of one `list_files`; its methods run in several threads."""
 
-    bucket: Bucket
+    client: ListingClient
     progress: Progress
     batches: list[pa.RecordBatch] = field(default_factory=list)
-    torn_off: set[keys.FileKey] = field(default_factory=set)
+    torn_off: set[FileKey] = field(default_factory=set)
     """Checksums that begin a page whose predecessor ends with their zip."""
     pages: int = 0
     keys: int = 0
@@ -138,89 +145,97 @@ class _Collector:
     """By contract, the first key after which a page said that nothing follows."""
     _lock: Lock = field(default_factory=Lock)
 
+    @property
+    def _dataset(self) -> Dataset:
+        return self.client.dataset
+
     def first_page(self, query: FolderQuery) -> list[Job]:
         """Ask where the range begins; the last key of a full page tells where to cut the rest."""
         begin = query.known_day or query.days.start
-        page = self._page(query, keys.day_mark(query.symbol, begin), DayRange(begin, query.days.end))
+        page = self._page(query, self._dataset.day_mark(query.symbol, begin), DayRange(begin, query.days.end))
         if not page.names:
             self._confirm_folder(query)
             return []
         last = page.names[-1]
-        if page.token is None or last >= _last_name(query):
+        if page.token is None or last >= self._last_name(query):
             return []
         return self._rest(query, last)
 
     def _rest(self, query: FolderQuery, last: str) -> list[Job]:
         """Slices of as many days as a page holds, to be fetched side by side."""
         try:
-            seen = keys.parse_key(last)
-        except keys.UnknownName:
+            seen = parse_key(self._dataset, last)
+        except UnknownName:
             self.progress.grow(1)
             return [partial(self._slice, query, last, query.days)]
         # Between a known day and the range nothing is asked for, so the first page may end before the range.
         next_day = seen.day + dt.timedelta(days=1)
         # A page that ends with a zip leaves its checksum to the next one.
         start = max(next_day if seen.checksum else seen.day, query.days.start)
-        after = last if start <= next_day else keys.day_mark(query.symbol, start)
+        after = last if start <= next_day else self._dataset.day_mark(query.symbol, start)
         jobs: list[Job] = []
         while start <= query.days.end:
             end = min(start + dt.timedelta(days=DAYS_PER_PAGE - 1), query.days.end)
             jobs.append(partial(self._slice, query, after, DayRange(start, end)))
             start = end + dt.timedelta(days=1)
-            after = keys.day_mark(query.symbol, start)
+            after = self._dataset.day_mark(query.symbol, start)
         self.progress.grow(len(jobs))
         return jobs
 
     def _slice(self, query: FolderQuery, after: str, days: DayRange) -> list[Job]:
         page = self._page(query, after, days)
-        end = str(keys.FileKey(query.symbol, days.end, checksum=True))
+        end = self._dataset.key(query.symbol, days.end, checksum=True)
         if page.token is None or page.names[-1] >= end:
             return []
         self.progress.grow(1)
         return [partial(self._slice, query, page.names[-1], days)]
 
-    def _page(self, query: FolderQuery, after: str, days: DayRange) -> Page:
+    def _page(self, query: FolderQuery, after: str, days: DayRange) -> CheckedPage:
         """One page after a key, its files up to the end of the days kept."""
         page = checked_page(
-            self.bucket,
+            self.client,
             query.symbol,
             after=after,
-            Prefix=keys.folder(query.symbol),
+            Prefix=self._dataset.folder(query.symbol),
             StartAfter=after,
             MaxKeys=min(MAX_KEYS, 2 * len(days)),
         )
-        kept = _rows_within(page.names, query.symbol, DayRange(query.days.start, days.end))
+        kept = _rows_within(self._dataset, page.names, query.symbol, DayRange(query.days.start, days.end))
         try:
             files = files_of_page(
-                query.symbol, page.names[kept], page.entries.last_modified[kept], page.entries.sizes[kept]
+                self._dataset,
+                query.symbol,
+                page.names[kept],
+                page.entries.last_modified[kept],
+                page.entries.sizes[kept],
             )
         except (ValueError, OverflowError) as error:
             problem = f"the listing has a key with an unreadable size or last-modified: {error}"
-            raise unexpected(self.bucket, query.symbol, problem) from error
+            raise unexpected(self.client, query.symbol, problem) from error
         with self._lock:
             self.batches.append(files)
-            self.torn_off.update(_leading_checksum(page.names))
+            self.torn_off.update(_leading_checksum(self._dataset, page.names))
             self.pages += 1
             self.keys += len(page.names)
             self._note(query, page, after)
         self.progress.advance()
         return page
 
-    def _note(self, query: FolderQuery, page: Page, after: str) -> None:
+    def _note(self, query: FolderQuery, page: CheckedPage, after: str) -> None:
         """Remember what a page shows and says to follow, to be compared with the contract's other pages."""
         symbol, last = query.symbol, page.names[-1] if page.names else after
         if page.names:
             self._shown[symbol] = max(last, self._shown.get(symbol, ""))
         if page.token is None:
             self._ends[symbol] = min(last, self._ends.get(symbol, last))
-        elif last >= keys.day_mark(symbol, query.days.start):
+        elif last >= self._dataset.day_mark(symbol, query.days.start):
             self._promised[symbol] = max(last, self._promised.get(symbol, ""))
 
     def contradictions(self) -> list[ArchiveError]:
         """One failure for each contract whose pages disagree: one is the last, and others show or promise more."""
         problem = "the pages of the listing contradict each other about where it ends"
         return [
-            unexpected(self.bucket, symbol, problem)
+            unexpected(self.client, symbol, problem)
             for symbol, end in self._ends.items()
             if (shown := self._shown.get(symbol, "")) > end or shown == self._promised.get(symbol)
         ]
@@ -228,50 +243,61 @@ class _Collector:
     def _confirm_folder(self, query: FolderQuery) -> None:
         """An answer without keys counts only if the folder has keys elsewhere, and none when it is asked again.
 
-        A folder that has other intervals and no 1-minute one counts as well.
+        A folder that has other intervals and not that of the dataset counts as well.
         """
         # In this order, so that neither one empty answer nor several in a row are believed.
         any_key = self._one_key(query, "")
         if not any_key and self._has_only_other_intervals(query):
             return
-        if not any_key or any(key <= _last_name(query) for key in self._one_key(query, _before(query))):
+        if not any_key or any(
+            key <= self._last_name(query) for key in self._one_key(query, self._before(query))
+        ):
             problem = "the folder is there, but the listing shows no file in it"
-            raise unexpected(self.bucket, query.symbol, problem)
+            raise unexpected(self.client, query.symbol, problem)
 
     def _has_only_other_intervals(self, query: FolderQuery) -> bool:
-        folder = f"{keys.ROOT}{query.symbol}/"
-        page = checked_page(self.bucket, query.symbol, after="", Prefix=folder, Delimiter="/")
+        if self._dataset.interval is None:
+            return False
+        folder = f"{self._dataset.root}{query.symbol}/"
+        page = checked_page(self.client, query.symbol, after="", Prefix=folder, Delimiter="/")
         with self._lock:
             self.pages += 1
-        return page.token is None and bool(page.prefixes) and keys.folder(query.symbol) not in page.prefixes
+        return (
+            page.token is None
+            and bool(page.prefixes)
+            and self._dataset.folder(query.symbol) not in page.prefixes
+        )
 
     def _one_key(self, query: FolderQuery, after: str) -> list[str]:
         """The first key after another one in the contract's folder, or none."""
         start = {"StartAfter": after} if after else {}
         page = checked_page(
-            self.bucket, query.symbol, after=after, Prefix=keys.folder(query.symbol), MaxKeys=1, **start
+            self.client,
+            query.symbol,
+            after=after,
+            Prefix=self._dataset.folder(query.symbol),
+            MaxKeys=1,
+            **start,
         )
         with self._lock:
             self.pages += 1
         return page.names
 
+    def _before(self, query: FolderQuery) -> str:
+        return self._dataset.day_mark(query.symbol, query.known_day or query.days.start)
 
-def _leading_checksum(names: Sequence[str]) -> Iterator[keys.FileKey]:
+    def _last_name(self, query: FolderQuery) -> str:
+        return self._dataset.key(query.symbol, query.days.end, checksum=True)
+
+
+def _leading_checksum(dataset: Dataset, names: Sequence[str]) -> Iterator[FileKey]:
     """The checksum that a page begins with, if it does: its zip can only be on another page."""
-    if names and names[0].endswith(keys.CHECKSUM):
-        with suppress(keys.UnknownName):
-            yield keys.parse_key(names[0])
+    if names and names[0].endswith(CHECKSUM):
+        with suppress(UnknownName):
+            yield parse_key(dataset, names[0])
 
 
-def _before(query: FolderQuery) -> str:
-    return keys.day_mark(query.symbol, query.known_day or query.days.start)
-
-
-def _last_name(query: FolderQuery) -> str:
-    return str(keys.FileKey(query.symbol, query.days.end, checksum=True))
-
-
-def _rows_within(names: list[str], symbol: str, days: DayRange) -> slice:
+def _rows_within(dataset: Dataset, names: list[str], symbol: str, days: DayRange) -> slice:
     """Which of the keys, which are in order, belong to those days."""
-    start = bisect_left(names, keys.day_mark(symbol, days.start))
-    return slice(start, bisect_right(names, str(keys.FileKey(symbol, days.end, checksum=True)), lo=start))
+    start = bisect_left(names, dataset.day_mark(symbol, days.start))
+    return slice(start, bisect_right(names, dataset.key(symbol, days.end, checksum=True), lo=start))

@@ -15,7 +15,6 @@ from typing import TypedDict
 import pyarrow as pa
 import requests
 
-from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.batch import Job, run_side_by_side
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.http import FAILURES, Session, problem
@@ -80,7 +79,7 @@ def _probe(
     session: requests.Session, settings: Settings, symbol: str, day: dt.date
 ) -> tuple[int, dt.datetime] | None:
     """Size in bytes and last-modified in UTC, or None if there is no file."""
-    url = keys.file_url(settings.archive_url, symbol, day)
+    url = settings.dataset.file_url(settings.archive_url, symbol, day)
     about: _About = {"url": url, "symbol": symbol, "date": str(day)}
     try:
         # Without "identity" a server may compress, and the length would not be the file's.

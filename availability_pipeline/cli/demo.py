@@ -23,7 +23,7 @@ import click
 from availability_pipeline.cli.collect import collect
 from availability_pipeline.cli.options import example
 from availability_pipeline.collecting.process import environment_of, instance_at, interruptible, python_path
-from availability_pipeline.dates import FIRST_DAY, DayRange, last_complete_day
+from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import Settings, mark_simulated
 from availability_pipeline.simulator.content import SimulatedArchive
@@ -139,7 +139,7 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
     with _simulated_archive(symbols) as environment:
         settings = Settings.load(environment, data_dir=str(folder))
         mark_simulated(settings)
-        outcome = collect(settings, DayRange(FIRST_DAY, last_complete_day()), (), instance)
+        outcome = collect(settings, DayRange(settings.dataset.first_day, last_complete_day()), (), instance)
         click.echo(_summary(settings, outcome.metadata["published_database"], time.monotonic() - began))
         if ui:
             click.echo(f"\nDagster UI: http://{HOST}:{port}  (Ctrl-C ends it)")
@@ -178,7 +178,7 @@ def _simulated_archive(symbols: int | None) -> Iterator[dict[str, str]]:
 
 
 def _summary(settings: Settings, published: Mapping[str, Any], seconds: float) -> str:
-    first, last = FIRST_DAY, last_complete_day()
+    first, last = settings.dataset.first_day, last_complete_day()
     command = f"AVAILABILITY_DATA_DIR={shlex.quote(str(settings.data_dir))} {_program()}"
     return f"""
 The simulated archive is published: {published["symbols"]:,} contracts, {(last - first).days + 1:,} days from {first} to

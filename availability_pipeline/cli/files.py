@@ -52,7 +52,9 @@ def urls(
         rows, totals = queries.get_availability_range(days.start, days.end, names), Totals()
         without = queries.files_without_checksum(days.start, days.end) if checksums else None
         with text_output(path) as file:
-            file.writelines(lines(rows.stream(), totals, without_checksum=without, aria2=aria2))
+            file.writelines(
+                lines(rows.stream(), totals, queries.dataset, without_checksum=without, aria2=aria2)
+            )
     click.echo(str(totals), err=True)
 
 

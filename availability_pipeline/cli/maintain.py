@@ -12,7 +12,7 @@ import click
 
 from availability_pipeline.cli.options import PROGRAM, database_named, example
 from availability_pipeline.cli.output import plain, report_format
-from availability_pipeline.dates import FIRST_DAY, parse_day
+from availability_pipeline.dates import parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
 
@@ -64,18 +64,19 @@ def restore(source: Path) -> None:
     )
     if done.former:
         click.echo(f"The database from before is {done.former} until the next restore.")
-    start = first_day_to_collect(through, settings.lookback_days)
+    start = first_day_to_collect(settings, through)
     click.echo(
         f"Next: `{PROGRAM} backfill --start {start}` collects what may have changed since, and publishes; "
         f"`{PROGRAM} publish` publishes the restored state as it is."
     )
 
 
-def first_day_to_collect(through: str | None, lookback_days: int) -> dt.date:
+def first_day_to_collect(settings: Settings, through: str | None) -> dt.date:
     """The first day that a run after the backup may have changed: the look-back window began there."""
+    first = settings.dataset.first_day
     if through is None:
-        return FIRST_DAY
-    return max(FIRST_DAY, parse_day(through) - dt.timedelta(days=lookback_days - 1))
+        return first
+    return max(first, parse_day(through) - dt.timedelta(days=settings.lookback_days - 1))
 
 
 @click.command(epilog=example("compact"))

@@ -30,7 +30,7 @@ def status(chosen: str | None) -> None:
     with AvailabilityQueries() as queries:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
-    levels = read(Settings.load().data_dir)
+    levels = read(Settings.load().dataset_dir)
     if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
         answer = {
             **facts,

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.exchange_info import ExchangeInfo, fetch_contracts
 from availability_pipeline.archive.listing import FolderQuery, Folders, Listing, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.dates import FIRST_DAY, FIRST_FILE_DAY, DayRange, last_complete_day, utc_now
+from availability_pipeline.dates import DayRange, last_complete_day, utc_now
 from availability_pipeline.errors import (
     ArchiveError,
     ArchiveUnreachable,
@@ -61,9 +61,9 @@ def discover(settings: Settings) -> Discovery:
         ArchiveError: The folders could not be listed.
         ClockError: The machine's clock is not the archive's.
     """
-    bucket = Bucket(settings)
+    client = ListingClient(settings)
     try:
-        folders = list_folders(bucket)
+        folders = list_folders(client)
     except ArchiveUnreachable as error:
         host = urlsplit(settings.s3_endpoint).netloc
         raise ArchiveUnreachable(
@@ -72,7 +72,7 @@ def discover(settings: Settings) -> Discovery:
             url=error.url,
         ) from error
     finally:
-        bucket.close()
+        client.close()
     try:
         return Discovery(folders, fetch_contracts(settings), None)
     except (ArchiveError, UsageError) as error:
@@ -205,11 +205,11 @@ def collect(plan: Plan, settings: Settings, progress: Progress) -> Collected:
 
 def _list(queries: Sequence[FolderQuery], settings: Settings, progress: Progress) -> Listing:
     progress.stage("listing the archive", len(queries), "pages")
-    bucket = Bucket(settings)
+    client = ListingClient(settings)
     try:
-        return list_files(bucket, queries, connections=settings.connections, progress=progress)
+        return list_files(client, queries, connections=settings.connections, progress=progress)
     finally:
-        bucket.close()
+        client.close()
 
 
 def _by_listing(plan: Plan, settings: Settings, progress: Progress) -> Collected:
@@ -286,7 +286,9 @@ def write(
         pages=collected.pages,
         keys_seen=collected.keys,
     )
-    return writes.write_collection(connection, blocks, collected.files, settings.archive_url, record)
+    return writes.write_collection(
+        connection, blocks, collected.files, settings.archive_url, record, settings.dataset
+    )
 
 
 def missing_days(
@@ -294,25 +296,27 @@ def missing_days(
 ) -> DayRange:
     """The days that bring the table up to date: from its first gap, or the look-back window if that begins earlier.
 
-    Days without any file right before the gap belong to it: they were collected too early, and nobody looked again.
+    Days without any file right before the gap belong to it: they were collected too early and not listed again.
 
     Args:
         connection: The working database.
-        settings: How long the look-back window is.
+        settings: How long the look-back window is, and when the market began.
         last: The last day; yesterday if None.
     """
+    dataset = settings.dataset
     held = set(writes.complete_days(connection))
     window = lookback_window(settings, last or last_complete_day())
-    first_gap = next((day for day in DayRange(FIRST_DAY, window.end) if day not in held), window.end)
+    first_gap = next((day for day in DayRange(dataset.first_day, window.end) if day not in held), window.end)
     with_files = writes.days_with_files(connection)
-    while (before := first_gap - dt.timedelta(days=1)) >= FIRST_FILE_DAY and before not in with_files:
+    while (before := first_gap - dt.timedelta(days=1)) >= dataset.first_file_day and before not in with_files:
         first_gap = before
     return DayRange(min(first_gap, window.start), window.end)
 
 
 def lookback_window(settings: Settings, last: dt.date) -> DayRange:
     """The days up to the last one that are listed again for late, replaced and withdrawn files."""
-    return DayRange(max(FIRST_DAY, last - dt.timedelta(days=settings.lookback_days - 1)), last)
+    first = last - dt.timedelta(days=settings.lookback_days - 1)
+    return DayRange(max(settings.dataset.first_day, first), last)
 
 
 WAIT_SECONDS = 5.0
@@ -340,7 +344,8 @@ def daily_window(settings: Settings, yesterday: dt.date) -> DailyWindow:
     try:
         if not exists(settings.working_path):
             return DailyWindow(
-                DayRange(FIRST_DAY, yesterday), "there is no working database yet: the whole history"
+                DayRange(settings.dataset.first_day, yesterday),
+                "there is no working database yet: the whole history",
             )
         with connect(settings.working_path, read_only=True, wait_seconds=WAIT_SECONDS) as connection:
             return DailyWindow(missing_days(connection, settings, yesterday))

@@ -59,7 +59,8 @@ class AvailabilityDatabase:
             (6, 2)
         """
         day = parse_day(date)
-        outcome = run_in_worker(self._settings, collectable_range(day, day), quiet=True)
+        days = collectable_range(day, day, self._settings.dataset.first_day)
+        outcome = run_in_worker(self._settings, days, quiet=True)
         with AvailabilityQueries(settings=self._settings) as queries:
             [counts] = queries.get_availability_summary(day, day)
         collected = outcome.metadata["daily_availability"]

@@ -9,8 +9,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from availability_pipeline.archive.names import CHECKSUM, day_mark
-from availability_pipeline.catalogue import AvailabilityRow
+from availability_pipeline.catalogue import CHECKSUM, AvailabilityRow, Dataset
 from availability_pipeline.symbols import counted
 
 
@@ -40,6 +39,7 @@ class Totals:
 def lines(
     rows: Iterable[AvailabilityRow],
     totals: Totals,
+    dataset: Dataset,
     *,
     without_checksum: Mapping[tuple[dt.date, str], bool | None] | None = None,
     aria2: bool = False,
@@ -49,6 +49,7 @@ def lines(
     Args:
         rows: Files that exist.
         totals: Counts the files of the rows; their checksums, of about a hundred bytes each, are not counted.
+        dataset: What the files are of.
         without_checksum: If given, the URL of each file's checksum follows it, except for these
             (`AvailabilityQueries.files_without_checksum`).
         aria2: Whether the list is an input file for aria2, which then saves each file under its path in the archive.
@@ -59,7 +60,7 @@ def lines(
         for ending in _endings(row, totals, without_checksum):
             yield f"{row['url']}{ending}\n"
             if aria2:
-                yield f"  out={day_mark(row['symbol'], row['date'])}.zip{ending}\n"
+                yield f"  out={dataset.key(row['symbol'], row['date'])}{ending}\n"
 
 
 def _endings(

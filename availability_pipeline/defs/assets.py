@@ -1,25 +1,27 @@
-"""The assets: symbols, daily_availability, symbol_lifecycle, published_database."""
+"""The assets of a dataset: symbols, daily_availability, symbol_lifecycle, published_database."""
 
 import datetime as dt
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import DAILY_AVAILABILITY
+from availability_pipeline.catalogue import DAILY_AVAILABILITY, Dataset
 from availability_pipeline.collecting import collect
-from availability_pipeline.collecting.collect import Collected
+from availability_pipeline.collecting.collect import Collected, Discovery
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
-from availability_pipeline.defs.partitions import DAILY, days_of_run
-from availability_pipeline.defs.resources import PipelineSettings, WorkingDatabase
-from availability_pipeline.defs.runs import WRITERS_POOL
+from availability_pipeline.defs.names import asset_key, prefixed, writers_pool
+from availability_pipeline.defs.partitions import daily_partitions, days_of_run
+from availability_pipeline.defs.resources import resource_keys, resources_of
 from availability_pipeline.lifecycle.derive import DeriveReport, derive
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.remote.replicate import mirror
+from availability_pipeline.publishing.write import PublishReport
 from availability_pipeline.quality.guard import publish_checked
-from availability_pipeline.warehouse.writes import WriteReport
+from availability_pipeline.warehouse.writes import SymbolsReport, WriteReport
 
 # Chosen knowingly: one run for a range is what makes a whole history feasible.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
@@ -31,54 +33,76 @@ class SelectedSymbols(dg.Config):
     symbols: list[str] = Field(default=[], description="The contracts to collect; all tracked ones if empty")
 
 
-@dg.asset(
-    group_name="availability",
-    kinds={"s3", "duckdb"},
-    owners=["team:market-data"],
-    pool=WRITERS_POOL,
-    tags={"source": "binance"},
-)
-def symbols(
-    context: dg.AssetExecutionContext,
-    config: SelectedSymbols,
-    settings: PipelineSettings,
-    working_database: WorkingDatabase,
-    progress: dg.ResourceParam[Progress],
-) -> dg.MaterializeResult[None]:
-    """Every contract that has ever had a folder on the archive, and which of them are tracked.
+FROM_ARCHIVE: dict[str, Any] = {"kinds": {"s3", "duckdb"}, "tags": {"source": "binance"}}
+"""What the assets that ask the archive have in common."""
 
-    exchangeInfo adds type, status and listing day of the contracts that still exist. It refuses many networks;
-    then these columns keep what it last said.
-    """
-    with failures_reported(context, progress):
-        loaded = settings.load()
-        progress.stage("discovering contracts")
-        discovery = collect.discover(loaded)
-        collect.choose(discovery.tracked(loaded), config.symbols)
-        with working_database.get_connection() as connection:
-            removed = collect.take_back_unfinished_days(connection, discovery)
-            report = collect.write_discovery(connection, discovery, loaded)
-    if removed:
-        progress.stage(removed)
-        context.log.warning(removed)
-    if discovery.exchange_problem:
-        context.log.warning("Went on without exchangeInfo: %s", discovery.exchange_problem)
-    if discovery.folders.unknown:
-        context.log.warning(
-            "Left out folders that are no contract's: %s", ", ".join(discovery.folders.unknown)
-        )
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": report.total,
-            "tracked": report.tracked,
-            "new": len(report.new),
-            "new_symbols": ", ".join(report.new[:50]),
-            "unknown_folders": ", ".join(discovery.folders.unknown[:50]),
-            "requests": discovery.folders.pages + 1,
-            "exchange_info": discovery.exchange_problem or f"{len(discovery.exchange.contracts)} contracts",
-            "exchange_info_odd_entries": discovery.exchange.odd_entries,
-        }
+
+def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
+    """The assets of a dataset, each downstream of the one before."""
+    symbols = _symbols(dataset)
+    availability = _daily_availability(dataset, symbols)
+    lifecycle = _symbol_lifecycle(dataset, availability)
+    return [symbols, availability, lifecycle, _published_database(dataset, lifecycle)]
+
+
+AssetDecorator = Callable[[Callable[..., object]], dg.AssetsDefinition]
+
+
+def _asset(dataset: Dataset, name: str, **options: Any) -> AssetDecorator:
+    """`dagster.asset` with what every asset of a dataset has."""
+    decorator: AssetDecorator = dg.asset(
+        key=asset_key(dataset, name),
+        group_name=prefixed(dataset, "availability"),
+        owners=["team:market-data"],
+        pool=writers_pool(dataset),
+        required_resource_keys=resource_keys(dataset),
+        **options,
     )
+    return decorator
+
+
+def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
+    @_asset(dataset, "symbols", **FROM_ARCHIVE)
+    def symbols(context: dg.AssetExecutionContext, config: SelectedSymbols) -> dg.MaterializeResult[None]:
+        """Every contract that has ever had a folder on the archive, and which of them are tracked.
+
+        exchangeInfo adds type, status and listing day of the contracts that still exist. It refuses many networks;
+        then these columns keep what it last said.
+        """
+        settings, working_database, progress = resources_of(context, dataset)
+        with failures_reported(context, progress):
+            loaded = settings.load(dataset)
+            progress.stage("discovering contracts")
+            discovery = collect.discover(loaded)
+            collect.choose(discovery.tracked(loaded), config.symbols)
+            with working_database.get_connection() as connection:
+                removed = collect.take_back_unfinished_days(connection, discovery)
+                report = collect.write_discovery(connection, discovery, loaded)
+        if removed:
+            progress.stage(removed)
+            context.log.warning(removed)
+        if discovery.exchange_problem:
+            context.log.warning("Went on without exchangeInfo: %s", discovery.exchange_problem)
+        if discovery.folders.unknown:
+            context.log.warning(
+                "Left out folders that are no contract's: %s", ", ".join(discovery.folders.unknown)
+            )
+        return dg.MaterializeResult(metadata=_discovery_metadata(discovery, report))
+
+    return symbols
+
+
+def _discovery_metadata(discovery: Discovery, report: SymbolsReport) -> dict[str, int | str]:
+    return {
+        "dagster/row_count": report.total,
+        "tracked": report.tracked,
+        "new": len(report.new),
+        "new_symbols": ", ".join(report.new[:50]),
+        "unknown_folders": ", ".join(discovery.folders.unknown[:50]),
+        "requests": discovery.folders.pages + 1,
+        "exchange_info": discovery.exchange_problem or f"{len(discovery.exchange.contracts)} contracts",
+        "exchange_info_odd_entries": discovery.exchange.odd_entries,
+    }
 
 
 _COLUMN_SCHEMA = dg.TableSchema(
@@ -94,40 +118,43 @@ _COLUMN_SCHEMA = dg.TableSchema(
 )
 
 
-@dg.asset(
-    partitions_def=DAILY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=[symbols],
-    group_name="availability",
-    kinds={"s3", "duckdb"},
-    owners=["team:market-data"],
-    pool=WRITERS_POOL,
-    tags={"source": "binance"},
-    metadata={"dagster/column_schema": _COLUMN_SCHEMA},
-)
-def daily_availability(
-    context: dg.AssetExecutionContext,
-    config: SelectedSymbols,
-    settings: PipelineSettings,
-    working_database: WorkingDatabase,
-    progress: dg.ResourceParam[Progress],
-) -> dg.MaterializeResult[None]:
-    """Whether the archive has the 1-minute kline file of each tracked contract and UTC day, how large, since when.
+def _daily_availability(dataset: Dataset, symbols: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    @_asset(
+        dataset,
+        "daily_availability",
+        **FROM_ARCHIVE,
+        partitions_def=daily_partitions(dataset),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[symbols],
+        metadata={"dagster/column_schema": _COLUMN_SCHEMA},
+        description=_ABOUT_AVAILABILITY.format(dataset.name),
+    )
+    def daily_availability(
+        context: dg.AssetExecutionContext, config: SelectedSymbols
+    ) -> dg.MaterializeResult[None]:
+        settings, working_database, progress = resources_of(context, dataset)
+        started = utc_now()
+        with failures_reported(context, progress):
+            loaded = settings.load(dataset)
+            with working_database.get_connection() as connection:
+                plan = collect.plan_collection(connection, days_of_run(context), config.symbols)
+            collected = collect.collect(plan, loaded, progress)
+            progress.stage(f"writing {len(plan.days):,} days of {len(plan.symbols):,} contracts")
+            with working_database.get_connection() as connection:
+                report = collect.write(connection, plan, collected, loaded, context.run.run_id)
+        progress.stage(f"recording {len(plan.days):,} partitions in Dagster")
+        seconds = (utc_now() - started).total_seconds()
+        return dg.MaterializeResult(metadata=_metadata(collected, report, seconds))
 
-    One partition is probed with a HEAD per contract, a range is listed with about one LIST per contract; both write
-    the same rows. A contract without history gets all days that the table holds. The metadata is about the whole run.
-    """
-    started = utc_now()
-    with failures_reported(context, progress):
-        loaded = settings.load()
-        with working_database.get_connection() as connection:
-            plan = collect.plan_collection(connection, days_of_run(context), config.symbols)
-        collected = collect.collect(plan, loaded, progress)
-        progress.stage(f"writing {len(plan.days):,} days of {len(plan.symbols):,} contracts")
-        with working_database.get_connection() as connection:
-            report = collect.write(connection, plan, collected, loaded, context.run.run_id)
-    progress.stage(f"recording {len(plan.days):,} partitions in Dagster")
-    return dg.MaterializeResult(metadata=_metadata(collected, report, (utc_now() - started).total_seconds()))
+    return daily_availability
+
+
+_ABOUT_AVAILABILITY = """Whether the archive has the {} file of each tracked contract and UTC day, how large, since
+when.
+
+One partition is probed with a HEAD per contract, a range is listed with about one LIST per contract; both write
+the same rows. A contract without history gets all days that the table holds. The metadata is about the whole run.
+"""
 
 
 def _metadata(collected: Collected, report: WriteReport, seconds: float) -> dict[str, int | float | str]:
@@ -144,27 +171,20 @@ def _metadata(collected: Collected, report: WriteReport, seconds: float) -> dict
     }
 
 
-@dg.asset(
-    deps=[daily_availability],
-    group_name="availability",
-    kinds={"duckdb"},
-    owners=["team:market-data"],
-    pool=WRITERS_POOL,
-)
-def symbol_lifecycle(
-    context: dg.AssetExecutionContext,
-    settings: PipelineSettings,
-    working_database: WorkingDatabase,
-    progress: dg.ResourceParam[Progress],
-) -> dg.MaterializeResult[None]:
-    """When each contract was listed, traded, went flat and ended, and the status of each of its days.
+def _symbol_lifecycle(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    @_asset(dataset, "symbol_lifecycle", kinds={"duckdb"}, deps=[availability])
+    def symbol_lifecycle(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """When each contract was listed, traded, went flat and ended, and the status of each of its days.
 
-    The tables `symbol_lifecycle` and `status_spans` are made anew from all rows, whatever the days of the run.
-    """
-    progress.stage("deriving status and lifecycle")
-    with failures_reported(context, progress), working_database.get_connection() as connection:
-        report = derive(connection, Rules.of(settings.load()))
-    return dg.MaterializeResult(metadata=_lifecycle_metadata(report))
+        The tables `symbol_lifecycle` and `status_spans` are made anew from all rows, whatever the days of the run.
+        """
+        settings, working_database, progress = resources_of(context, dataset)
+        progress.stage("deriving status and lifecycle")
+        with failures_reported(context, progress), working_database.get_connection() as connection:
+            report = derive(connection, Rules.of(settings.load(dataset)))
+        return dg.MaterializeResult(metadata=_lifecycle_metadata(report))
+
+    return symbol_lifecycle
 
 
 def _lifecycle_metadata(report: DeriveReport) -> dict[str, int | float]:
@@ -197,50 +217,49 @@ class Publication(dg.Config):
     )
 
 
-@dg.asset(
-    deps=[symbol_lifecycle],
-    group_name="availability",
-    kinds={"duckdb"},
-    owners=["team:market-data"],
-    pool=WRITERS_POOL,
-    freshness_policy=PUBLISHED_EVERY_NIGHT,
-)
-def published_database(
-    context: dg.AssetExecutionContext,
-    config: Publication,
-    settings: PipelineSettings,
-    working_database: WorkingDatabase,
-    progress: dg.ResourceParam[Progress],
-) -> dg.MaterializeResult[None]:
-    """The database that readers open: an audited copy of the working database, swapped in by a rename.
-
-    The blocking checks of `daily_availability` come first in the same run; a run that publishes alone makes up for
-    those that are not about the days of a run.
-    """
-    progress.stage("publishing")
-    with failures_reported(context, progress):
-        loaded = settings.load()
-        with working_database.get_connection() as connection:
-            report = publish_checked(
-                connection,
-                loaded,
-                context.run.run_id,
-                repeated=(context.run.parent_run_id, context.run.root_run_id),
-                accept_fewer_files=config.accept_fewer_files,
-            )
-        uploaded = mirror(loaded, progress)
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": report.rows,
-            "available": report.files,
-            "symbols": report.symbols,
-            "bytes": report.bytes,
-            "seconds": round(report.seconds, 3),
-            "path": dg.MetadataValue.path(report.path),
-            "generation": report.generation,
-            **(uploaded.metadata() if uploaded else {}),
-        }
+def _published_database(dataset: Dataset, lifecycle: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    @_asset(
+        dataset,
+        "published_database",
+        kinds={"duckdb"},
+        deps=[lifecycle],
+        freshness_policy=PUBLISHED_EVERY_NIGHT,
     )
+    def published_database(
+        context: dg.AssetExecutionContext, config: Publication
+    ) -> dg.MaterializeResult[None]:
+        """The database that readers open: an audited copy of the working database, swapped in by a rename.
+
+        The blocking checks of `daily_availability` come first in the same run; a run that publishes alone makes up for
+        those that are not about the days of a run.
+        """
+        settings, working_database, progress = resources_of(context, dataset)
+        progress.stage("publishing")
+        with failures_reported(context, progress):
+            loaded = settings.load(dataset)
+            with working_database.get_connection() as connection:
+                report = publish_checked(
+                    connection,
+                    loaded,
+                    context.run.run_id,
+                    repeated=(context.run.parent_run_id, context.run.root_run_id),
+                    accept_fewer_files=config.accept_fewer_files,
+                )
+            uploaded = mirror(loaded, progress)
+        return dg.MaterializeResult(
+            metadata={**_publication_metadata(report), **(uploaded.metadata() if uploaded else {})}
+        )
+
+    return published_database
 
 
-ASSETS = (symbols, daily_availability, symbol_lifecycle, published_database)
+def _publication_metadata(report: PublishReport) -> dict[str, int | float | str | dg.MetadataValue]:
+    return {
+        "dagster/row_count": report.rows,
+        "available": report.files,
+        "symbols": report.symbols,
+        "bytes": report.bytes,
+        "seconds": round(report.seconds, 3),
+        "path": dg.MetadataValue.path(report.path),
+        "generation": report.generation,
+    }

@@ -1,15 +1,16 @@
-"""The asset checks, made from the checks of `quality`."""
+"""The asset checks of a dataset, made from the checks of `quality`."""
 
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from availability_pipeline.catalogue import Dataset
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
 from availability_pipeline.defs.history import update_records
+from availability_pipeline.defs.names import asset_key, prefixed, step_name, writers_pool
 from availability_pipeline.defs.partitions import window_of
-from availability_pipeline.defs.resources import PipelineSettings, WorkingDatabase
-from availability_pipeline.defs.runs import WRITERS_POOL
+from availability_pipeline.defs.resources import PipelineSettings, resource_keys, resources_of
 from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.quality.check import Finding, Scope, Severity, all_checks, checks_of
 from availability_pipeline.queries.service_levels import ServiceLevels, compute, window, write
@@ -21,33 +22,41 @@ _SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.Ass
 _LEVELS = ("updates_completed", "recall", "lag_p50_hours", "lag_p95_hours", "days", "recall_evaluations")
 
 
-def make_asset_checks(asset: str) -> dg.AssetChecksDefinition:
+def make_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
+    """All asset checks of a dataset."""
+    assets = dict.fromkeys(each.asset for each in all_checks())
+    return [*(_checks(dataset, asset) for asset in assets), _service_levels(dataset)]
+
+
+def _checks(dataset: Dataset, asset: str) -> dg.AssetChecksDefinition:
     """The asset checks of one asset, from the registry.
 
     They share one connection and the pool of the writers, and single ones can be executed. A blocking one that fails
     keeps the assets downstream in the same run from being materialized.
-
-    Args:
-        asset: The name that the checks are registered with.
     """
-    checks = checks_of(asset)
+    checks, key = checks_of(asset), asset_key(dataset, asset)
     specs = [
-        dg.AssetCheckSpec(each.name, asset=asset, blocking=each.blocking, description=each.description)
+        dg.AssetCheckSpec(each.name, asset=key, blocking=each.blocking, description=each.description)
         for each in checks
     ]
 
-    @dg.multi_asset_check(name=f"{asset}_checks", specs=specs, can_subset=True, pool=WRITERS_POOL)
-    def evaluate(
-        context: dg.AssetCheckExecutionContext, settings: PipelineSettings, working_database: WorkingDatabase
-    ) -> Iterator[dg.AssetCheckResult]:
+    @dg.multi_asset_check(
+        name=prefixed(dataset, f"{asset}_checks"),
+        specs=specs,
+        can_subset=True,
+        pool=writers_pool(dataset),
+        required_resource_keys=resource_keys(dataset),
+    )
+    def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         """Look at the window of the run, or at the whole table in a run that only checks."""
+        settings, working_database, _ = resources_of(context, dataset)
         with failures_reported(context):
-            scope = _scope_of_run(context, settings.load())
-            selected = {key.name for key in context.selected_asset_check_keys}
+            scope = _scope_of_run(context, settings.load(dataset))
+            selected = {each.name for each in context.selected_asset_check_keys}
             with working_database.get_connection() as connection:
                 for each in checks:
                     if each.name in selected:
-                        yield _result_of(each(connection, scope), asset)
+                        yield _result_of(each(connection, scope), key)
 
     return evaluate
 
@@ -60,17 +69,19 @@ def _scope_of_run(context: dg.AssetCheckExecutionContext, settings: Settings) ->
     days = window_of(context.run.tags)
     if days is None:
         return Scope(settings)
-    return Scope(settings, days, _selected_symbols(context.run.run_config), context.run.run_id)
+    return Scope(
+        settings, days, _selected_symbols(settings.dataset, context.run.run_config), context.run.run_id
+    )
 
 
-def _selected_symbols(run_config: Mapping[str, object]) -> tuple[str, ...]:
+def _selected_symbols(dataset: Dataset, run_config: Mapping[str, object]) -> tuple[str, ...]:
     config: object = run_config
-    for key in ("ops", "daily_availability", "config", "symbols"):
+    for key in ("ops", step_name(dataset, "daily_availability"), "config", "symbols"):
         config = config.get(key) if isinstance(config, Mapping) else None
     return tuple(folded(str(symbol)) for symbol in config) if isinstance(config, list | tuple) else ()
 
 
-def _result_of(finding: Finding, asset: str) -> dg.AssetCheckResult:
+def _result_of(finding: Finding, asset: dg.AssetKey) -> dg.AssetCheckResult:
     """A finding for Dagster: its sentence, its numbers (which the UI plots over time), its offenders as a table."""
     metadata: dict[str, dg.MetadataValue] = {
         name: dg.MetadataValue.float(value) if isinstance(value, float) else dg.MetadataValue.int(value)
@@ -96,21 +107,26 @@ def _table(finding: Finding) -> Iterator[str]:
         yield f"| {' | '.join('' if offender[column] is None else str(offender[column]) for column in columns)} |"
 
 
-@dg.asset_check(asset=dg.AssetKey("published_database"))
-def service_levels(context: dg.AssetCheckExecutionContext, settings: PipelineSettings) -> dg.AssetCheckResult:
-    """Updates completed in time (target 95 %) and recall (target above 95 %) over the last 30 days.
+def _service_levels(dataset: Dataset) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=asset_key(dataset, "published_database"))
+    def service_levels(
+        context: dg.AssetCheckExecutionContext, settings: PipelineSettings
+    ) -> dg.AssetCheckResult:
+        """Updates completed in time (target 95 %) and recall (target above 95 %) over the last 30 days.
 
-    A missed target is a warning. Publication lag in hours and the days still pending are for information.
-    """
-    try:
-        loaded, now = settings.load(), utc_now()
-        records = update_records(context.instance, window(now.date()))
-        levels = compute(records, loaded.db_file, now)
-        write(levels, loaded.data_dir)
-    except AvailabilityError as error:
-        return _levels_result(f"The service levels could not be computed: {error}.")
-    missed = ". ".join(sentence[0].upper() + sentence[1:] for sentence in levels.missed)
-    return _levels_result(f"{missed}. In full: {levels}." if missed else f"{levels}.", levels)
+        A missed target is a warning. Publication lag in hours and the days still pending are for information.
+        """
+        try:
+            loaded, now = settings.load(dataset), utc_now()
+            records = update_records(context.instance, dataset, window(now.date()))
+            levels = compute(records, loaded.db_file, now)
+            write(levels, loaded.dataset_dir)
+        except AvailabilityError as error:
+            return _levels_result(f"The service levels could not be computed: {error}.")
+        missed = ". ".join(sentence[0].upper() + sentence[1:] for sentence in levels.missed)
+        return _levels_result(f"{missed}. In full: {levels}." if missed else f"{levels}.", levels)
+
+    return service_levels
 
 
 def _levels_result(description: str, levels: ServiceLevels | None = None) -> dg.AssetCheckResult:
@@ -126,9 +142,3 @@ def _levels_result(description: str, levels: ServiceLevels | None = None) -> dg.
         description=description,
         metadata=metadata,
     )
-
-
-CHECKS = (
-    *(make_asset_checks(asset) for asset in dict.fromkeys(each.asset for each in all_checks())),
-    service_levels,
-)

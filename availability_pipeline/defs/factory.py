@@ -1,17 +1,39 @@
-"""The definitions of the code location: sensors, assets, checks, jobs, schedule and resources put together."""
+"""The definitions of the code location: those of each dataset in the catalogue, and what all of them share."""
 
 import dagster as dg
 
 from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import DATASETS, Dataset
 from availability_pipeline.defs.alerts import failure_alerts
-from availability_pipeline.defs.assets import ASSETS
-from availability_pipeline.defs.automation import JOBS, SCHEDULES, publication_watch
-from availability_pipeline.defs.checks import CHECKS
+from availability_pipeline.defs.assets import make_assets
+from availability_pipeline.defs.automation import make_publication_watch, make_schedule, remove_old_runs
+from availability_pipeline.defs.checks import make_checks
 from availability_pipeline.defs.logging import use_log_format
+from availability_pipeline.defs.names import job_name, writers_pool
 from availability_pipeline.defs.resources import PipelineSettings, WorkingDatabase
 
-SENSORS = (publication_watch, failure_alerts)
-"""A day is collected when it is published; somebody is told what failed."""
+
+def dataset_definitions(dataset: Dataset, settings: PipelineSettings) -> dg.Definitions:
+    """Everything of one dataset: assets, checks, job, schedule, sensor, and its working database.
+
+    Args:
+        dataset: An entry of the catalogue.
+        settings: The resource that reads the settings, which all datasets share.
+    """
+    assets = make_assets(dataset)
+    job = dg.define_asset_job(
+        job_name(dataset),
+        selection=dg.AssetSelection.assets(*assets),
+        description="Discover contracts, collect the days of the run, publish. Started by `backfill` and `update`.",
+    )
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=make_checks(dataset),
+        jobs=[job],
+        schedules=[make_schedule(dataset)],
+        sensors=[make_publication_watch(dataset)],
+        resources={writers_pool(dataset): WorkingDatabase(settings=settings, dataset=dataset.name)},
+    )
 
 
 def build_defs(progress: Progress | None = None) -> dg.Definitions:
@@ -22,17 +44,10 @@ def build_defs(progress: Progress | None = None) -> dg.Definitions:
     """
     use_log_format()
     settings = PipelineSettings()
-    resources = {
-        "settings": settings,
-        "working_database": WorkingDatabase(settings=settings),
-        "progress": progress or Progress(),
-    }
-    return dg.Definitions(
-        assets=ASSETS,
-        asset_checks=CHECKS,
-        jobs=JOBS,
-        schedules=SCHEDULES,
-        sensors=SENSORS,
-        resources=resources,
+    shared = dg.Definitions(
+        jobs=[remove_old_runs],
+        sensors=[failure_alerts],
+        resources={"settings": settings, "progress": progress or Progress()},
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(shared, *(dataset_definitions(each, settings) for each in DATASETS.values()))

@@ -21,9 +21,11 @@ import dagster as dg
 import yaml
 
 from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.failures import EXIT_CODE, root_cause
+from availability_pipeline.defs.names import job_name, step_name
 from availability_pipeline.defs.partitions import range_tags
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import RunError, UsageError
@@ -100,7 +102,7 @@ def run_update(
 
     Args:
         instance: Where the run is recorded.
-        settings: Those of the environment: where the lock is, and how long to wait for it.
+        settings: Those of the environment: which dataset, where the lock is, and how long to wait for it.
         days: The days to collect.
         symbols: The contracts to collect; all tracked ones if empty.
         progress: Who is told how far the run is.
@@ -114,23 +116,28 @@ def run_update(
     run_id = str(uuid.uuid4())
     # Before anything is planned: a run that waits would be shown as one that is under way.
     with alone(instance, settings, run_id, tell):
-        return _execute(instance, run_id, days, symbols, progress)
+        return _execute(instance, settings.dataset, run_id, days, symbols, progress)
 
 
 def _execute(
-    instance: dg.DagsterInstance, run_id: str, days: DayRange, symbols: Sequence[str], progress: Progress
+    instance: dg.DagsterInstance,
+    dataset: Dataset,
+    run_id: str,
+    days: DayRange,
+    symbols: Sequence[str],
+    progress: Progress,
 ) -> Report:
     progress.stage(f"planning {len(days):,} partitions in Dagster")
     chosen = {"config": {"symbols": list(symbols)}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        job = build_defs(progress).resolve_job_def("availability_update")
+        job = build_defs(progress).resolve_job_def(job_name(dataset))
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
             tags=range_tags(days),
             run_config={
-                "ops": {"symbols": chosen, "daily_availability": chosen},
+                "ops": {step_name(dataset, asset): chosen for asset in ("symbols", "daily_availability")},
                 # The events are in the instance; a terminal belongs to the progress report.
                 "loggers": {"console": {"config": {"log_level": _CONSOLE_LEVELS[log_format()]}}},
             },
@@ -173,7 +180,7 @@ def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     reported = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
-        reported[materialization.asset_key.to_user_string()] = {
+        reported[materialization.asset_key.path[-1]] = {
             key: value.value for key, value in materialization.metadata.items()
         }
     return reported

@@ -1,14 +1,14 @@
-"""The daily partitions, one per UTC day from the first day of the market to yesterday, and which of them runs cover."""
+"""The daily partitions, one per day from the first one of the market to yesterday, and which of them runs cover."""
 
 import datetime as dt
 from collections.abc import Mapping
 
 import dagster as dg
 
-from availability_pipeline.dates import FIRST_DAY, DayRange, parse_day
+from availability_pipeline.catalogue import Dataset
+from availability_pipeline.dates import DayRange, parse_day
+from availability_pipeline.defs.names import asset_key, job_name
 from availability_pipeline.errors import UsageError
-
-DAILY = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone="UTC")
 
 _PARTITION = "dagster/partition"
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -20,6 +20,11 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+def daily_partitions(dataset: Dataset) -> dg.DailyPartitionsDefinition:
+    """One partition for each day of the dataset."""
+    return dg.DailyPartitionsDefinition(start_date=dataset.first_day.isoformat(), timezone=dataset.time_zone)
 
 
 def days_of_run(context: dg.AssetExecutionContext) -> DayRange:
@@ -40,10 +45,18 @@ def request_for(days: DayRange, run_key: str) -> dg.RunRequest:
     return dg.RunRequest(run_key=run_key, tags=range_tags(days))
 
 
-def days_under_way(instance: dg.DagsterInstance) -> set[dt.date]:
-    """The days of all runs that are queued or not over yet."""
-    windows = (window_of(run.tags) for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
+def days_under_way(instance: dg.DagsterInstance, dataset: Dataset) -> set[dt.date]:
+    """The days of the dataset that a run is about which is queued or not over yet."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+    windows = (window_of(run.tags) for run in runs if _collects(run, dataset))
     return {day for window in windows if window for day in window}
+
+
+def _collects(run: dg.DagsterRun, dataset: Dataset) -> bool:
+    """Whether a run is about the dataset: its job, or one in the UI whose assets were chosen one by one."""
+    if run.asset_selection is None:
+        return run.job_name == job_name(dataset)
+    return asset_key(dataset, "daily_availability") in run.asset_selection
 
 
 def window_of(tags: Mapping[str, str]) -> DayRange | None:

@@ -7,6 +7,7 @@ nothing and contain no SQL.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -14,6 +15,9 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
+from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
+from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import VARIABLES, Settings, database_path
@@ -31,8 +35,8 @@ class PipelineSettings(dg.ConfigurableResource[None]):
     fapi_url: str | None = Field(default=None, description="Where exchangeInfo is served")
     connections: str | None = Field(default=None, description="Requests under way at once")
 
-    def load(self) -> Settings:
-        """Read and check them.
+    def load(self, dataset: Dataset = DEFAULT_DATASET) -> Settings:
+        """Read and check them; those of a dataset.
 
         Raises:
             UsageError: A value is not usable, nothing can be written where the published database is, or real data
@@ -47,17 +51,20 @@ class PipelineSettings(dg.ConfigurableResource[None]):
             raise UsageError(
                 f"{settings.data_dir} holds the demo's simulated data; set AVAILABILITY_DATA_DIR to another folder"
             )
-        return settings
+        return settings.of_dataset(dataset)
 
 
 class WorkingDatabase(DuckDBResource):
-    """The working database through dagster-duckdb.
+    """The working database of a dataset through dagster-duckdb.
 
     Its resource waits silently when the file is locked, leaves the connection open when the body raises, and knows
-    no read-only mode; the connections here come from `store.connection`, which does these things right.
+    no read-only mode; the connections here come from `warehouse.database`, which does these things right.
     """
 
     database: str = Field(default="", description="Path of the file; from the settings if empty")
+    dataset: str = Field(
+        default=DEFAULT_DATASET.name, description="The dataset, by its name in the catalogue"
+    )
     settings: dg.ResourceDependency[PipelineSettings]
 
     @contextmanager
@@ -67,7 +74,7 @@ class WorkingDatabase(DuckDBResource):
             yield self
             return
         try:
-            settings = self.settings.load()
+            settings = self.settings.load(DATASETS[self.dataset])
         except UsageError:  # the first step fails with it, and says so
             yield self
             return
@@ -78,7 +85,28 @@ class WorkingDatabase(DuckDBResource):
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection, closed whatever happens; raises StoreError."""
-        settings = self.settings.load()
+        settings = self.settings.load(DATASETS[self.dataset])
         path = database_path("database", self.database) if self.database else settings.working_path
         with connect(path, read_only=read_only) as connection:
             yield connection
+
+
+class StepResources(NamedTuple):
+    """What a step is given."""
+
+    settings: PipelineSettings
+    working_database: WorkingDatabase
+    progress: Progress
+
+
+def resource_keys(dataset: Dataset) -> set[str]:
+    """The keys of these resources. Each dataset has a working database, so not every function can name it."""
+    return {"settings", writers_pool(dataset), "progress"}
+
+
+def resources_of(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, dataset: Dataset
+) -> StepResources:
+    """The resources of a step that requires `resource_keys`."""
+    given = context.resources
+    return StepResources(given.settings, getattr(given, writers_pool(dataset)), given.progress)

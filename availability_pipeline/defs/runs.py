@@ -10,12 +10,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from availability_pipeline.catalogue import Dataset
+from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.errors import DatabaseInUse
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.opening import Holder, hold
-
-WRITERS_POOL = "working_database"
-"""The pool that all writers share; its limit is 1."""
 
 
 @contextmanager
@@ -36,7 +35,7 @@ def alone(
     """
     with hold(settings.working_path.parent, run_id, settings.lock_timeout_seconds, tell) as died:
         _end(instance, died, tell)
-        _free_slots(instance, run_id)
+        _free_slots(instance, settings.dataset, run_id)
         yield
 
 
@@ -64,13 +63,13 @@ def _end(instance: dg.DagsterInstance, died: Holder | None, tell: Callable[[str]
         tell(f"Ended the {died}, whose process is gone.")
 
 
-def _free_slots(instance: dg.DagsterInstance, run_id: str) -> None:
+def _free_slots(instance: dg.DagsterInstance, dataset: Dataset, run_id: str) -> None:
     """Free what other runs hold of the pool or are waiting for: none of them can be writing now.
 
     One on another data directory that shares the instance goes on as before; it has no need of its slot.
     """
     storage = instance.event_log_storage
-    pool = storage.get_concurrency_info(WRITERS_POOL)
+    pool = storage.get_concurrency_info(writers_pool(dataset))
     owners = {slot.run_id for slot in pool.claimed_slots} | {step.run_id for step in pool.pending_steps}
     for owner in owners - {run_id}:
         storage.free_concurrency_slots_for_run(owner)

@@ -2,14 +2,14 @@
 -- that says nothing.
 --
 -- A file is expected on what neighbouring days say, not on a fixed number:
---   hole      the contract has files before and after, the gap is not long, and it did not end before the gap;
+--   gap       the contract has files before and after, the gap is not long, and it did not end before the gap;
 --   stopped   no file comes after. The day is too young to be judged, and the contract's last file is hardly older, or
 --             of the last day before this one that has files; or the exchange has listed it as trading since, not as
 --             listed later; or more than one contract and more than 5 % of the market stopped on the same day, which
 --             delistings do not do, and the gap is not too long yet.
 -- An expected file is pending while the day is young, then missing. Without one the contract has ended.
 --
--- known_from is the day from which on the table, cut after it, says the same: for a hole the day of the next file, for an
+-- known_from is the day from which on the table, cut after it, says the same: for a gap the day of the next file, for an
 -- end the day on which it can no longer be a delay, neither of the contract nor of the market.
 CREATE OR REPLACE TEMP TABLE absent_days AS
 WITH market AS (
@@ -39,14 +39,14 @@ judged_gaps AS (
             WHEN long THEN 'long'
             WHEN runs.verdict = 'flat' AND runs.next_day = gaps.next_day AND runs.last_day = gaps.last_file_day
                 THEN 'relisted'
-            ELSE 'hole'
-        END AS gap
+            ELSE 'gap'
+        END AS absence
     FROM gaps JOIN stops USING (last_file_day)
     LEFT JOIN small_runs AS runs ON runs.symbol = gaps.symbol AND runs.last_day = gaps.last_file_day
 ),
 known AS (
     SELECT
-        days.date, days.symbol, days.last_file_day, days.next_day, gap, rowless_files.date IS NOT NULL AS rowless,
+        days.date, days.symbol, days.last_file_day, days.next_day, absence, rowless_files.date IS NOT NULL AS rowless,
         days.date >= $oldest_young_day AS young,
         outage, end_known_from,
         days.last_file_day >= $oldest_young_day::DATE - 1
@@ -58,16 +58,16 @@ known AS (
     LEFT JOIN rowless_files ON rowless_files.symbol = days.symbol AND rowless_files.date = days.date
 )
 SELECT
-    date, symbol, last_file_day, next_day, gap, rowless,
+    date, symbol, last_file_day, next_day, absence, rowless,
     CASE
-        WHEN gap = 'hole' OR gap = 'stopped' AND (young AND hardly_older OR outage OR coalesce(listed, false))
+        WHEN absence = 'gap' OR absence = 'stopped' AND (young AND hardly_older OR outage OR coalesce(listed, false))
             THEN if(young, 'pending', 'missing')
         ELSE 'ended'
     END AS status,
     CASE
         WHEN status = 'pending' THEN $today::DATE - 1
-        WHEN gap = 'hole' THEN greatest(next_day, date + $publication_days)
-        WHEN gap = 'relisted' OR gap = 'long' AND listed AND listed_on < next_day THEN next_day
+        WHEN absence = 'gap' THEN greatest(next_day, date + $publication_days)
+        WHEN absence = 'relisted' OR absence = 'long' AND listed AND listed_on < next_day THEN next_day
         WHEN status = 'ended' THEN end_known_from
         ELSE greatest(date + $publication_days, if(outage, NULL, listed_on))
     END AS known_from

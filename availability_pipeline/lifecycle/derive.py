@@ -44,9 +44,9 @@ def find_rowless_files(connection: duckdb.DuckDBPyConnection, rules: Rules) -> N
 def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     """Make the temporary table `absent_days`: every collected day without a file after a contract's first one.
 
-    Its columns are date, symbol, last_file_day (before it), next_day (with a file after it, or NULL), gap (hole,
-    stopped, long, relisted), rowless (there is a file, which is too small to say anything), status (pending, missing,
-    ended) and known_from. The temporary tables of `files.sql` and `rowless.sql` are made as well.
+    Its columns are date, symbol, last_file_day (before it), next_day (with a file after it, or NULL), absence
+    (gap, stopped, long, relisted), rowless (there is a file, which is too small to say anything), status (pending,
+    missing, ended) and known_from. The temporary tables of `files.sql` and `rowless.sql` are made as well.
 
     Args:
         connection: The working database.

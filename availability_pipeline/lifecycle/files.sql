@@ -1,9 +1,11 @@
 -- What the files say, contract by contract: file_days, gap_days, gaps and small_runs, all temporary. Files of
--- rowless_files say nothing, and a day with one is in a gap like a day without a file.
+-- rowless_files say nothing, and a day with one is in a gap like a day without a file. Parameters about sizes are NULL
+-- for a dataset whose sizes say nothing; no file is small then.
 
 CREATE OR REPLACE TEMP TABLE file_days AS
 SELECT
-    symbol, date, file_size_bytes, file_size_bytes BETWEEN $least_bytes AND $small_bytes AS small,
+    symbol, date, file_size_bytes,
+    coalesce(file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes, false) AS small,
     lead(date) OVER (PARTITION BY symbol ORDER BY date) AS next_day
 FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) WHERE available;
 

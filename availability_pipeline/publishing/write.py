@@ -13,7 +13,6 @@ from pathlib import Path
 import duckdb
 
 from availability_pipeline import __version__
-from availability_pipeline.archive.names import url_sql
 from availability_pipeline.catalogue import select_sql
 from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import PublicationError, cause_of
@@ -33,7 +32,7 @@ from availability_pipeline.publishing.manifest import (
 from availability_pipeline.publishing.opening import check_target
 from availability_pipeline.publishing.release import generation_read, install, remove_leftovers
 from availability_pipeline.warehouse.atomic import draft_of, sync
-from availability_pipeline.warehouse.database import read_info
+from availability_pipeline.warehouse.database import dataset_of, read_info
 
 STORAGE_VERSION = "v1.4.0"
 """DuckDB's file format; clients from this version on can read it."""
@@ -99,7 +98,8 @@ def write_content(connection: duckdb.DuckDBPyConnection, run_id: str) -> Totals:
 
 def _create_views(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:
     """Made inside the new file, so that they work under any name that a client attaches it by."""
-    views = _sql("views.sql").replace("$columns", select_sql(url_sql(_literal(archive_url))))
+    url = dataset_of(connection).url_sql(_literal(archive_url))
+    views = _sql("views.sql").replace("$columns", select_sql(url))
     row = connection.execute("SELECT current_database()").fetchone()
     connection.execute("USE published")
     try:
@@ -159,7 +159,7 @@ def publish(
     place = Place.of(path)
     try:
         check_target(place.database, _file_of(connection))
-        derive_if_stale(connection, rules or Rules())
+        derive_if_stale(connection, rules or Rules(sizes=dataset_of(connection).sizes))
         remove_leftovers(place.database)
         place.generations.mkdir(parents=True, exist_ok=True)
         with draft_of(place.draft) as draft:

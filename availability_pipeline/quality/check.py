@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from availability_pipeline.dates import FIRST_DAY, DayRange, utc_today
+from availability_pipeline.dates import DayRange, utc_today
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
 
@@ -44,6 +44,7 @@ class Scope:
         symbols: The contracts that the run was restricted to; empty for all tracked ones.
         run_id: The run whose entries of the ledger are meant; None for the whole ledger.
         today: The current UTC day.
+        made: The temporary tables that checks of this scope have made already, and share.
     """
 
     settings: Settings
@@ -51,13 +52,15 @@ class Scope:
     symbols: tuple[str, ...] = ()
     run_id: str | None = None
     today: dt.date = field(default_factory=utc_today)
+    made: set[str] = field(default_factory=set)
 
     def window(self, connection: duckdb.DuckDBPyConnection) -> DayRange | None:
         """The days to look at, up to the last collected one for a whole table; None if there is no row at all."""
         if self.days is not None:
             return self.days
         [(last,)] = connection.execute("SELECT max(date) FROM daily_availability").fetchall()
-        return None if last is None else DayRange(FIRST_DAY, max(FIRST_DAY, last))
+        first = self.settings.dataset.first_day
+        return None if last is None else DayRange(first, max(first, last))
 
 
 @dataclass(frozen=True)

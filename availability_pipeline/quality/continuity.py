@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.quality.check import SAMPLE, Scope, Verdict, check, named, rows
 from availability_pipeline.symbols import counted
 from availability_pipeline.warehouse.database import CONTRADICTORY
@@ -23,7 +23,8 @@ WITH contracts AS (
     SELECT symbol FROM symbols WHERE tracked AND ($symbols = [] OR list_contains($symbols, symbol))
 ),
 held AS (
-    SELECT symbol, count(*) AS row_count, count(DISTINCT date) AS days
+    -- A bit for each day costs a seventh of count(DISTINCT).
+    SELECT symbol, count(*) AS row_count, bit_count(bitstring_agg(date - $start::DATE, 0, $days - 1)) AS days
     FROM daily_availability WHERE date BETWEEN $start AND $end GROUP BY symbol
 )
 SELECT
@@ -88,7 +89,7 @@ def continuity(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
 
 @check(asset="daily_availability")
 def history_continuity(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
-    """Every day from 2019-09-25 to the last collected one has one row of every tracked contract, whatever the run."""
+    """Every day of the market up to the last collected one has one row of every tracked contract, whatever the run."""
     return _every_day_once(connection, Scope(scope.settings).window(connection), ())
 
 
@@ -138,7 +139,7 @@ def row_invariants(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdi
 
     A day that is not over in UTC has no row.
     """
-    window = DayRange(FIRST_DAY, dt.date.max) if scope.days is None else scope.days
+    window = scope.days or DayRange(scope.settings.dataset.first_day, dt.date.max)
     values = {"start": window.start, "end": window.end, "today": scope.today}
     [numbers] = rows(connection, _TOTALS, values)
     wrong = sum(count for name, count in numbers.items() if name != "rows")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import duckdb
 
 from availability_pipeline.archive.exchange_info import ListedContract, fetch_contracts
-from availability_pipeline.dates import FIRST_FILE_DAY
 from availability_pipeline.errors import ArchiveError, UsageError
 from availability_pipeline.quality.check import SAMPLE, Scope, Severity, Verdict, check, named
 from availability_pipeline.symbols import counted
@@ -51,7 +50,8 @@ def exchange_info(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdic
 def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequence[ListedContract]) -> Verdict:
     """The cross-check with an answer that is at hand."""
     newest = scope.today - dt.timedelta(days=PUBLICATION_LAG_DAYS)
-    day = max((day for day in complete_days(connection) if FIRST_FILE_DAY <= day <= newest), default=None)
+    first = scope.settings.dataset.first_file_day
+    day = max((day for day in complete_days(connection) if first <= day <= newest), default=None)
     if day is None:
         return _not_evaluated(f"no day up to {newest} is collected, and younger ones are not fully published")
     files = {symbol for (symbol,) in connection.execute(_FILES, [day]).fetchall()}
@@ -74,10 +74,11 @@ def _is_expected(contract: ListedContract, day: dt.date, before: set[str], scope
 
     The listing day that the exchange gives is not certain, so a file of an earlier day counts as well.
     """
+    ending = scope.settings.dataset.perpetual_ending
     return (
         contract.contract_type in _PERPETUALS
         and contract.status == "TRADING"
-        and contract.symbol.endswith(scope.settings.tracked_quotes)
+        and contract.symbol.removesuffix(ending).endswith(scope.settings.tracked_quotes)
         and (contract.symbol in before or (contract.onboard_date is not None and contract.onboard_date < day))
     )
 

@@ -16,7 +16,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from availability_pipeline.dates import FIRST_DAY, FIRST_FILE_DAY, DayRange, parse_day
+from availability_pipeline.catalogue import Dataset
+from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import UsageError, cause_of
 from availability_pipeline.lifecycle.derive import find_absences, find_rowless_files
 from availability_pipeline.lifecycle.rules import Rules
@@ -39,7 +40,7 @@ _COLLECTED = "SELECT 1 FROM daily_availability WHERE date BETWEEN ? AND ? LIMIT 
 _ABSENT_FILES = """
 CREATE OR REPLACE TEMP TABLE absent_files AS
 SELECT
-    date, symbol, status, gap, last_file_day,
+    date, symbol, status, absence, last_file_day,
     known.symbol IS NOT NULL AS acknowledged
 FROM absent_days LEFT JOIN known_gaps AS known USING (date, symbol)
 WHERE status <> 'ended' AND NOT rowless AND date BETWEEN $start AND $end
@@ -75,7 +76,7 @@ FROM absent_files WHERE NOT acknowledged ORDER BY status, date DESC, symbol LIMI
 _GAPS = """
 SELECT
     symbol, min(date) AS first_day, max(date) AS last_day, count(*) AS days, bool_and(acknowledged) AS acknowledged
-FROM absent_files WHERE gap = 'hole' AND status = 'missing' GROUP BY symbol, last_file_day
+FROM absent_files WHERE absence = 'gap' AND status = 'missing' GROUP BY symbol, last_file_day
 ORDER BY first_day DESC, symbol
 """
 
@@ -134,28 +135,31 @@ def _is_collected(connection: duckdb.DuckDBPyConnection, window: DayRange) -> bo
 
 
 def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, scope: Scope) -> None:
-    """Make the temporary tables `absent_files` and `judged_days`."""
+    """Make the temporary tables `absent_files` and `judged_days`, once for all checks of a scope."""
+    if "judged_days" in scope.made:
+        return
     connection.register("known_gaps", known_gaps(scope.settings))
-    rules = Rules(scope.settings.episode_gap_days, scope.today)
+    rules = Rules.of(scope.settings, scope.today)
     days = {"start": window.start, "end": window.end}
     try:
         find_absences(connection, rules)
         connection.execute(_ABSENT_FILES, days)
     finally:
         connection.unregister("known_gaps")
+    start = _history_start(connection, scope.settings.dataset)
     connection.execute(
-        _JUDGED_DAYS,
-        {**days, "oldest_young_day": rules.oldest_young_day, "history_start": _history_start(connection)},
+        _JUDGED_DAYS, {**days, "oldest_young_day": rules.oldest_young_day, "history_start": start}
     )
+    scope.made.add("judged_days")
 
 
-def _history_start(connection: duckdb.DuckDBPyConnection) -> dt.date:
+def _history_start(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dt.date:
     """The first day that can have files: the market's, or the first file's if the table has all days before it."""
     first_file: dt.date | None
     [(first_day, first_file, days_before)] = connection.execute(_HISTORY).fetchall()
-    if first_file and first_day == FIRST_DAY and days_before == (first_file - FIRST_DAY).days:
-        return max(FIRST_FILE_DAY, first_file)
-    return FIRST_FILE_DAY
+    if first_file and first_day == dataset.first_day and days_before == (first_file - first_day).days:
+        return max(dataset.first_file_day, first_file)
+    return dataset.first_file_day
 
 
 def _offenders(empty: Sequence[dict[str, Any]], awaited: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -258,7 +262,7 @@ def rowless_files(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdic
     if window is None:
         return Verdict(passed=True, summary="no day is collected", numbers={"files": 0, "rowless": 0})
     days = {"start": window.start, "end": window.end}
-    find_rowless_files(connection, Rules(today=scope.today))
+    find_rowless_files(connection, Rules.of(scope.settings, scope.today))
     found = rows(connection, _ROWLESS, days)
     [(file_count,)] = connection.execute(_FILES, days).fetchall()
     numbers = {"files": file_count, "rowless": len(found)}
@@ -295,7 +299,7 @@ def changed_files(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdic
 
 def own_list(settings: Settings) -> Path:
     """Where users acknowledge gaps."""
-    return settings.data_dir / KNOWN_GAPS
+    return settings.dataset_dir / KNOWN_GAPS
 
 
 def known_gaps(settings: Settings) -> pa.Table:
@@ -304,7 +308,11 @@ def known_gaps(settings: Settings) -> pa.Table:
     Raises:
         UsageError: A line of the user's list is not understood.
     """
-    found = set(_acknowledged(KNOWN_GAPS, resources(__package__).joinpath(KNOWN_GAPS).read_text("utf-8")))
+    found = set()
+    if settings.dataset.is_default:  # the package's list is about it
+        found |= set(
+            _acknowledged(KNOWN_GAPS, resources(__package__).joinpath(KNOWN_GAPS).read_text("utf-8"))
+        )
     own = own_list(settings)
     try:
         text = own.read_text("utf-8-sig")

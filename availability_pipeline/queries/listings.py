@@ -72,7 +72,7 @@ class ListingHistory:
 
 
 @dataclass(frozen=True)
-class Rules:
+class UniverseRules:
     """What a contract must fulfil to be in a universe."""
 
     min_age_days: int = 0
@@ -95,7 +95,7 @@ DEFAULT_TYPE = "PERPETUAL"
 """The type of contracts that exchangeInfo never spoke of: all of them are gone, and older than the other types."""
 
 
-def member(history: ListingHistory, day: dt.date, rules: Rules) -> Member | None:
+def member(history: ListingHistory, day: dt.date, rules: UniverseRules) -> Member | None:
     """The contract on a day, with the reason why it is not in the universe; None before it was listed."""
     span = history.span_on(day)
     if span is None or span.status == "not_listed":
@@ -105,7 +105,7 @@ def member(history: ListingHistory, day: dt.date, rules: Rules) -> Member | None
 
 
 def _reason(
-    history: ListingHistory, day: dt.date, status: str, listed_on: dt.date | None, rules: Rules
+    history: ListingHistory, day: dt.date, status: str, listed_on: dt.date | None, rules: UniverseRules
 ) -> str | None:
     if listed_on is None or not (status == "published" or (status == "flat" and rules.include_flat)):
         return status
@@ -132,7 +132,9 @@ class MembershipSpan(NamedTuple):
     last_day: dt.date
 
 
-def membership_spans(history: ListingHistory, days: DayRange, rules: Rules) -> Iterator[MembershipSpan]:
+def membership_spans(
+    history: ListingHistory, days: DayRange, rules: UniverseRules
+) -> Iterator[MembershipSpan]:
     """The days of a range on which the contract is in the universe."""
     # A change leaves a window only after as many days, and changes the count of its live days until then.
     window = rules.days_in_window[1] if rules.days_in_window else 0
@@ -149,7 +151,7 @@ def _after(cut: dt.date, window: int, days: DayRange) -> Iterator[dt.date]:
     return (cut + late * _DAY for late in range(first, last + 1))
 
 
-def _cuts(history: ListingHistory, rules: Rules) -> Iterator[dt.date]:
+def _cuts(history: ListingHistory, rules: UniverseRules) -> Iterator[dt.date]:
     """Every day on which the status or the age begins to be another one."""
     for span in (*history.spans, *(history.successor.spans if history.successor else ())):
         yield span.first_day

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from availability_pipeline.archive.names import url_base
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
 from availability_pipeline.publishing.opening import open_published
@@ -38,12 +38,12 @@ _CONTRACTS = (
 class _UrlBases(dict[str, str]):
     """The beginning of a contract's URLs by symbol, made when first asked for."""
 
-    def __init__(self, archive_url: str) -> None:
+    def __init__(self, dataset: Dataset, archive_url: str) -> None:
         super().__init__()
-        self._archive_url = archive_url
+        self._dataset, self._archive_url = dataset, archive_url
 
     def __missing__(self, symbol: str) -> str:
-        base = self[symbol] = url_base(self._archive_url, symbol)
+        base = self[symbol] = self._dataset.url_stem(self._archive_url, symbol)
         return base
 
 
@@ -52,6 +52,7 @@ class Reader:
 
     def __init__(self, path: Path | str | None = None, *, settings: Settings | None = None) -> None:
         self._settings = settings
+        self.dataset = settings.dataset if settings else DEFAULT_DATASET
         self.location = (settings or Settings.load()).db_path if path is None else path
         self.path = published_file(self.location, settings)
         self._open()
@@ -60,7 +61,7 @@ class Reader:
         connection, publication = open_published(self.path)
         self._opened: Connection | None = Connection(connection, self.path)
         self.publication = publication
-        self._url_bases = _UrlBases(publication.archive_url)
+        self._url_bases = _UrlBases(self.dataset, publication.archive_url)
         days = self._fetch("SELECT date, file_count, row_count FROM published.published_days ORDER BY date")
         self._file_counts: dict[dt.date, int] = {day: files for day, files, _ in days}
         self._contracts: int = self._fetch(_CONTRACTS)[0][0]

@@ -17,7 +17,7 @@ from availability_pipeline.queries.listings import (
     ListingHistory,
     Member,
     MembershipSpan,
-    Rules,
+    UniverseRules,
     histories_of,
     member,
     membership_spans,
@@ -184,7 +184,7 @@ class UniverseQueries(Reader):
         types: Collection[str] | None,
         *,
         include_flat: bool,
-    ) -> Rules:
+    ) -> UniverseRules:
         if not 0 <= min_age <= LONGEST_DAYS:
             raise UsageError(f"min_age_days is {min_age}, but it must be 0 to {LONGEST_DAYS:,}")
         window = (days_in_window, WINDOW_DAYS) if isinstance(days_in_window, int) else days_in_window
@@ -194,7 +194,7 @@ class UniverseQueries(Reader):
                 "as 25, or two numbers such as (50, 60), of which the first is 1 or more and not above the second, "
                 f"which is {LONGEST_DAYS:,} at most"
             )
-        return Rules(min_age, window, include_flat, None if types is None else self._types(types))
+        return UniverseRules(min_age, window, include_flat, None if types is None else self._types(types))
 
     def _types(self, types: Collection[str]) -> frozenset[str]:
         if isinstance(types, str):

@@ -1,6 +1,6 @@
 """The archive's content: which folders there are, and which of their files are visible at a moment.
 
-Belongs here: putting record, holes and publication together. Does not belong here: how large a file is (`shape.py`),
+Belongs here: putting record, gaps and publication together. Does not belong here: how large a file is (`shape.py`),
 and keys, HTTP and S3 (`listing.py`, `s3.py`, `server.py`).
 
 A page of a listing shows 500 days, so files are kept in columns that can be cut, not as one object each.
@@ -17,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from availability_pipeline.simulator.facts import FolderFacts, Hole, choose, key_order, recorded_facts
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
+from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, key_order, recorded_facts
 from availability_pipeline.simulator.shape import (
     ETAG_BYTES,
     SECONDS_PER_DAY,
@@ -29,7 +30,7 @@ from availability_pipeline.simulator.shape import (
 )
 
 _PUBLICATION_DAYS = 3
-"""Days after which the first file of a folder is there, if no hole is recorded for it."""
+"""Days after which the first file of a folder is there, if no gap is recorded for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +91,15 @@ class Folder:
 
     Args:
         facts: The record.
-        market_holes: Days on which the whole market was late.
+        market_gaps: Days on which the whole market was late.
     """
 
-    def __init__(self, facts: FolderFacts, market_holes: Iterable[Hole] = ()) -> None:
+    def __init__(self, facts: FolderFacts, market_gaps: Iterable[Gap] = ()) -> None:
         self.facts = facts
-        self.holes = (*market_holes, *facts.holes)
+        self.gaps = (*market_gaps, *facts.gaps)
         self._first = day_number(facts.first_day)
         self._last = math.inf if facts.last_day is None else day_number(facts.last_day)
-        self._starts_late = any(facts.first_day in hole.days for hole in self.holes)
+        self._starts_late = any(facts.first_day in gap.days for gap in self.gaps)
         self._horizon = self._first
         self._known: Files | None = None
         self._visible: Files | None = None
@@ -133,7 +134,7 @@ class Folder:
         end = max(self._first, int(min(horizon, self._last)) + 1)
         count = end - self._first
         modified = publication_moments(self.facts.symbol, self._first, count)
-        missing = self._apply_holes(modified, end)
+        missing = self._apply_gaps(modified, end)
         files = Files(
             array("i", range(self._first, end)),
             array("q", modified),
@@ -142,17 +143,17 @@ class Folder:
         )
         return files.take([at for at, day in enumerate(files.days) if day not in missing])
 
-    def _apply_holes(self, modified: list[int], end: int) -> set[int]:
+    def _apply_gaps(self, modified: list[int], end: int) -> set[int]:
         """Move late files to the day they came on; returns the days that never got one."""
         missing = set()
-        for hole in self.holes:
-            first, last = day_number(hole.days.start), day_number(hole.days.end)
+        for gap in self.gaps:
+            first, last = day_number(gap.days.start), day_number(gap.days.end)
             for day in range(max(first, self._first), min(last + 1, end)):
-                if hole.filled_on is None:
+                if gap.filled_on is None:
                     missing.add(day)
                     continue
                 second = modified[day - self._first] % SECONDS_PER_DAY
-                modified[day - self._first] = day_number(hole.filled_on) * SECONDS_PER_DAY + second
+                modified[day - self._first] = day_number(gap.filled_on) * SECONDS_PER_DAY + second
         return missing
 
 
@@ -161,9 +162,11 @@ class SimulatedArchive:
 
     Args:
         folders: Its folders.
+        dataset: What their files are of.
     """
 
-    def __init__(self, folders: Iterable[Folder]) -> None:
+    def __init__(self, folders: Iterable[Folder], dataset: Dataset = DEFAULT_DATASET) -> None:
+        self.dataset = dataset
         self._folders = {folder.facts.symbol: folder for folder in folders}
         self._ordered: tuple[Folder, ...] | None = None
 
@@ -179,7 +182,7 @@ class SimulatedArchive:
             UsageError: A name is not recorded, or there are not that many.
         """
         facts = recorded_facts()
-        return cls(Folder(each, facts.market_holes) for each in choose(facts.folders, symbols))
+        return cls(Folder(each, facts.market_gaps) for each in choose(facts.folders, symbols))
 
     def seconds(self) -> float:
         """The moment that the archive shows, in seconds since 1970: the real time."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from availability_pipeline.catalogue import Dataset
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.facts import FolderFacts
 from availability_pipeline.simulator.shape import SECONDS_PER_DAY, day_number, day_of
@@ -19,23 +20,27 @@ STATUS_RECORDED_ON = dt.date(2026, 8, 6)
 NO_DELIVERY_MS = 4_133_404_800_000
 """The delivery date of a contract that has none, 2100-12-25 in milliseconds."""
 
-PENDING_SYMBOL = "SIMPENDINGUSDT"
-"""A contract that will be listed, and has no folder yet."""
+PENDING_BASE = "SIMPENDING"
+"""The base asset of a contract that will be listed, and has no folder yet."""
 
-NAMELESS_SYMBOL = "SIMNOTYPEUSDT"
-"""Another one, whose type is not settled either: the empty string."""
+NAMELESS_BASE = "SIMNOTYPE"
+"""That of another one, whose type is not settled either: the empty string."""
 
 _TYPES = {"perpetual": "PERPETUAL", "tradifi_perpetual": "TRADIFI_PERPETUAL", "settled": "PERPETUAL"}
 _PENDING_DAYS = 5
 
 
 def exchange_info(archive: SimulatedArchive) -> dict[str, Any]:
-    """What `/fapi/v1/exchangeInfo` answers at the archive's moment."""
+    """What exchangeInfo answers at the archive's moment."""
     today = archive.exchange_day()
     known = [folder.facts for folder in archive.folders() if _exists(folder.facts, today)]
     contracts = [_contract(facts, known, today) for facts in known]
     if archive.folders():
-        contracts += _without_folders(max(today, day_of(int(archive.seconds()) // SECONDS_PER_DAY)))
+        contracts += _without_folders(
+            archive.dataset, max(today, day_of(int(archive.seconds()) // SECONDS_PER_DAY))
+        )
+    for contract in contracts:
+        contract[archive.dataset.exchange_status] = contract.pop("status")
     return {
         "timezone": "UTC",
         "serverTime": int(archive.seconds() * 1000),
@@ -87,11 +92,13 @@ def _quarter(facts: FolderFacts, known: list[FolderFacts]) -> str:
     return "CURRENT_QUARTER" if facts.symbol == nearest else "NEXT_QUARTER"
 
 
-def _without_folders(today: dt.date) -> list[dict[str, Any]]:
+def _without_folders(dataset: Dataset, today: dt.date) -> list[dict[str, Any]]:
+    quote = dataset.tracked_quotes[0]
+    ending = quote + dataset.perpetual_ending
     coming = _milliseconds(today + dt.timedelta(days=_PENDING_DAYS))
     return [
-        _entry(PENDING_SYMBOL, "USDT", "PERPETUAL", "PENDING_TRADING", coming, NO_DELIVERY_MS),
-        _entry(NAMELESS_SYMBOL, "USDT", "", "PENDING_TRADING", coming, NO_DELIVERY_MS),
+        _entry(PENDING_BASE + ending, quote, "PERPETUAL", "PENDING_TRADING", coming, NO_DELIVERY_MS),
+        _entry(NAMELESS_BASE + ending, quote, "", "PENDING_TRADING", coming, NO_DELIVERY_MS),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is recorded about the real archive: its folders, their lives, flat spans and holes.
+"""What is recorded about the real archive: its folders, their lives, flat spans and gaps.
 
 Belongs here: the record as plain values, reading it from `facts.tsv`, and choosing among its folders. Does not
 belong here: what a file looks like (`shape.py`) and when it is visible (`content.py`).
@@ -48,7 +48,7 @@ class OpenSpan:
 
 
 @dataclass(frozen=True)
-class Hole:
+class Gap:
     """Days without a file inside a life, and the UTC day on which their files came, if they ever did."""
 
     days: DayRange
@@ -69,7 +69,7 @@ class FolderFacts:
         onboard_day: What exchangeInfo gave as the listing day, if that is known to the day.
         status: What exchangeInfo gave on 2026-08-06; empty if unknown.
         flat: When its files have no trade in them.
-        holes: Which of its days have or had no file.
+        gaps: Which of its days have or had no file.
     """
 
     symbol: str
@@ -81,7 +81,7 @@ class FolderFacts:
     onboard_day: dt.date | None = None
     status: str = ""
     flat: tuple[OpenSpan, ...] = ()
-    holes: tuple[Hole, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def tracked(self) -> bool:
@@ -98,7 +98,7 @@ class RecordedFacts:
     """The whole record: every folder in key order, and the days on which the whole market was late."""
 
     folders: tuple[FolderFacts, ...]
-    market_holes: tuple[Hole, ...]
+    market_gaps: tuple[Gap, ...]
 
 
 @functools.cache
@@ -108,7 +108,7 @@ def recorded_facts() -> RecordedFacts:
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     names = lines[0].split("\t")
     rows = [dict(zip(names, line.split("\t") + [""] * len(names), strict=False)) for line in lines[1:]]
-    market = tuple(hole for row in rows if row["symbol"] == "*" for hole in _holes(row["holes"]))
+    market = tuple(gap for row in rows if row["symbol"] == "*" for gap in _gaps(row["gaps"]))
     return RecordedFacts(tuple(_folder(row) for row in rows if row["symbol"] != "*"), market)
 
 
@@ -123,7 +123,7 @@ def _folder(row: dict[str, str]) -> FolderFacts:
         onboard_day=_day(row["onboard"]),
         status=STATUSES[row["status"]],
         flat=tuple(_open_span(text) for text in row["flat"].split()),
-        holes=_holes(row["holes"]),
+        gaps=_gaps(row["gaps"]),
     )
 
 
@@ -137,14 +137,14 @@ def _open_span(text: str) -> OpenSpan:
     return OpenSpan(dt.date.fromisoformat(start), _day(end))
 
 
-def _holes(text: str) -> tuple[Hole, ...]:
-    return tuple(_hole(part) for part in text.split())
+def _gaps(text: str) -> tuple[Gap, ...]:
+    return tuple(_gap(part) for part in text.split())
 
 
-def _hole(text: str) -> Hole:
+def _gap(text: str) -> Gap:
     span, _, filled_on = text.partition(">")
     start, _, end = span.partition("..")
-    return Hole(DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end)), _day(filled_on))
+    return Gap(DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end)), _day(filled_on))
 
 
 def key_order(name: str) -> bytes:

@@ -15,11 +15,9 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from availability_pipeline.catalogue import Dataset
 from availability_pipeline.simulator.content import Files, Folder, SimulatedArchive
 from availability_pipeline.simulator.shape import DAY_TEXTS, parse_day_text
-
-ROOT = "data/futures/um/daily/klines/"
-"""Where the archive's folders are."""
 
 SUFFIXES = (".zip", ".zip.CHECKSUM")
 """How the two keys of a day end, in their order."""
@@ -35,31 +33,46 @@ class FileKey(NamedTuple):
     checksum: bool
 
 
-def parse_key(key: str) -> FileKey | None:
-    """The parts of a key, or None if no file of the archive is named like this."""
-    symbol, _, name = key.removeprefix(ROOT).partition("/1m/")
-    head = f"{symbol}-1m-"
-    if not (key.startswith(ROOT) and name.startswith(head)):
-        return None
-    text, suffix = name[len(head) : len(head) + _DAY_LENGTH], name[len(head) + _DAY_LENGTH :]
-    day = parse_day_text(text)
-    return FileKey(symbol, day, suffix == SUFFIXES[1]) if day is not None and suffix in SUFFIXES else None
+class KeyNames:
+    """How the keys of a dataset are spelled.
 
+    Made of the dataset's words and not by its methods, with which the pipeline spells them.
 
-def file_name(symbol: str, day: int) -> str:
-    """The name of a zip without its folder."""
-    return f"{symbol}-1m-{DAY_TEXTS[day]}.zip"
+    Args:
+        dataset: The dataset.
+    """
 
+    def __init__(self, dataset: Dataset) -> None:
+        self.root = f"data/{dataset.market}/daily/{dataset.kind}/"
+        self.inner = f"{dataset.interval}/" if dataset.interval else ""
+        self._label = dataset.interval or dataset.kind
 
-def checksum_size(symbol: str) -> int:
-    """Bytes of a CHECKSUM: the hex digest, two spaces, the zip's name and the end of the line."""
-    return 64 + 2 + len(f"{symbol}-1m-2024-01-15.zip".encode()) + 1
+    def head(self, symbol: str) -> str:
+        """What the names of a folder's files begin with."""
+        return f"{symbol}-{self._label}-"
 
+    def parse(self, key: str) -> FileKey | None:
+        """The parts of a key, or None if no file of the archive is named like this."""
+        symbol = self.symbol_of(key) or ""
+        head = f"{self.root}{symbol}/{self.inner}{self.head(symbol)}"
+        if not key.startswith(head):
+            return None
+        text, suffix = key[len(head) : len(head) + _DAY_LENGTH], key[len(head) + _DAY_LENGTH :]
+        day = parse_day_text(text)
+        return FileKey(symbol, day, suffix == SUFFIXES[1]) if day is not None and suffix in SUFFIXES else None
 
-def symbol_of(path: str) -> str | None:
-    """The symbol that a key or a prefix is inside of, or None for one above the folders."""
-    symbol, slash, _ = path.removeprefix(ROOT).partition("/")
-    return symbol if path.startswith(ROOT) and slash else None
+    def file_name(self, symbol: str, day: int) -> str:
+        """The name of a zip without its folder."""
+        return f"{self.head(symbol)}{DAY_TEXTS[day]}.zip"
+
+    def checksum_size(self, symbol: str) -> int:
+        """Bytes of a CHECKSUM: the hex digest, two spaces, the zip's name and the end of the line."""
+        return 64 + 2 + len(f"{self.head(symbol)}2024-01-15.zip".encode()) + 1
+
+    def symbol_of(self, path: str) -> str | None:
+        """The symbol that a key or a prefix is inside of, or None for one above the folders."""
+        symbol, slash, _ = path.removeprefix(self.root).partition("/")
+        return symbol if path.startswith(self.root) and slash else None
 
 
 def stray_name(symbol: str) -> str | None:
@@ -81,16 +94,19 @@ class FolderKeys:
 
     Args:
         folder: The folder.
+        names: How its keys are spelled.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, names: KeyNames) -> None:
         self.folder = folder
         self.symbol = folder.facts.symbol
-        self.prefix = f"{ROOT}{self.symbol}/"
+        self.prefix = f"{names.root}{self.symbol}/"
         self.start = self.prefix.encode()
         self.stray = stray_name(self.symbol)
         self.strays = 0 if self.stray is None else 1
-        self._head = f"1m/{self.symbol}-1m-".encode()
+        self.head = f"{names.inner}{names.head(self.symbol)}"
+        self.checksum_size = names.checksum_size(self.symbol)
+        self._head = self.head.encode()
 
     def count(self, now: float) -> int:
         """How many keys there are; a stray does not outlive the files."""
@@ -103,7 +119,7 @@ class FolderKeys:
             return f"{self.prefix}{self.stray}"
         at, suffix = divmod(item - self.strays, 2)
         day = DAY_TEXTS[self.folder.visible(now).days[at]]
-        return f"{self.prefix}1m/{self.symbol}-1m-{day}{SUFFIXES[suffix]}"
+        return f"{self.prefix}{self.head}{day}{SUFFIXES[suffix]}"
 
     def seek(self, rest: bytes, now: float, *, after: bool) -> int:
         """Where the first key is whose part behind `prefix` is at least `rest`, or greater if `after`."""
@@ -170,7 +186,8 @@ class KeySpace:
     """
 
     def __init__(self, archive: SimulatedArchive) -> None:
-        self._archive = archive
+        self.archive = archive
+        self.names = KeyNames(archive.dataset)
         self._folders: tuple[Folder, ...] = ()
         self._keys: list[FolderKeys] = []
         self._starts: list[bytes] = []
@@ -191,16 +208,16 @@ class KeySpace:
         first, last = prefix.encode(), after.encode()
         start = self._seek(last, after=True) if last >= first and last else self._seek(first)
         end = self._seek(first + _BEYOND)
-        if not delimiter or (delimiter == "/" and "/1m/" in prefix):
+        if not delimiter or (delimiter == "/" and self.names.inner and f"/{self.names.inner}" in prefix):
             return self._plain(start, end, limit)
         return self._rolled_up(start, end, prefix, after, delimiter, limit)
 
     def _refresh(self) -> None:
         """Take the moment, and the folders if they changed: a page is one reading of all keys."""
-        self._now, folders = self._archive.seconds(), self._archive.folders()
+        self._now, folders = self.archive.seconds(), self.archive.folders()
         if folders is not self._folders:
             self._folders = folders
-            self._keys = [FolderKeys(folder) for folder in folders]
+            self._keys = [FolderKeys(folder, self.names) for folder in folders]
             self._starts = [keys.start for keys in self._keys]
 
     def _seek(self, target: bytes, *, after: bool = False) -> Position:

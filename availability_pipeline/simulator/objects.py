@@ -17,17 +17,12 @@ from functools import partial
 
 from starlette.responses import Response
 
-from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.listing import (
-    ROOT,
     STRAY_MODIFIED,
     STRAY_SIZE,
-    checksum_size,
-    file_name,
-    parse_key,
+    KeySpace,
     stray_etag,
     stray_name,
-    symbol_of,
 )
 from availability_pipeline.simulator.s3 import S3Error
 from availability_pipeline.simulator.shape import FLAT_BYTES, SECONDS_PER_DAY, header_time
@@ -59,34 +54,36 @@ class StoredObject:
     media_type: str = "application/zip"
 
 
-def find_object(archive: SimulatedArchive, key: str) -> StoredObject | None:
+def find_object(keys: KeySpace, key: str) -> StoredObject | None:
     """The visible object of a key."""
-    symbol = symbol_of(key)
-    files = None if symbol is None else archive.visible(symbol)
+    names = keys.names
+    symbol = names.symbol_of(key)
+    files = None if symbol is None else keys.archive.visible(symbol)
     if symbol is None or not files:
         return None
-    if key == f"{ROOT}{symbol}/{stray_name(symbol)}":
+    if key == f"{names.root}{symbol}/{stray_name(symbol)}":
         return StoredObject(STRAY_SIZE, STRAY_MODIFIED, stray_etag(key), lambda: b"\0" * STRAY_SIZE)
-    file = parse_key(key)
+    file = names.parse(key)
     at = None if file is None else files.index(file.day)
     if file is None or at is None:
         return None
     flat = files.sizes[at] < FLAT_BYTES[1]
-    zipped = partial(zip_body, symbol, file.day, files.etag(at), flat=flat)
+    name = names.file_name(symbol, file.day)
+    zipped = partial(zip_body, name, file.day, files.etag(at), flat=flat)
     if not file.checksum:
         return StoredObject(files.sizes[at], files.modified[at], files.etag(at), zipped)
-    digest = partial(_checksum_body, zipped, file_name(symbol, file.day))
+    digest = partial(_checksum_body, zipped, name)
     modified, etag = files.checksum_modified(at), files.etag(at, checksum=True)
-    return StoredObject(checksum_size(symbol), modified, etag, digest, "binary/octet-stream")
+    return StoredObject(names.checksum_size(symbol), modified, etag, digest, "binary/octet-stream")
 
 
-def object_response(archive: SimulatedArchive, key: str, *, head: bool) -> Response:
+def object_response(keys: KeySpace, key: str, *, head: bool) -> Response:
     """The answer to HEAD or GET of a key.
 
     Raises:
         S3Error: There is no such key.
     """
-    found = find_object(archive, key)
+    found = find_object(keys, key)
     if found is None:
         raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=key)
     headers = {
@@ -104,11 +101,11 @@ def _checksum_body(zipped: Callable[[], bytes], name: str) -> bytes:
     return f"{hashlib.sha256(zipped()).hexdigest()}  {name}\n".encode()
 
 
-def zip_body(symbol: str, day: int, etag: str, *, flat: bool) -> bytes:
+def zip_body(name: str, day: int, etag: str, *, flat: bool) -> bytes:
     """A small zip with the first minutes of a day, the same for the same ETag.
 
     Args:
-        symbol: The contract.
+        name: What the zip is called.
         day: The day's number.
         etag: What makes the prices.
         flat: Whether nothing was traded.
@@ -118,10 +115,11 @@ def zip_body(symbol: str, day: int, etag: str, *, flat: bool) -> bytes:
         _row(day * SECONDS_PER_DAY * 1000 + minute * _MINUTE_MS, price, minute, flat)
         for minute in range(_ROWS)
     ]
-    name = file_name(symbol, day).removesuffix(".zip") + ".csv"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(name), "\n".join((_COLUMNS, *rows, "")))
+        archive.writestr(
+            zipfile.ZipInfo(f"{name.removesuffix('.zip')}.csv"), "\n".join((_COLUMNS, *rows, ""))
+        )
     return buffer.getvalue()
 
 

@@ -19,7 +19,6 @@ from availability_pipeline.simulator.listing import (
     STRAY_SIZE,
     KeySpace,
     Run,
-    checksum_size,
     stray_etag,
 )
 from availability_pipeline.simulator.shape import (
@@ -167,8 +166,8 @@ def _days(run: Run, first: int, last: int, write: Callable[[str], str]) -> Itera
 
 def _day_entries(run: Run, first: int, last: int, write: Callable[[str], str]) -> list[str]:
     # This loop runs for every file of every page, so it is written flat.
-    name = write(f"{run.keys.prefix}1m/{run.keys.symbol}-1m-")
-    sum_size = checksum_size(run.keys.symbol)
+    name = write(f"{run.keys.prefix}{run.keys.head}")
+    sum_size = run.keys.checksum_size
     raw = run.files.etags[first * ETAG_BYTES : last * ETAG_BYTES]
     texts, hexes = [], raw.hex()
     columns = zip(

@@ -3,7 +3,7 @@
 Belongs here: routing, and starting and stopping. Does not belong here: the content of answers (`s3.py`, `objects.py`,
 `exchange.py`).
 
-It speaks three sides at one address: S3 at `/{bucket}`, files at `/{key}`, and the futures API at `/fapi`.
+It speaks three sides at one address: S3 at `/{bucket}`, files at `/{key}`, and the exchanges' APIs, such as `/fapi`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -30,7 +30,9 @@ from availability_pipeline.simulator.objects import object_response
 from availability_pipeline.simulator.s3 import S3Error, list_objects
 from availability_pipeline.simulator.shape import header_time
 
-EXCHANGE_INFO_PATH = "/fapi/v1/exchangeInfo"
+EXCHANGE_INFO = "/exchangeInfo"
+"""How the path of exchangeInfo ends, whatever the market."""
+
 BUCKET = "data.binance.vision"
 _BACKLOG = 512
 _KEEP_ALIVE_SECONDS = 3_600
@@ -62,7 +64,7 @@ def key_of(request: Request) -> str:
 
 def kind_of(request: Request) -> Kind:
     """What a request is about."""
-    if path_of(request) == EXCHANGE_INFO_PATH:
+    if path_of(request).endswith(EXCHANGE_INFO):
         return "EXCHANGE_INFO"
     if request.method == "HEAD":
         return "HEAD"
@@ -108,12 +110,17 @@ class SimulatorServer:
     Args:
         archive: What is served.
         answering: Gives the responses; by default the right ones at once.
+        beside: The same bucket's files of other datasets.
     """
 
-    def __init__(self, archive: SimulatedArchive, answering: Answering = _answering) -> None:
-        self._archive = archive
+    def __init__(
+        self,
+        archive: SimulatedArchive,
+        answering: Answering = _answering,
+        beside: Sequence[SimulatedArchive] = (),
+    ) -> None:
         self._answering = answering
-        self._keys = KeySpace(archive)
+        self._spaces = [KeySpace(each) for each in (archive, *beside)]
         self._numbers = itertools.count(1)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self.port: int = self._socket.getsockname()[1]
@@ -182,19 +189,33 @@ class SimulatorServer:
             message = "The specified method is not allowed against this resource."
             raise S3Error(405, "MethodNotAllowed", message)
         if kind_of(request) == "EXCHANGE_INFO":
-            return Response(_json(exchange_info(self._archive)), media_type="application/json")
+            return Response(
+                _json(exchange_info(self._market(path_of(request)))), media_type="application/json"
+            )
         key = key_of(request)
         if key:
-            return object_response(self._archive, key, head=request.method == "HEAD")
+            return object_response(self.space(key), key, head=request.method == "HEAD")
         bucket = path_of(request).strip("/")
         if bucket != BUCKET:
             message = "The specified bucket does not exist"
             raise S3Error(404, "NoSuchBucket", message, BucketName=bucket)
+        query = dict(request.query_params)
         return Response(
-            list_objects(self._keys, bucket, dict(request.query_params)),
+            list_objects(self.space(query.get("prefix", "")), bucket, query),
             headers={"x-amz-bucket-region": "ap-northeast-1"},
             media_type="application/xml",
         )
+
+    def space(self, path: str) -> KeySpace:
+        """The keys among which a key or a prefix is; those of the first archive for one above its root."""
+        within = (space for space in self._spaces if path.startswith(space.names.root))
+        return next(within, self._spaces[0])
+
+    def _market(self, path: str) -> SimulatedArchive:
+        for space in self._spaces:
+            if space.archive.dataset.exchange_info_path == path:
+                return space.archive
+        raise S3Error(404, "NoSuchKey", "No exchange is simulated there.", Key=path)
 
 
 def _json(value: object) -> bytes:

@@ -1,7 +1,7 @@
 """What a file looks like: deterministic functions of contract and day, and days and seconds as numbers and texts.
 
 Belongs here: size, publication moment and ETags of an ordinary file, and the conversions that run for every file of
-a page, as tables that fill themselves. Does not belong here: holes and visibility (`content.py`).
+a page, as tables that fill themselves. Does not belong here: gaps and visibility (`content.py`).
 
 A day is counted from 1970-01-01, a moment in whole seconds from its midnight, both in UTC. Numbers are drawn for a
 whole folder at once from one hash whose beginning does not depend on its length, so those of a day stay the same as

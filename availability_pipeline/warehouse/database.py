@@ -13,8 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.archive.names import url_sql
-from availability_pipeline.catalogue import select_sql, table_sql
+from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset, select_sql, table_sql
 from availability_pipeline.errors import StoreError, cause_of
 from availability_pipeline.warehouse.atomic import draft_of, remove_dead_drafts
 from availability_pipeline.warehouse.opening import (
@@ -40,9 +39,8 @@ _RELATIONS = (
 # and the audit of every publication prove it. No secondary indexes, which cost space and gain nothing here.
 _TABLE = table_sql("availability")
 
-# The url is not stored: it follows from the key and from where files are served now.
-_URL = url_sql("(SELECT value FROM database_info WHERE key = 'archive_url')")
-_VIEW = f"CREATE VIEW daily_availability AS SELECT {select_sql(_URL)} FROM availability;"  # noqa: S608 - our own text
+# The url is not stored: it follows from the key, the dataset, and from where files are served now.
+_ARCHIVE_URL = "(SELECT value FROM database_info WHERE key = 'archive_url')"
 
 CONTRADICTORY = """(
     status_code NOT IN (200, 404)
@@ -182,7 +180,7 @@ def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         connection.execute(files("availability_pipeline.warehouse").joinpath("schema.sql").read_text("utf-8"))
         connection.execute(_TABLE)
-        connection.execute(_VIEW)
+        _make_view(connection, DEFAULT_DATASET)
         write_info(connection, "schema_version", str(SCHEMA_VERSION))
 
 
@@ -222,7 +220,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> int:
         with transaction(connection):
             for step in range(version, SCHEMA_VERSION):
                 connection.execute(MIGRATIONS[step])
-            connection.execute(f"DROP VIEW IF EXISTS daily_availability; {_VIEW}")
+            _make_view(connection, dataset_of(connection))
             write_info(connection, "schema_version", str(SCHEMA_VERSION))
     return SCHEMA_VERSION
 
@@ -238,6 +236,45 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _make_view(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
+    columns = select_sql(dataset.url_sql(_ARCHIVE_URL))
+    connection.execute(f"CREATE OR REPLACE VIEW daily_availability AS SELECT {columns} FROM availability")  # noqa: S608
+
+
+def dataset_of(connection: duckdb.DuckDBPyConnection) -> Dataset:
+    """The dataset whose rows the database has.
+
+    Raises:
+        StoreError: It is none of the catalogue.
+    """
+    name = read_info(connection, "dataset") or DEFAULT_DATASET.name
+    if name not in DATASETS:
+        raise StoreError(
+            f"the working database is of the dataset {name}, which this program does not know; upgrade "
+            "binance-futures-availability"
+        )
+    return DATASETS[name]
+
+
+def set_source(connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive_url: str) -> None:
+    """Let the rows be about a dataset whose files are served at an address, from which the view makes URLs.
+
+    Raises:
+        StoreError: There are rows of another dataset.
+    """
+    held = dataset_of(connection)
+    if held.name != dataset.name:
+        if connection.execute("SELECT 1 FROM availability LIMIT 1").fetchall():
+            raise StoreError(
+                f"the working database has rows of {held.name}, and these are of {dataset.name}; set "
+                "AVAILABILITY_DATA_DIR to another folder"
+            )
+        _make_view(connection, dataset)
+        write_info(connection, "dataset", dataset.name)
+    if read_info(connection, "archive_url") != archive_url:
+        write_info(connection, "archive_url", archive_url)
 
 
 def read_info(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.names import Symbol
-from availability_pipeline.catalogue import IN_FILES, STORED
+from availability_pipeline.catalogue import DEFAULT_DATASET, IN_FILES, STORED, Dataset
 from availability_pipeline.errors import StoreError
-from availability_pipeline.warehouse.database import read_info, transaction, write_info
+from availability_pipeline.warehouse.database import set_source, transaction
 
 ROWS_PER_SLICE = 300_000
 """Rows of the dense table that are built at once, to bound the memory of a whole history."""
@@ -129,6 +129,7 @@ def write_collection(
     files: pa.Table,
     archive_url: str,
     collection: Collection,
+    dataset: Dataset = DEFAULT_DATASET,
 ) -> WriteReport:
     """Write what was found, and what was not, in one transaction.
 
@@ -140,15 +141,15 @@ def write_collection(
         files: `archive.files.FILES`: every file of the blocks that exists. Other rows of it are ignored.
         archive_url: Where files are served; the base of every `url`.
         collection: The record of the run.
+        dataset: What the files are of.
 
     Raises:
-        StoreError: A file is there twice; nothing is written.
+        StoreError: A file is there twice, or there are rows of another dataset; nothing is written.
     """
     rows = available = size = 0
     connection.register("found", files)
     with transaction(connection):
-        if read_info(connection, "archive_url") != archive_url:
-            write_info(connection, "archive_url", archive_url)
+        set_source(connection, dataset, archive_url)
         connection.execute("CREATE OR REPLACE TEMP TABLE files AS SELECT * FROM found ORDER BY date, symbol")
         for block in blocks:
             for days in _slices(block):

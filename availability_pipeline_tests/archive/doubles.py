@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, cast
 
-from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.archive.client import Bucket, Entries
+from availability_pipeline.archive.client import Entries, ListingClient
 from availability_pipeline.archive.listing import FolderQuery, Listing, list_files
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange
 
 START = dt.date(2020, 1, 1)
@@ -34,7 +34,7 @@ def span(first: int, last: int) -> DayRange:
 def both_keys(numbers: Iterable[int], symbol: str = "BTCUSDT") -> list[str]:
     """Zip and checksum of such days."""
     return [
-        str(keys.FileKey(symbol, day(number), checksum=end)) for number in numbers for end in (False, True)
+        DEFAULT_DATASET.key(symbol, day(number), checksum=end) for number in numbers for end in (False, True)
     ]
 
 
@@ -45,6 +45,7 @@ class KeyBucket:
     keys: list[str]
     name: str = "data.binance.vision"
     url: str = "http://localhost/data.binance.vision"
+    dataset: Dataset = DEFAULT_DATASET
     asked: list[dict[str, Any]] = field(default_factory=list)
     changed: dict[int, dict[str, Any]] = field(default_factory=dict)
     """What is different in the answer to the request of that number."""
@@ -75,9 +76,9 @@ class KeyBucket:
         entries = [{"Prefix": folder} for folder in folders]
         return {"IsTruncated": False, "KeyCount": len(folders), "CommonPrefixes": entries}
 
-    def as_bucket(self) -> Bucket:
-        """This, where a Bucket is asked for."""
-        return cast("Bucket", self)
+    def as_bucket(self) -> ListingClient:
+        """This, where a ListingClient is asked for."""
+        return cast("ListingClient", self)
 
     def list_days(self, days: DayRange, known_day: dt.date | None = None, threads: int = 4) -> Listing:
         """What `list_files` makes of it."""

@@ -10,11 +10,11 @@ import pytest
 from moto.s3.models import get_canned_acl, s3_backends
 from moto.server import ThreadedMotoServer
 
-from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveRefused, UnexpectedAnswer
 from availability_pipeline_tests.archive.doubles import both_keys, day, found, span
@@ -46,46 +46,48 @@ def _filled(url: str) -> None:
     backend = s3_backends["123456789012"]["aws"]
     backend.create_bucket(NAME, "ap-northeast-1")
     names = [key for symbol, numbers in HELD.items() for key in both_keys(numbers, symbol)]
-    for key in [*names, f"{keys.ROOT}BTCUSDT//stray.zip", f"{keys.ROOT}odd&name+/x"]:
+    for key in [*names, f"{DEFAULT_DATASET.root}BTCUSDT//stray.zip", f"{DEFAULT_DATASET.root}odd&name+/x"]:
         backend.put_object(NAME, key, key.encode()).set_acl(get_canned_acl("public-read"))
 
 
 @pytest.fixture
-def bucket(url: str, settings_for: SettingsFactory) -> Iterator[Bucket]:
-    opened = Bucket(settings_for(s3_endpoint=url))
+def bucket(url: str, settings_for: SettingsFactory) -> Iterator[ListingClient]:
+    opened = ListingClient(settings_for(s3_endpoint=url))
     yield opened
     opened.close()
 
 
-def test_all_folders_are_found(bucket: Bucket) -> None:
+def test_all_folders_are_found(bucket: ListingClient) -> None:
     folders = list_folders(bucket)
     assert {symbol.name for symbol in folders.symbols} == set(HELD)
-    assert folders.unknown == (f"{keys.ROOT}odd&name+/",)
+    assert folders.unknown == (f"{DEFAULT_DATASET.root}odd&name+/",)
 
 
 @pytest.mark.parametrize("symbol", HELD)
-def test_all_files_of_a_folder_are_found(bucket: Bucket, symbol: str) -> None:
+def test_all_files_of_a_folder_are_found(bucket: ListingClient, symbol: str) -> None:
     listing = list_files(bucket, [FolderQuery(symbol, span(0, 700))], connections=4, progress=Progress())
     assert found(listing) == list(HELD[symbol])
     assert set(listing.files.column("symbol").to_pylist()) == {symbol}
 
 
-def test_a_window_is_listed_with_one_request(bucket: Bucket) -> None:
+def test_a_window_is_listed_with_one_request(bucket: ListingClient) -> None:
     listing = list_files(bucket, [FolderQuery("BTCUSDT", span(600, 619))], connections=4, progress=Progress())
     assert (found(listing), listing.pages) == (list(range(600, 620)), 1)
 
 
-def test_an_empty_folder_is_not_believed(bucket: Bucket) -> None:
+def test_an_empty_folder_is_not_believed(bucket: ListingClient) -> None:
     with pytest.raises(UnexpectedAnswer, match="shows no file in it"):
         list_files(bucket, [FolderQuery("NOSUCHUSDT", span(0, 9))], connections=4, progress=Progress())
 
 
 def test_another_bucket_is_refused(url: str, settings_for: SettingsFactory) -> None:
     with pytest.raises(ArchiveRefused, match="HTTP 404 NoSuchBucket"):
-        list_folders(Bucket(settings_for(s3_endpoint=url, s3_bucket="another-bucket")))
+        list_folders(ListingClient(settings_for(s3_endpoint=url, s3_bucket="another-bucket")))
 
 
-def test_heads_and_listings_say_the_same(bucket: Bucket, url: str, settings_for: SettingsFactory) -> None:
+def test_heads_and_listings_say_the_same(
+    bucket: ListingClient, url: str, settings_for: SettingsFactory
+) -> None:
     settings = settings_for(archive_url=f"{url}/{NAME}")
     probed = probe_files(settings, list(HELD), day(602))
     queries = [FolderQuery(symbol, DayRange(dt.date(2020, 1, 1), day(619))) for symbol in HELD]

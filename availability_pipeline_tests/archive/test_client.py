@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from availability_pipeline.archive import names
-from availability_pipeline.archive.client import Bucket, Entries
+from availability_pipeline.archive.client import Entries, ListingClient
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, UnexpectedAnswer
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory
@@ -22,9 +22,9 @@ LISTING = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s<
 
 def ask(settings_for: SettingsFactory, **arguments: Any) -> dict[str, Any]:
     """One page of the folder of BTCUSDT from any server."""
-    bucket = Bucket(settings_for(**arguments))
+    bucket = ListingClient(settings_for(**arguments))
     try:
-        return bucket.list_page("BTCUSDT", Prefix=names.folder("BTCUSDT"), MaxKeys=2)
+        return bucket.list_page("BTCUSDT", Prefix=DEFAULT_DATASET.folder("BTCUSDT"), MaxKeys=2)
     finally:
         bucket.close()
 
@@ -34,7 +34,7 @@ def test_a_page_has_entries_and_what_boto3_reads_besides(settings_for: SettingsF
         answer = ask(settings_for, server=server)
     assert isinstance(answer["Contents"], Entries)
     assert [key.decode() for key in answer["Contents"].keys] == [
-        f"{names.folder('BTCUSDT')}BTCUSDT-1m-2019-12-31.zip{end}" for end in ("", ".CHECKSUM")
+        f"{DEFAULT_DATASET.folder('BTCUSDT')}BTCUSDT-1m-2019-12-31.zip{end}" for end in ("", ".CHECKSUM")
     ]
     assert (answer["IsTruncated"], answer["KeyCount"], answer["EncodingType"]) == (True, 2, "url")
 
@@ -45,7 +45,7 @@ def test_the_request_is_anonymous_path_style_and_url_encoded(settings_for: Setti
         [record] = server.requests
     assert record.path == "/data.binance.vision"
     assert record.query == {
-        "list-type": "2", "prefix": names.folder("BTCUSDT"), "max-keys": "2", "encoding-type": "url",
+        "list-type": "2", "prefix": DEFAULT_DATASET.folder("BTCUSDT"), "max-keys": "2", "encoding-type": "url",
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_an_error_with_any_body_is_a_refusal_with_its_status(
         ask(settings_for, s3_endpoint=url)
     assert refusal.value.status == status
     assert f"BTCUSDT: the bucket answered HTTP {status}" in str(refusal.value)
-    assert f"({url}/data.binance.vision?prefix={names.folder('BTCUSDT')})" in str(refusal.value)
+    assert f"({url}/data.binance.vision?prefix={DEFAULT_DATASET.folder('BTCUSDT')})" in str(refusal.value)
 
 
 @pytest.mark.parametrize(

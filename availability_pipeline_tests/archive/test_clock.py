@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ClockError
@@ -34,7 +34,7 @@ def settings(server: ObservedServer, settings_for: SettingsFactory) -> Settings:
 
 
 def confirmed(settings: Settings) -> bool:
-    bucket = Bucket(settings)
+    bucket = ListingClient(settings)
     try:
         return list_folders(bucket).clock_confirmed
     finally:
@@ -106,7 +106,7 @@ def test_time_that_a_request_took_is_no_difference(
 
 def test_a_listing_of_files_is_compared_as_well(server: ObservedServer, settings: Settings) -> None:
     server.date = NOW + dt.timedelta(days=1)
-    bucket = Bucket(settings)
+    bucket = ListingClient(settings)
     queries = [FolderQuery(symbol, DAYS) for symbol in ("BTCUSDT", "ETHUSDT")]
     with pytest.raises(ClockError, match="set the machine's clock"):
         list_files(bucket, queries, connections=2, progress=Progress())

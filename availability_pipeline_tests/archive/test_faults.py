@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.exchange_info import fetch_contracts
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
@@ -127,7 +127,7 @@ def settings(server: ObservedServer, settings_for: SettingsFactory) -> Settings:
 
 
 def ask_folders(settings: Settings) -> object:
-    bucket = Bucket(settings)
+    bucket = ListingClient(settings)
     try:
         return list_folders(bucket)
     finally:
@@ -135,7 +135,7 @@ def ask_folders(settings: Settings) -> object:
 
 
 def ask_files(settings: Settings, days: DayRange = WINDOW) -> object:
-    bucket = Bucket(settings)
+    bucket = ListingClient(settings)
     queries = [FolderQuery(symbol, days) for symbol in SYMBOLS]
     try:
         return list_files(bucket, queries, connections=4, progress=Progress())

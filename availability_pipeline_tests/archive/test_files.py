@@ -7,20 +7,25 @@ import datetime as dt
 import pytest
 
 from availability_pipeline.archive.files import FILES, files_of_page, join_files
-from availability_pipeline.archive.names import FileKey, folder
+from availability_pipeline.archive.names import FileKey
+from availability_pipeline.catalogue import DEFAULT_DATASET
 
 STAMP = b"2024-01-16T08:12:33.000Z"
-HEAD = f"{folder('BTCUSDT')}BTCUSDT-1m-"
+HEAD = f"{DEFAULT_DATASET.folder('BTCUSDT')}BTCUSDT-1m-"
 
 
 def days_of(*names: str) -> list[str]:
-    batch = files_of_page("BTCUSDT", names, [STAMP] * len(names), [b"7"] * len(names))
+    batch = files_of_page(DEFAULT_DATASET, "BTCUSDT", names, [STAMP] * len(names), [b"7"] * len(names))
     return [str(day) for day in batch.column("date").to_pylist()]
 
 
 def test_a_file_has_day_symbol_size_and_time() -> None:
     batch = files_of_page(
-        "龙虾USDT", [f"{folder('龙虾USDT')}龙虾USDT-1m-2024-01-15.zip"], [STAMP], [b"65000"]
+        DEFAULT_DATASET,
+        "龙虾USDT",
+        [f"{DEFAULT_DATASET.folder('龙虾USDT')}龙虾USDT-1m-2024-01-15.zip"],
+        [STAMP],
+        [b"65000"],
     )
     assert batch.schema == FILES
     assert batch.to_pylist() == [
@@ -44,18 +49,24 @@ def test_checksums_and_other_objects_are_left_out() -> None:
 def test_a_checksum_is_that_of_its_own_zip() -> None:
     names = [f"{HEAD}2024-01-15.zip", f"{HEAD}2024-01-15.zip.AAA", f"{HEAD}2024-01-15.zip.CHECKSUM"]
     names += [f"{HEAD}2024-01-16.zip", f"{HEAD}2024-01-17.zip.CHECKSUM"]
-    batch = files_of_page("BTCUSDT", names, [STAMP] * len(names), [b"7"] * len(names))
+    batch = files_of_page(DEFAULT_DATASET, "BTCUSDT", names, [STAMP] * len(names), [b"7"] * len(names))
     assert batch.column("has_checksum").to_pylist() == [True, False]
 
 
 def test_a_checksum_on_another_page_counts() -> None:
-    batches = [files_of_page("BTCUSDT", [f"{HEAD}2024-01-{day}.zip"], [STAMP], [b"7"]) for day in (15, 16)]
+    batches = [
+        files_of_page(DEFAULT_DATASET, "BTCUSDT", [f"{HEAD}2024-01-{day}.zip"], [STAMP], [b"7"])
+        for day in (15, 16)
+    ]
     table = join_files(batches, [FileKey("BTCUSDT", dt.date(2024, 1, 16), checksum=True)])
     assert (table.schema, table["has_checksum"].to_pylist()) == (FILES, [False, True])
 
 
 def test_another_contracts_file_is_left_out() -> None:
-    assert days_of(f"{folder('BTCUSDT')}ETHUSDT-1m-2024-01-15.zip", f"x{HEAD[1:]}2024-01-15.zip") == []
+    assert (
+        days_of(f"{DEFAULT_DATASET.folder('BTCUSDT')}ETHUSDT-1m-2024-01-15.zip", f"x{HEAD[1:]}2024-01-15.zip")
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,14 +80,16 @@ def test_a_day_that_does_not_exist_is_left_out_and_the_others_stay(day: str) -> 
 
 
 def test_the_fraction_of_a_second_is_dropped_as_a_head_does_not_tell_it() -> None:
-    batch = files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [b"2024-01-16T08:12:33.987Z"], [b"7"])
+    batch = files_of_page(
+        DEFAULT_DATASET, "BTCUSDT", [f"{HEAD}2024-01-15.zip"], [b"2024-01-16T08:12:33.987Z"], [b"7"]
+    )
     assert str(batch.column("last_modified")[0]) == "2024-01-16 08:12:33"
 
 
 @pytest.mark.parametrize("size", [b"", b"-5", b"1_000", b" 7", b"7.0", b"0x10", "１２".encode()])
 def test_a_size_must_be_digits(size: bytes) -> None:
     with pytest.raises(ValueError, match="a size is no number"):
-        files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [STAMP], [size])
+        files_of_page(DEFAULT_DATASET, "BTCUSDT", [f"{HEAD}2024-01-15.zip"], [STAMP], [size])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +105,7 @@ def test_a_size_must_be_digits(size: bytes) -> None:
 )
 def test_a_time_must_be_one_in_utc(stamp: bytes) -> None:
     with pytest.raises(ValueError, match=r"UTC|pars|UTF8|Unicode|utf|zone"):
-        files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [stamp], [b"7"])
+        files_of_page(DEFAULT_DATASET, "BTCUSDT", [f"{HEAD}2024-01-15.zip"], [stamp], [b"7"])
 
 
 def test_nothing_joins_to_an_empty_table_of_the_same_columns() -> None:
@@ -100,5 +113,5 @@ def test_nothing_joins_to_an_empty_table_of_the_same_columns() -> None:
 
 
 def test_batches_join_to_one_table() -> None:
-    batch = files_of_page("BTCUSDT", [f"{HEAD}2024-01-15.zip"], [STAMP], [b"7"])
+    batch = files_of_page(DEFAULT_DATASET, "BTCUSDT", [f"{HEAD}2024-01-15.zip"], [STAMP], [b"7"])
     assert join_files([batch, batch]).num_rows == 2

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from availability_pipeline.archive import names as keys
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.listing import list_folders
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.errors import UnexpectedAnswer
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.conftest import SettingsFactory
@@ -28,8 +28,8 @@ def empty_server() -> Iterator[ObservedServer]:
 
 
 @pytest.fixture(scope="module")
-def bucket(empty_server: ObservedServer) -> Iterator[Bucket]:
-    opened = Bucket(Settings.load(empty_server.environment()))
+def bucket(empty_server: ObservedServer) -> Iterator[ListingClient]:
+    opened = ListingClient(Settings.load(empty_server.environment()))
     yield opened
     opened.close()
 
@@ -45,7 +45,7 @@ def fill(archive: ScriptedArchive, names: list[str]) -> None:
 def test_all_recorded_folders_are_found_over_two_pages(settings_for: SettingsFactory) -> None:
     archive = ScriptedArchive.recorded(now=NOW)
     with serve(archive) as server:
-        opened = Bucket(settings_for(server))
+        opened = ListingClient(settings_for(server))
         folders = list_folders(opened)
         opened.close()
         assert server.requests.count("LIST") == folders.pages == 2
@@ -56,7 +56,7 @@ def test_all_recorded_folders_are_found_over_two_pages(settings_for: SettingsFac
 
 @pytest.mark.parametrize(("count", "pages"), [(1, 1), (999, 1), (1000, 1), (1001, 2), (2000, 2), (2001, 3)])
 def test_pages_are_read_to_the_last(
-    empty_server: ObservedServer, bucket: Bucket, count: int, pages: int
+    empty_server: ObservedServer, bucket: ListingClient, count: int, pages: int
 ) -> None:
     names = [f"A{number:05}USDT" for number in range(count)]
     fill(empty_server.archive, names)
@@ -72,23 +72,25 @@ names = st.sets(
 
 @given(names)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_every_name_is_found_as_it_is(empty_server: ObservedServer, bucket: Bucket, chosen: set[str]) -> None:
+def test_every_name_is_found_as_it_is(
+    empty_server: ObservedServer, bucket: ListingClient, chosen: set[str]
+) -> None:
     fill(empty_server.archive, ["BTCUSDT", *(chosen - {"BTCUSDT"})])
     folders = list_folders(bucket)
     seen = [symbol.name for symbol in folders.symbols] + [
-        prefix.removeprefix(keys.ROOT).rstrip("/") for prefix in folders.unknown
+        prefix.removeprefix(DEFAULT_DATASET.root).rstrip("/") for prefix in folders.unknown
     ]
     assert sorted(seen) == sorted(chosen | {"BTCUSDT"})
 
 
-def test_what_is_no_contract_is_told_apart(empty_server: ObservedServer, bucket: Bucket) -> None:
+def test_what_is_no_contract_is_told_apart(empty_server: ObservedServer, bucket: ListingClient) -> None:
     fill(empty_server.archive, ["BTCUSDT", "BTCUSDT_210326", "BTCUSDT_PERP", "ethusdt"])
     folders = list_folders(bucket)
     assert [symbol.contract for symbol in folders.symbols] == ["perpetual", "delivery"]
-    assert folders.unknown == (f"{keys.ROOT}BTCUSDT_PERP/", f"{keys.ROOT}ethusdt/")
+    assert folders.unknown == (f"{DEFAULT_DATASET.root}BTCUSDT_PERP/", f"{DEFAULT_DATASET.root}ethusdt/")
 
 
-def test_a_token_that_repeats_is_not_followed(empty_server: ObservedServer, bucket: Bucket) -> None:
+def test_a_token_that_repeats_is_not_followed(empty_server: ObservedServer, bucket: ListingClient) -> None:
     fill(empty_server.archive, [f"A{number:05}USDT" for number in range(1500)])
     empty_server.requests.clear()
     empty_server.faults.inject(Fault.repeated_token(), on="LIST")
@@ -98,7 +100,9 @@ def test_a_token_that_repeats_is_not_followed(empty_server: ObservedServer, buck
     assert len(empty_server.requests) == 2
 
 
-def test_an_archive_without_a_folder_is_not_believed(empty_server: ObservedServer, bucket: Bucket) -> None:
+def test_an_archive_without_a_folder_is_not_believed(
+    empty_server: ObservedServer, bucket: ListingClient
+) -> None:
     fill(empty_server.archive, [])
     with pytest.raises(
         UnexpectedAnswer, match="the listing has no contract in it; check AVAILABILITY_S3_BUCKET"

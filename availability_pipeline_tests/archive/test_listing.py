@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from availability_pipeline.archive import names as keys
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Entries
 from availability_pipeline.archive.listing import FolderQuery, list_files
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.errors import ArchiveFailures, UnexpectedAnswer
 from availability_pipeline_tests.archive.doubles import KeyBucket, as_entries, both_keys, day, found, span
 
 ODD = [
-    f"{keys.folder('BTCUSDT')}{name}"
+    f"{DEFAULT_DATASET.folder('BTCUSDT')}{name}"
     for name in ("BTCUSDT-1m-2020-02-30.zip", "BTCUSDT-1m-2021-readme", "README", "x")
 ]
 
@@ -63,7 +63,7 @@ def test_a_history_takes_as_many_requests_as_it_has_pages(days: int, asked: int,
     assert len(bucket.asked) == listing.pages == requests
 
 
-def test_a_history_with_holes_takes_no_more_requests() -> None:
+def test_a_history_with_gaps_takes_no_more_requests() -> None:
     held = [number for number in range(2600) if number % 7 and not 600 < number < 900]
     bucket = KeyBucket(both_keys(held))
     assert found(bucket.list_days(span(0, 2599))) == held
@@ -79,15 +79,15 @@ def test_no_page_is_asked_for_twice() -> None:
 
 @pytest.mark.parametrize("numbers", [[7], [499], [500], [499, 999, 1499], range(0, 1600, 3)])
 def test_a_missing_checksum_does_not_shift_the_pages(numbers: Any) -> None:
-    absent = {f"{keys.FileKey('BTCUSDT', day(number))}.CHECKSUM" for number in numbers}
+    absent = {f"{DEFAULT_DATASET.key('BTCUSDT', day(number))}.CHECKSUM" for number in numbers}
     bucket = KeyBucket([key for key in both_keys(range(1600)) if key not in absent])
     assert found(bucket.list_days(span(0, 1599))) == list(range(1600))
     assert len(bucket.asked) <= 5
 
 
 def test_a_page_may_end_with_a_key_that_is_no_file() -> None:
-    odd = f"{keys.day_mark('BTCUSDT', day(499))}.zip.odd"
-    absent = f"{keys.FileKey('BTCUSDT', day(499))}.CHECKSUM"
+    odd = f"{DEFAULT_DATASET.day_mark('BTCUSDT', day(499))}.zip.odd"
+    absent = f"{DEFAULT_DATASET.key('BTCUSDT', day(499))}.CHECKSUM"
     bucket = KeyBucket([odd, *(key for key in both_keys(range(1600)) if key != absent)])
     assert sorted(bucket.keys)[999] == odd
     assert found(bucket.list_days(span(0, 1599))) == list(range(1600))
@@ -113,7 +113,7 @@ def test_every_file_of_any_folder_is_found_once(
     held = [number for number in range(cuts[-1] + 1) if (sum(cut < number for cut in cuts) + phase) % 2 == 0]
     names = [key for i, key in enumerate(both_keys(held)) if i not in absent]
     zips = [number for i, number in enumerate(held) if 2 * i not in absent and ends[0] <= number <= ends[1]]
-    bucket = KeyBucket([*names, *odd, f"{keys.ROOT}BTCUSDT//stray"])
+    bucket = KeyBucket([*names, *odd, f"{DEFAULT_DATASET.root}BTCUSDT//stray"])
     if not names and not odd:
         return
     listing = bucket.list_days(span(*ends))
@@ -169,7 +169,7 @@ def test_empty_answers_are_not_believed_where_a_known_day_then_shows(empty_answe
 
 
 def test_a_folder_that_has_only_other_intervals_has_no_file() -> None:
-    bucket = KeyBucket([f"{keys.ROOT}BTCUSDT/1h/BTCUSDT-1h-2020-01-01.zip"])
+    bucket = KeyBucket([f"{DEFAULT_DATASET.root}BTCUSDT/1h/BTCUSDT-1h-2020-01-01.zip"])
     assert found(bucket.list_days(span(0, 20))) == []
 
 
@@ -277,14 +277,14 @@ def test_a_page_that_contradicts_itself_is_not_believed(answer: dict[str, Any], 
 
 
 def test_a_listing_of_a_folder_has_no_folders() -> None:
-    folders = {"CommonPrefixes": [{"Prefix": f"{keys.ROOT}ZUSDT/"}], "KeyCount": 19}
+    folders = {"CommonPrefixes": [{"Prefix": f"{DEFAULT_DATASET.root}ZUSDT/"}], "KeyCount": 19}
     with pytest.raises(UnexpectedAnswer, match="outside"):
         KeyBucket(both_keys(range(9)), changed={1: folders}).list_days(span(0, 8))
 
 
 def test_a_key_count_is_not_needed() -> None:
     bucket = KeyBucket(both_keys(range(9)))
-    page = bucket.list_page(Prefix=keys.folder("BTCUSDT"), MaxKeys=1000)
+    page = bucket.list_page(Prefix=DEFAULT_DATASET.folder("BTCUSDT"), MaxKeys=1000)
     del page["KeyCount"]
     bucket.list_page = lambda *_, **__: page  # type: ignore[method-assign]
     assert found(bucket.list_days(span(0, 8))) == list(range(9))

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.cli.maintain import first_day_to_collect
 from availability_pipeline.collecting import collect
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.quality.guard import publish_now
 from availability_pipeline.settings import Settings
@@ -59,11 +60,11 @@ def settings(
 def test_what_was_collected_since_the_backup_comes_back(
     archive: ScriptedArchive, settings: Settings, tmp_path: Path
 ) -> None:
-    pipeline.run_and_publish(settings, FIRST_DAY, BACKED_UP)
+    pipeline.run_and_publish(settings, DEFAULT_DATASET.first_day, BACKED_UP)
     made = backup(settings, tmp_path / "backups")
     archive.add_file("LIVE0USDT", LATE)
     archive.add_symbol("NEWUSDT", dt.date(2024, 3, 1))
-    pipeline.run_and_publish(settings, FIRST_DAY, LAST)
+    pipeline.run_and_publish(settings, DEFAULT_DATASET.first_day, LAST)
     full = pipeline.table(settings)
     published = settings.db_path.read_bytes()
 
@@ -76,7 +77,7 @@ def test_what_was_collected_since_the_backup_comes_back(
     assert missing == DayRange(BACKED_UP + dt.timedelta(days=1), LAST)
     with pytest.raises(PublicationError, match="readers keep the last good generation"):
         publish_now(settings)
-    pipeline.run(settings, first_day_to_collect(made.facts.data_through, settings.lookback_days), LAST)
+    pipeline.run(settings, first_day_to_collect(settings, made.facts.data_through), LAST)
     assert pipeline.table(settings) == full
     assert publish_now(settings).rows == len(full)
 
@@ -84,7 +85,7 @@ def test_what_was_collected_since_the_backup_comes_back(
 def test_a_run_that_was_collecting_meanwhile_writes_to_the_restored_database(
     archive: ScriptedArchive, settings: Settings, tmp_path: Path
 ) -> None:
-    pipeline.run(settings, FIRST_DAY, BACKED_UP)
+    pipeline.run(settings, DEFAULT_DATASET.first_day, BACKED_UP)
     made = backup(settings, tmp_path / "backups")
     archive.add_symbol("NEWUSDT", dt.date(2024, 3, 1))
     pipeline.discover(settings)
@@ -98,5 +99,5 @@ def test_a_run_that_was_collecting_meanwhile_writes_to_the_restored_database(
     with connect(settings.working_path, read_only=True) as connection:
         missing = collect.missing_days(connection, settings)
     pipeline.collect_days(settings, missing.start, missing.end)
-    days = DayRange(FIRST_DAY, LAST)
+    days = DayRange(DEFAULT_DATASET.first_day, LAST)
     assert pipeline.table(settings) == pipeline.truth(archive, settings.archive_url, archive.symbols(), days)

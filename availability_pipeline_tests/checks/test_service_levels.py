@@ -11,10 +11,12 @@ import pytest
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
-from availability_pipeline.defs.checks import service_levels
+from availability_pipeline.defs.checks import make_checks
 from availability_pipeline.defs.factory import build_defs
-from availability_pipeline.defs.history import TABLE, update_records
+from availability_pipeline.defs.history import update_records
+from availability_pipeline.defs.names import asset_key
 from availability_pipeline.queries.service_levels import read, window
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
@@ -22,6 +24,8 @@ from availability_pipeline_tests.dagster_side import Site
 NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
 DAYS = window(NOW.date())
 DAY = dt.timedelta(days=1)
+TABLE = asset_key(DEFAULT_DATASET, "daily_availability")
+service_levels = make_checks(DEFAULT_DATASET)[-1]
 KEY = service_levels.check_key
 
 
@@ -84,7 +88,7 @@ def test_records_are_read_as_dagster_stores_them(site: Site) -> None:
     in_time(site, DAYS, DAYS.start)
     materialized(site, DAYS.end, dt.datetime(2024, 3, 5))  # noqa: DTZ001 - again, later
     compared(site, 0.9, None, 1)
-    records = update_records(site.instance, DAYS)
+    records = update_records(site.instance, DEFAULT_DATASET, DAYS)
     assert records.first == dt.datetime.combine(DAYS.start, dt.time()) + dt.timedelta(hours=2)
     assert records.completed[DAYS.start] == dt.datetime.combine(DAYS.start, dt.time()) + dt.timedelta(
         hours=98
@@ -99,7 +103,7 @@ def test_of_many_records_the_first_of_a_day_counts(site: Site) -> None:
     for _ in range(3):
         in_time(site, days)
     compared(site, 0.9, 0.8, 0.7, 0.6)
-    records = update_records(site.instance, days)
+    records = update_records(site.instance, DEFAULT_DATASET, days)
     assert list(records.completed) == list(days)
     assert records.recalls == [0.6, 0.7, 0.8, 0.9]
 
@@ -107,11 +111,11 @@ def test_of_many_records_the_first_of_a_day_counts(site: Site) -> None:
 def test_comparisons_before_the_window_do_not_count(site: Site) -> None:
     compared(site, 0.1)
     tomorrow = dt.datetime.now(dt.UTC).date() + DAY
-    assert update_records(site.instance, DayRange(tomorrow, tomorrow + DAY)).recalls == []
+    assert update_records(site.instance, DEFAULT_DATASET, DayRange(tomorrow, tomorrow + DAY)).recalls == []
 
 
 def test_nothing_is_known_at_first(site: Site) -> None:
-    records = update_records(site.instance, DAYS)
+    records = update_records(site.instance, DEFAULT_DATASET, DAYS)
     assert (records.first, records.completed, records.recalls) == (None, {}, [])
 
 

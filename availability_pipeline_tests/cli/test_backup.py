@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.cli.maintain import first_day_to_collect
-from availability_pipeline.dates import FIRST_DAY
+from availability_pipeline.settings import Settings
 from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.publishing import sample
 
@@ -59,12 +60,16 @@ def test_a_restore_says_what_was_done_and_what_is_next(run: Run, data: Path, tmp
 
 @pytest.mark.parametrize(
     ("through", "start"),
-    [(None, FIRST_DAY), ("2019-10-01", FIRST_DAY), ("2024-03-19", sample.LAST_DAY.replace(month=2, day=29))],
+    [
+        (None, DEFAULT_DATASET.first_day),
+        ("2019-10-01", DEFAULT_DATASET.first_day),
+        ("2024-03-19", sample.LAST_DAY.replace(month=2, day=29)),
+    ],
 )
 def test_the_days_after_and_the_look_back_window_before_are_collected_again(
     through: str | None, start: object
 ) -> None:
-    assert first_day_to_collect(through, 20) == start
+    assert first_day_to_collect(Settings(lookback_days=20), through) == start
 
 
 def test_what_is_compact_is_left_alone_with_a_sentence(run: Run, data: Path) -> None:

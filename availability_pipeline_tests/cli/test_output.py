@@ -118,7 +118,7 @@ def test_a_narrow_terminal_folds_and_loses_nothing(run: Run, columns: int) -> No
         assert any("ICPUSDT_SETTLED  2024-01-10  2024-01-18" in line for line in lines)
 
 
-def test_a_table_of_a_contract_has_months_with_their_holes(run: Run) -> None:
+def test_a_table_of_a_contract_has_months_with_their_gaps(run: Run) -> None:
     lines = run(*TIMELINE, "--format", "table").stdout.splitlines()
     assert lines[0] == "ETHUSDT: 49 files on 50 days, 2024-01-30 to 2024-03-19"
     sizes = sum(size for (day, name), (size, _) in FILES.items() if name == "ETHUSDT" and day.month == 2)

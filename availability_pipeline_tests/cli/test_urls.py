@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.archive.names import file_url
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.download import Totals
 from availability_pipeline_tests.cli.conftest import Run
@@ -26,7 +26,7 @@ DAYS = sample.DAYS
 
 def url(day_and_symbol: tuple[object, str]) -> str:
     day, symbol = day_and_symbol
-    return file_url(sample.ARCHIVE_URL, symbol, day)  # type: ignore[arg-type]
+    return DEFAULT_DATASET.file_url(sample.ARCHIVE_URL, symbol, day)  # type: ignore[arg-type]
 
 
 def test_all_files_are_listed_day_by_day_and_counted(run: Run) -> None:

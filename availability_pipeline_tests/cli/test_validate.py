@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.cli.main import cli
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.dates import DayRange
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.columns import CHANGE_COLUMNS
@@ -18,7 +19,7 @@ from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.quality.table import settings_of, write
 
 YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-DAYS = list(DayRange(FIRST_DAY, YESTERDAY))
+DAYS = list(DayRange(DEFAULT_DATASET.first_day, YESTERDAY))
 LIVES = {"BTCUSDT": DAYS[97:], "ETHUSDT": DAYS[500:]}  # the first files of the market are those of day 97
 
 

@@ -17,7 +17,8 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
-from availability_pipeline.dates import FIRST_DAY, DayRange, last_complete_day
+from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.settings import Settings
@@ -96,7 +97,7 @@ def test_a_backfill_and_a_tick_on_postgresql(
         for name, value in services.environment("code").items():
             monkeypatch.setenv(name, value)
         settings = Settings.load()
-        pipeline.run(settings, FIRST_DAY, days.start - dt.timedelta(days=1))
+        pipeline.run(settings, DEFAULT_DATASET.first_day, days.start - dt.timedelta(days=1))
         assert not any(map(services.healthy, ("code", "webserver", "daemon")))
         with (
             services.running("code"),
@@ -121,6 +122,6 @@ def test_a_backfill_and_a_tick_on_postgresql(
     assert checks["row_invariants"]
     assert checks["equals_working"]
     assert {str(day) for day in days} < materialized
-    truth = pipeline.truth(archive, server.url, archive.symbols(), DayRange(FIRST_DAY, end))
+    truth = pipeline.truth(archive, server.url, archive.symbols(), DayRange(DEFAULT_DATASET.first_day, end))
     assert [row for row in pipeline.table(settings) if row[0] <= end] == truth
     assert settings.db_path.exists()

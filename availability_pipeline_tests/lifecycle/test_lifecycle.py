@@ -49,7 +49,7 @@ LIVES: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "flat from the first file": ("..sssss", [(2, 6, None, False, "settled", 6, 5, 5, 0)]),
-    "a hole in the tail": ("LLsssss.ss", [(0, 9, 1, False, "settled", 6, 9, 7, 1)]),
+    "a gap in the tail": ("LLsssss.ss", [(0, 9, 1, False, "settled", 6, 9, 7, 1)]),
     "never listed": ("......", []),
 }  # fmt: skip
 

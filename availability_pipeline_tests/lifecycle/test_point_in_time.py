@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from availability_pipeline.lifecycle.derive import derive
 from availability_pipeline.lifecycle.rules import Rules
-from availability_pipeline.queries.listings import Rules as UniverseRules
-from availability_pipeline.queries.listings import histories_of, member
+from availability_pipeline.queries.listings import UniverseRules, histories_of, member
 from availability_pipeline.queries.universe import _CONTRACTS, _SPANS
 from availability_pipeline_tests.lifecycle.lives import collect, database, day
 

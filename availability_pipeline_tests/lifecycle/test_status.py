@@ -52,11 +52,11 @@ def test_flat_is_a_run_of_small_files_far_below_the_contracts_own_level(
 ABSENT = {
     "before the first file": ("...LL", "---pp"),
     "no file at all": (".....", "-----"),
-    "a hole": ("LL..LL", "ppmmpp"),
-    "a hole as long as may be": ("LL...LL", "ppmmmpp"),
+    "a gap": ("LL..LL", "ppmmpp"),
+    "a gap as long as may be": ("LL...LL", "ppmmmpp"),
     "a longer one": ("LL....LL", "ppeeeepp"),
     "the end": ("LLL......", "pppeeeeee"),
-    "a hole in a flat tail": ("LLsssss.s", "ppfffffmf"),
+    "a gap in a flat tail": ("LLsssss.s", "ppfffffmf"),
     "flat, then live again": ("LLsssssLL", "ppfffffpp"),
     "flat, then nothing, then live again": ("LLsssss..LL", "ppfffffeepp"),
     "flat, then live again for one day": ("LLsssssLsssss", "ppfffffpfffff"),
@@ -93,7 +93,7 @@ def all_cases() -> duckdb.DuckDBPyConnection:
 
 
 @pytest.mark.parametrize("case", ABSENT)
-def test_a_day_without_a_file_is_a_hole_or_an_end(all_cases: duckdb.DuckDBPyConnection, case: str) -> None:
+def test_a_day_without_a_file_is_a_gap_or_an_end(all_cases: duckdb.DuckDBPyConnection, case: str) -> None:
     assert statuses(all_cases, case) == ABSENT[case][1]
 
 
@@ -119,7 +119,7 @@ def zipped(symbol: str, rows: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_an_absence_is_a_hole_for_a_month_by_default() -> None:
+def test_an_absence_is_a_gap_for_a_month_by_default() -> None:
     assert status_of("LL" + "." * 30 + "LL") == "pp" + "m" * 30 + "pp"
     assert status_of("LL" + "." * 31 + "LL") == "pp" + "e" * 31 + "pp"
 
@@ -142,13 +142,13 @@ def test_the_whole_market_is_late_and_then_misses_its_files(age: int, expected: 
     assert statuses(connection, "BUSDT") == expected
 
 
-def test_an_outage_that_is_longer_than_a_hole_may_be_is_an_end() -> None:
+def test_an_outage_that_is_longer_than_a_gap_may_be_is_an_end() -> None:
     names = ["AUSDT", "BUSDT", "CUSDT"]
     assert statuses(derived(dict.fromkeys(names, "LL..."), gap=3), "BUSDT") == "ppmmm"
     assert statuses(derived(dict.fromkeys(names, "LL...."), gap=3), "BUSDT") == "ppeeee"
 
 
-def test_a_young_hole_is_pending() -> None:
+def test_a_young_gap_is_pending() -> None:
     assert status_of("LLLL.L", age=1) == "ppppwp"
     assert status_of("LLLL.L", age=3) == "ppppmp"
 
@@ -165,7 +165,7 @@ def test_files_that_come_late_or_are_replaced_change_what_follows_from_them() ->
     assert statuses(connection, "AUSDT") == "ppppppppuuu"
 
 
-live, flat, hole, purge = (
+live, flat, gap, purge = (
     st.integers(least, most) for least, most in ((1, 12), (5, 12), (1, GAP), (GAP + 1, GAP + 9))
 )
 pause = st.integers(1, 4)
@@ -192,8 +192,8 @@ def lives_with_truth(draw: st.DrawFn) -> tuple[list[int | None], str]:
 
 
 def interruptions() -> st.SearchStrategy[list[tuple[str, str, int]]]:
-    """What is not an end: a delay that became a hole, some small days, or both."""
-    late = st.tuples(st.just(NO_FILE), st.just("m"), hole)
+    """What is not an end: a delay that became a gap, some small days, or both."""
+    late = st.tuples(st.just(NO_FILE), st.just("m"), gap)
     small = st.tuples(st.just("s"), st.just("p"), pause)
     return st.lists(late, max_size=1).flatmap(
         lambda first: st.lists(small, max_size=1).map(lambda then: first + then)

@@ -22,7 +22,8 @@ import duckdb
 import pyarrow as pa
 
 from availability_pipeline.archive.files import FILES
-from availability_pipeline.archive.names import file_url, parse_symbol
+from availability_pipeline.archive.names import parse_symbol
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.publishing.write import PublishReport, publish
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.writes import Block, Collection, write_collection, write_symbols
@@ -90,7 +91,7 @@ def expected_row(day: dt.date, symbol: str, files: Files) -> dict[str, Any]:
         "available": size is not None,
         "file_size_bytes": size,
         "last_modified": modified,
-        "url": file_url(ARCHIVE_URL, symbol, day),
+        "url": DEFAULT_DATASET.file_url(ARCHIVE_URL, symbol, day),
         "status_code": 404 if size is None else 200,
         "probe_timestamp": COLLECTED_AT,
     }
@@ -105,7 +106,11 @@ def collect(connection: duckdb.DuckDBPyConnection, files: Files, run_id: str, da
     """Write the files of some days as a run would."""
     names = [*SPANS, UNTRACKED]
     write_symbols(
-        connection, [parse_symbol(name) for name in names], [], tracked=set(SPANS), now=COLLECTED_AT
+        connection,
+        [parse_symbol(DEFAULT_DATASET, name) for name in names],
+        [],
+        tracked=set(SPANS),
+        now=COLLECTED_AT,
     )
     write_collection(connection, [Block(days, sorted(SPANS))], arrow(files), ARCHIVE_URL, record(run_id))
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from availability_pipeline import __version__
-from availability_pipeline.archive.names import url_base
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.publishing.write import publish
 from availability_pipeline_tests.publishing import sample
 
@@ -189,7 +189,7 @@ def test_urls_follow_the_address_that_the_working_database_recorded(tmp_path: Pa
         urls = published.execute(
             "SELECT url FROM daily_availability WHERE symbol = 'ETHUSDT' LIMIT 1"
         ).fetchall()
-    assert urls == [(f"{url_base(address, 'ETHUSDT')}{sample.FIRST_DAY}.zip",)]
+    assert urls == [(f"{DEFAULT_DATASET.url_stem(address, 'ETHUSDT')}{sample.FIRST_DAY}.zip",)]
 
 
 SYMBOLS = st.text(st.sampled_from(string.ascii_uppercase + string.digits + "_币安人生ÄЖ龙虾😀"), min_size=1)
@@ -199,7 +199,7 @@ SYMBOLS = st.text(st.sampled_from(string.ascii_uppercase + string.digits + "_币
 def test_duckdb_encodes_symbols_as_the_archives_keys_do(symbol: str) -> None:
     row = duckdb.execute("SELECT url_encode(?)", [symbol]).fetchone()
     assert row is not None
-    assert url_base("http://host", symbol).endswith(f"/{row[0]}/1m/{row[0]}-1m-")
+    assert DEFAULT_DATASET.url_stem("http://host", symbol).endswith(f"/{row[0]}/1m/{row[0]}-1m-")
 
 
 def test_the_view_works_under_any_name_of_the_database(folder: Path) -> None:

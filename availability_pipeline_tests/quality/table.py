@@ -13,6 +13,7 @@ import pyarrow as pa
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.names import parse_symbol
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.quality.check import Scope
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
@@ -52,7 +53,11 @@ def write(
     """Collect the days of all contracts, as a run does."""
     days, names = sorted(days), sorted(lives)
     write_symbols(
-        connection, [parse_symbol(name) for name in names], [], tracked=set(names), now=COLLECTED_AT
+        connection,
+        [parse_symbol(DEFAULT_DATASET, name) for name in names],
+        [],
+        tracked=set(names),
+        now=COLLECTED_AT,
     )
     files = [
         {"date": each, "symbol": name, "file_size_bytes": 46_000,

@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange
 from availability_pipeline.quality.check import SAMPLE
 from availability_pipeline.quality.continuity import continuity, history_continuity, row_invariants
 from availability_pipeline.warehouse.database import connect
@@ -45,20 +46,20 @@ def test_what_is_outside_the_window_is_the_historys_business(tmp_path: Path) -> 
         assert continuity(connection, scope).passed
         finding = history_continuity(connection, scope)
     assert finding.is_error
-    assert finding.numbers["missing_rows"] == 3 * (DAYS[0] - FIRST_DAY).days
-    assert finding.offenders[0]["first_missing_day"] == FIRST_DAY
+    assert finding.numbers["missing_rows"] == 3 * (DAYS[0] - DEFAULT_DATASET.first_day).days
+    assert finding.offenders[0]["first_missing_day"] == DEFAULT_DATASET.first_day
 
 
 def test_without_a_window_the_whole_history_is_looked_at(tmp_path: Path) -> None:
     with table(tmp_path, LIVES, DAYS) as connection:
         assert (
             continuity(connection, scope_of(tmp_path)).numbers["missing_rows"]
-            == 3 * (DAYS[0] - FIRST_DAY).days
+            == 3 * (DAYS[0] - DEFAULT_DATASET.first_day).days
         )
 
 
 def test_a_history_from_the_first_day_is_complete(tmp_path: Path) -> None:
-    days = list(DayRange(FIRST_DAY, dt.date(2019, 12, 31)))
+    days = list(DayRange(DEFAULT_DATASET.first_day, dt.date(2019, 12, 31)))
     with table(tmp_path, LIVES, days) as connection:
         assert history_continuity(connection, scope_of(tmp_path)).passed
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import UsageError
 from availability_pipeline.quality.check import Finding, Severity
 from availability_pipeline.quality.files import completeness, gaps, known_gaps
@@ -79,13 +80,15 @@ def test_a_table_of_one_day_without_any_file_does_not_pass(tmp_path: Path) -> No
 
 
 def test_days_before_the_market_had_files_are_nobodys_fault(tmp_path: Path) -> None:
-    with table(tmp_path, {"BTCUSDT": []}, DayRange(FIRST_DAY, dt.date(2019, 12, 30))) as connection:
+    with table(
+        tmp_path, {"BTCUSDT": []}, DayRange(DEFAULT_DATASET.first_day, dt.date(2019, 12, 30))
+    ) as connection:
         assert completeness(connection, scope_of(tmp_path)).passed
 
 
 def test_days_before_the_first_file_of_a_complete_history_neither(tmp_path: Path) -> None:
     # Contracts in another quote asset began later than the market.
-    days = list(DayRange(FIRST_DAY, dt.date(2020, 3, 1)))
+    days = list(DayRange(DEFAULT_DATASET.first_day, dt.date(2020, 3, 1)))
     with table(tmp_path, {"BTCBUSD": days[-20:]}, days) as connection:
         assert completeness(connection, scope_of(tmp_path)).passed
         connection.execute("DELETE FROM availability WHERE date = '2020-01-15'")

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange
 from availability_pipeline_tests.demo_data import LAST_DAY, Demo
 
-DAYS = list(DayRange(FIRST_DAY, LAST_DAY))
+DAYS = list(DayRange(DEFAULT_DATASET.first_day, LAST_DAY))
 SYMBOLS = st.integers(0, 19)
 some_examples = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -98,7 +99,7 @@ def test_a_contract_that_goes_on_was_not_delisted(queries: AvailabilityQueries, 
 def test_the_matrix_of_the_whole_history_fits_a_panel_of_prices(
     queries: AvailabilityQueries, content: Content
 ) -> None:
-    matrix = queries.availability_matrix(FIRST_DAY, LAST_DAY)
+    matrix = queries.availability_matrix(DEFAULT_DATASET.first_day, LAST_DAY)
     frame = matrix.df().set_index("date")
     assert frame.shape == (len(DAYS), len(content))
     assert frame.sum().to_dict() == {symbol: len(files) for symbol, files in content.items()}

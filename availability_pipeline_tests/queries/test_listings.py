@@ -14,7 +14,7 @@ from availability_pipeline import AvailabilityQueries, UsageError
 from availability_pipeline.dates import DayRange
 from availability_pipeline.queries.listings import (
     ListingHistory,
-    Rules,
+    UniverseRules,
     histories_of,
     member,
     membership_spans,
@@ -72,7 +72,7 @@ REASONS: list[tuple[int, dict[str, Any], str | None]] = [
 
 @pytest.mark.parametrize(("offset", "rules", "reason"), REASONS)
 def test_each_rule_leaves_out_what_it_names(offset: int, rules: dict[str, Any], reason: str | None) -> None:
-    found = member(DELISTED, day(offset), Rules(**rules))
+    found = member(DELISTED, day(offset), UniverseRules(**rules))
     assert found is not None
     assert found.reason == reason
 
@@ -85,14 +85,14 @@ def test_days_of_an_earlier_listing_do_not_count() -> None:
         (30, 40, "published", 30, 30),
     )
     for days, reason in ((5, None), (6, "few_days")):
-        found = member(relisted, day(34), Rules(days_in_window=(days, 30)))
+        found = member(relisted, day(34), UniverseRules(days_in_window=(days, 30)))
         assert found is not None
         assert (found.reason, found.listed_on) == (reason, day(30))
 
 
 def test_before_its_listing_a_contract_is_not_there_at_all() -> None:
-    assert member(DELISTED, day(9), Rules()) is None
-    assert member(DELISTED, day(71), Rules()) is None
+    assert member(DELISTED, day(9), UniverseRules()) is None
+    assert member(DELISTED, day(71), UniverseRules()) is None
 
 
 def test_a_copy_of_a_contract_does_not_count_twice() -> None:
@@ -101,17 +101,18 @@ def test_a_copy_of_a_contract_does_not_count_twice() -> None:
         ("AUSDT_SETTLED", day(0), day(19), "published", day(0), day(0)),
     ]
     _, settled = histories_of(rows, {"AUSDT_SETTLED": (None, "AUSDT")})
-    assert [getattr(member(settled, day(at), Rules()), "reason", "") for at in (9, 10)] == [
+    assert [getattr(member(settled, day(at), UniverseRules()), "reason", "") for at in (9, 10)] == [
         "same_contract",
         None,
     ]
     assert [
-        (one.first_day, one.last_day) for one in membership_spans(settled, DayRange(day(0), day(30)), Rules())
+        (one.first_day, one.last_day)
+        for one in membership_spans(settled, DayRange(day(0), day(30)), UniverseRules())
     ] == [(day(10), day(19))]
 
 
 RULES = st.builds(
-    Rules,
+    UniverseRules,
     min_age_days=st.integers(0, 12),
     days_in_window=st.none() | st.tuples(st.integers(1, 4), st.integers(4, 12)),
     include_flat=st.booleans(),
@@ -135,7 +136,7 @@ def lives(draw: st.DrawFn) -> ListingHistory:
 @settings(max_examples=200, deadline=None)
 @given(one=lives(), rules=RULES, start=st.integers(0, 60), length=st.integers(0, 60))
 def test_stretches_are_the_days_one_by_one(
-    one: ListingHistory, rules: Rules, start: int, length: int
+    one: ListingHistory, rules: UniverseRules, start: int, length: int
 ) -> None:
     days = DayRange(day(start), day(start + length))
     expected = {

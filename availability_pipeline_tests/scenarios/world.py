@@ -19,7 +19,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from availability_pipeline.dates import FIRST_DAY
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline.publishing.write import publish
@@ -193,7 +193,7 @@ def world_of(
     with serve(archive) as server, _webhook(alerts) as hook:
         server.date = lambda: clock["now"]
         settings = settings_for(server, alert_urls=hook)
-        pipeline.run(settings, FIRST_DAY, day("02-29"), run_id="history")
+        pipeline.run(settings, DEFAULT_DATASET.first_day, day("02-29"), run_id="history")
         with connect(settings.working_path) as connection:
             publish(connection, settings.db_path, "history")
         for variable, value in settings.environment().items():

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from availability_pipeline.errors import UsageError
 from availability_pipeline.simulator.s3 import S3Error
-from availability_pipeline.simulator.server import EXCHANGE_INFO_PATH, Kind, path_of
+from availability_pipeline.simulator.server import Kind, kind_of
 from availability_pipeline_tests.simulator import defects
 from availability_pipeline_tests.simulator.journal import KINDS
 
@@ -226,7 +226,7 @@ def _error(
 
 
 def _error_body(request: Request, status: int) -> tuple[str, bytes]:
-    if path_of(request) == EXCHANGE_INFO_PATH:
+    if kind_of(request) == "EXCHANGE_INFO":
         code, message = _BINANCE_ERRORS.get(status, (-1000, "An unknown error occurred."))
         return "application/json", json.dumps({"code": code, "msg": message}).encode()
     s3_code, message = _S3_ERRORS.get(status, ("Error", f"HTTP status {status}"))

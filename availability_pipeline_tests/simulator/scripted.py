@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import UsageError
 from availability_pipeline.simulator.content import Files, Folder, SimulatedArchive
-from availability_pipeline.simulator.facts import FolderFacts, Hole, choose, recorded_facts
+from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, recorded_facts
 from availability_pipeline.simulator.shape import ETAG_BYTES, SECONDS_PER_DAY, day_number, day_of
 
 Clock = Callable[[], dt.datetime] | dt.datetime | None
@@ -72,14 +73,14 @@ class ScriptedFolder(Folder):
 
     Args:
         facts: The record.
-        market_holes: Days on which the whole market was late.
+        market_gaps: Days on which the whole market was late.
         last_published: Gives the number of the last published day, or None for what the clock allows.
     """
 
     def __init__(
-        self, facts: FolderFacts, market_holes: Iterable[Hole], last_published: Callable[[], int | None]
+        self, facts: FolderFacts, market_gaps: Iterable[Gap], last_published: Callable[[], int | None]
     ) -> None:
-        super().__init__(facts, market_holes)
+        super().__init__(facts, market_gaps)
         self._last_published = last_published
         self._changes: dict[int, Change | None] = {}
         self._shown: Files | None = None
@@ -115,7 +116,7 @@ class ScriptedFolder(Folder):
         appeared = (files.modified[at] if change is None else change.visible_from) <= now
         if published is None:
             return appeared
-        late = change is not None or any(day_of(day) in hole.days for hole in self.holes)
+        late = change is not None or any(day_of(day) in gap.days for gap in self.gaps)
         return day <= published and (appeared or not late)
 
 
@@ -140,18 +141,24 @@ class ScriptedArchive(SimulatedArchive):
 
     Args:
         folders: What is recorded of each folder.
-        market_holes: Days on which the whole market was late.
+        market_gaps: Days on which the whole market was late.
         now: The archive's clock.
+        dataset: What the files are of.
     """
 
     def __init__(
-        self, folders: Iterable[FolderFacts], market_holes: Sequence[Hole] = (), now: Clock = None
+        self,
+        folders: Iterable[FolderFacts],
+        market_gaps: Sequence[Gap] = (),
+        now: Clock = None,
+        dataset: Dataset = DEFAULT_DATASET,
     ) -> None:
+        self.dataset = dataset
         self.lock = threading.RLock()
         self._last_published: int | None = None
         self._revision = 0
         self._clock = now
-        self._scripted = {facts.symbol: self._new_folder(facts, market_holes) for facts in folders}
+        self._scripted = {facts.symbol: self._new_folder(facts, market_gaps) for facts in folders}
         self._put_together()
 
     @classmethod
@@ -163,12 +170,12 @@ class ScriptedArchive(SimulatedArchive):
             now: Its clock; the real one by default.
         """
         facts = recorded_facts()
-        return cls(choose(facts.folders, symbols), facts.market_holes, now)
+        return cls(choose(facts.folders, symbols), facts.market_gaps, now)
 
     @classmethod
-    def empty(cls, now: Clock = None) -> Self:
+    def empty(cls, now: Clock = None, dataset: Dataset = DEFAULT_DATASET) -> Self:
         """An archive without a folder."""
-        return cls((), (), now)
+        return cls((), (), now, dataset)
 
     def now(self) -> dt.datetime:
         """The moment of the archive's clock, naive in UTC."""
@@ -212,7 +219,8 @@ class ScriptedArchive(SimulatedArchive):
         with self.lock:
             if name in self._scripted:
                 raise UsageError(f"the folder {name} exists already; remove_symbol() comes first")
-            facts = FolderFacts(name, kind, quote_of(name), first_day, last_day, live_zip_bytes, None, status)
+            quote = quote_of(name, self.dataset)
+            facts = FolderFacts(name, kind, quote, first_day, last_day, live_zip_bytes, None, status)
             self._scripted[name] = self._new_folder(facts)
             self._put_together()
 
@@ -286,10 +294,10 @@ class ScriptedArchive(SimulatedArchive):
         return SimulatedFile(files.sizes[at], moment_of(files.modified[at]), f'"{files.etag(at)}"')
 
     def _put_together(self) -> None:
-        super().__init__(self._scripted.values())
+        super().__init__(self._scripted.values(), self.dataset)
 
-    def _new_folder(self, facts: FolderFacts, market_holes: Iterable[Hole] = ()) -> ScriptedFolder:
-        return ScriptedFolder(facts, market_holes, lambda: self._last_published)
+    def _new_folder(self, facts: FolderFacts, market_gaps: Iterable[Gap] = ()) -> ScriptedFolder:
+        return ScriptedFolder(facts, market_gaps, lambda: self._last_published)
 
     def _change(self, symbol: str, day: dt.date, size: int, modified: int, visible_from: int) -> None:
         self._revision += 1
@@ -311,9 +319,7 @@ class ScriptedArchive(SimulatedArchive):
         return folder
 
 
-def quote_of(name: str) -> str:
-    """The quote asset at the end of a symbol's name, USDT if none is known there."""
+def quote_of(name: str, dataset: Dataset = DEFAULT_DATASET) -> str:
+    """The quote asset at the end of a symbol's name, the first of the dataset's if none is known there."""
     plain = name.split("_", maxsplit=1)[0].removesuffix("SETTLED").removesuffix("SETTLED")
-    return next(
-        (quote for quote in ("USDT", "BUSD", "USDC", "USD1", "BTC", "U") if plain.endswith(quote)), "USDT"
-    )
+    return next((quote for quote in dataset.quotes if plain.endswith(quote)), dataset.quotes[0])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from availability_pipeline.simulator.listing import symbol_of
 from availability_pipeline.simulator.server import Answer, SimulatorServer, key_of, kind_of, path_of
 from availability_pipeline.simulator.shape import header_time
 from availability_pipeline_tests.simulator.faults import Delayed, Faults, Reset
@@ -23,11 +22,13 @@ class ObservedServer(SimulatorServer):
 
     Args:
         archive: What is served; it may be changed meanwhile.
+        beside: Other datasets of the same bucket.
     """
 
-    def __init__(self, archive: ScriptedArchive) -> None:
-        super().__init__(archive, self._observed)
+    def __init__(self, archive: ScriptedArchive, *beside: ScriptedArchive) -> None:
+        super().__init__(archive, self._observed, beside)
         self.archive = archive
+        self._locks = [each.lock for each in (archive, *beside)]
         self.latency = 0.0
         """Seconds to wait before each answer; may be set at any time."""
         self.date: Clock = None
@@ -38,12 +39,15 @@ class ObservedServer(SimulatorServer):
     async def _observed(self, request: Request, answer: Answer) -> Response:
         if self.latency:
             await asyncio.sleep(self.latency)
-        with self.archive.lock:
+        with ExitStack() as held:
+            for lock in self._locks:
+                held.enter_context(lock)
             response = answer(request)
         if self.date is not None:
             response.headers["Date"] = header_time(int(seconds_by(self.date)))
         kind, path, query = kind_of(request), path_of(request), dict(request.query_params)
-        symbol = symbol_of(key_of(request) or query.get("prefix", ""))
+        about = key_of(request) or query.get("prefix", "")
+        symbol = self.space(about).names.symbol_of(about)
         fault = self.faults.take(kind, symbol, f"{path}?{query.get('prefix', '')}")
         if fault is not None:
             response = fault.spoil(request, response)
@@ -58,9 +62,9 @@ def status_of(response: Response) -> int:
 
 
 @contextmanager
-def serve(archive: ScriptedArchive) -> Iterator[ObservedServer]:
-    """Serve an archive on 127.0.0.1 while the block runs."""
-    server = ObservedServer(archive)
+def serve(archive: ScriptedArchive, *beside: ScriptedArchive) -> Iterator[ObservedServer]:
+    """Serve an archive on 127.0.0.1 while the block runs, with other datasets beside it."""
+    server = ObservedServer(archive, *beside)
     server.start()
     try:
         yield server

@@ -1,4 +1,4 @@
-"""What exists when: publication moments, holes, sizes, the reduced archive, and changes by a script."""
+"""What exists when: publication moments, gaps, sizes, the reduced archive, and changes by a script."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def test_the_real_clock_is_the_default() -> None:
     assert abs(apart) < dt.timedelta(seconds=5)
 
 
-def test_permanent_holes_are_never_filled() -> None:
+def test_permanent_gaps_are_never_filled() -> None:
     files = recorded("ICPUSDT").files("ICPUSDT")
     assert not {dt.date(2022, 9, day) for day in range(22, 27)} & set(files)
     assert {dt.date(2022, 9, 21), dt.date(2022, 9, 27)} <= set(files)
 
 
-def test_a_filled_hole_is_there_from_that_day_on() -> None:
+def test_a_filled_gap_is_there_from_that_day_on() -> None:
     archive, day = recorded("SOLUSDT", now="2025-10-19 23:00"), dt.date(2025, 10, 5)
     assert archive.file("SOLUSDT", day) is None
     archive.set_now(at("2025-10-20 10:00"))

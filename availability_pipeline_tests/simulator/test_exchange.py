@@ -7,8 +7,10 @@ from typing import Any
 
 import requests
 
-from availability_pipeline.simulator.exchange import NAMELESS_SYMBOL, PENDING_SYMBOL, exchange_info
+from availability_pipeline.simulator.exchange import NAMELESS_BASE, PENDING_BASE, exchange_info
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
+
+PENDING, NAMELESS = f"{PENDING_BASE}USDT", f"{NAMELESS_BASE}USDT"
 
 
 def contracts(archive: ScriptedArchive) -> dict[str, dict[str, Any]]:
@@ -25,7 +27,7 @@ def milliseconds(day: str) -> int:
 
 def test_every_contract_with_files_to_come_is_known() -> None:
     archive = ScriptedArchive.recorded(now=dt.datetime.fromisoformat("2026-10-05 12:00"))
-    known = contracts(archive).keys() - {PENDING_SYMBOL, NAMELESS_SYMBOL}
+    known = contracts(archive).keys() - {PENDING, NAMELESS}
     facts = [folder.facts for folder in archive.folders()]
     assert known == {
         one.symbol
@@ -82,14 +84,14 @@ def test_delivery_contracts_are_of_this_quarter_or_the_next() -> None:
 
 def test_a_pending_contract_has_a_future_and_no_folder() -> None:
     archive = ScriptedArchive.recorded(3)
-    entry = contracts(archive)[PENDING_SYMBOL]
+    entry = contracts(archive)[PENDING]
     assert entry["status"] == "PENDING_TRADING"
     assert entry["onboardDate"] > archive.seconds() * 1000
-    assert PENDING_SYMBOL not in archive.symbols()
+    assert PENDING not in archive.symbols()
 
 
 def test_one_contract_has_no_type() -> None:
-    assert recorded()[NAMELESS_SYMBOL]["contractType"] == ""
+    assert recorded()[NAMELESS]["contractType"] == ""
 
 
 def test_an_onboard_date_after_the_moment_is_not_told() -> None:
@@ -101,7 +103,7 @@ def test_an_onboard_date_after_the_moment_is_not_told() -> None:
 def test_it_speaks_of_the_day_after_the_last_published_one() -> None:
     archive = ScriptedArchive.recorded(["LUNAUSDT", "0GUSDT"])
     archive.set_last_published_day(dt.date(2022, 5, 12))
-    assert contracts(archive).keys() == {"LUNAUSDT", PENDING_SYMBOL, NAMELESS_SYMBOL}
+    assert contracts(archive).keys() == {"LUNAUSDT", PENDING, NAMELESS}
 
 
 def test_a_scripted_status() -> None:

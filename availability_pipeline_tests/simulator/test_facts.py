@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from availability_pipeline.dates import FIRST_FILE_DAY
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.simulator.facts import FolderFacts, recorded_facts
 
 FOLDERS = {facts.symbol: facts for facts in recorded_facts().folders}
@@ -36,7 +36,7 @@ def test_names_that_are_not_ascii_sort_last() -> None:
 
 
 def test_no_life_starts_before_the_first_file_or_ends_before_it_starts() -> None:
-    assert min(facts.first_day for facts in FOLDERS.values()) == FIRST_FILE_DAY
+    assert min(facts.first_day for facts in FOLDERS.values()) == DEFAULT_DATASET.first_file_day
     assert all(facts.last_day is None or facts.first_day <= facts.last_day for facts in FOLDERS.values())
 
 
@@ -59,15 +59,14 @@ def test_purged_contract_ends() -> None:
         ("SOLUSDT", dt.date(2025, 10, 5), dt.date(2025, 10, 5), dt.date(2025, 10, 20)),
     ],
 )
-def test_holes(symbol: str, first: dt.date, last: dt.date, filled_on: dt.date | None) -> None:
-    (hole,) = FOLDERS[symbol].holes
-    assert (hole.days.start, hole.days.end, hole.filled_on) == (first, last, filled_on)
+def test_gaps(symbol: str, first: dt.date, last: dt.date, filled_on: dt.date | None) -> None:
+    (gap,) = FOLDERS[symbol].gaps
+    assert (gap.days.start, gap.days.end, gap.filled_on) == (first, last, filled_on)
 
 
 def test_holes_of_the_whole_market() -> None:
     spans = [
-        (hole.days.start.isoformat(), len(hole.days), hole.filled_on)
-        for hole in recorded_facts().market_holes
+        (gap.days.start.isoformat(), len(gap.days), gap.filled_on) for gap in recorded_facts().market_gaps
     ]
     assert spans == [("2023-05-23", 8, dt.date(2023, 5, 31)), ("2024-06-11", 2, dt.date(2024, 6, 14))]
 
@@ -95,5 +94,12 @@ def test_flat_days(symbol: str, day: dt.date, flat: bool) -> None:
 def test_a_plain_contract_has_no_oddities() -> None:
     facts = FOLDERS["BTCUSDT"]
     assert facts == FolderFacts(
-        "BTCUSDT", "perpetual", "USDT", FIRST_FILE_DAY, None, 61_329, facts.onboard_day, "TRADING"
+        "BTCUSDT",
+        "perpetual",
+        "USDT",
+        DEFAULT_DATASET.first_file_day,
+        None,
+        61_329,
+        facts.onboard_day,
+        "TRADING",
     )

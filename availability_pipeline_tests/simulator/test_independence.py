@@ -11,7 +11,7 @@ import pytest
 
 import availability_pipeline.simulator
 
-OURS = ("availability_pipeline.simulator", "availability_pipeline.dates", "availability_pipeline.errors")
+OURS = tuple(f"availability_pipeline.{name}" for name in ("simulator", "catalogue", "dates", "errors"))
 SERVER = ("starlette", "uvicorn")
 MODULES = sorted(Path(availability_pipeline.simulator.__path__[0]).glob("*.py"))
 

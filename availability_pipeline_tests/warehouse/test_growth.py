@@ -13,7 +13,8 @@ import pytest
 
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.names import parse_symbol
-from availability_pipeline.dates import FIRST_DAY, DayRange
+from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange
 from availability_pipeline.publishing import audit
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.quality.check import Scope
@@ -26,7 +27,7 @@ from availability_pipeline.warehouse.opening import CONFIG
 from availability_pipeline.warehouse.writes import Block, Collection, write_collection, write_symbols
 
 NOW = dt.datetime.fromisoformat("2026-11-26 02:00")
-DAYS = DayRange(FIRST_DAY, dt.date(2026, 11, 25))
+DAYS = DayRange(DEFAULT_DATASET.first_day, dt.date(2026, 11, 25))
 NAMES = [f"S{number:03}USDT" for number in range(918)]
 
 # A third of the rows have a file: those of a contract for some 900 days.
@@ -55,7 +56,13 @@ def test_three_times_the_history_fits_into_the_memory(
     monkeypatch.setattr(audit, "_MEMORY_LIMIT", "170MB")
     settings = Settings.load({}, data_dir=str(tmp_path), fapi_url="http://127.0.0.1:9")
     with connect(settings.working_path) as connection:
-        write_symbols(connection, [parse_symbol(name) for name in NAMES], [], tracked=set(NAMES), now=NOW)
+        write_symbols(
+            connection,
+            [parse_symbol(DEFAULT_DATASET, name) for name in NAMES],
+            [],
+            tracked=set(NAMES),
+            now=NOW,
+        )
         collect(connection, list(DAYS), "http://first")
         collect(connection, list(DAYS)[-20:], "http://second")
         urls = "SELECT DISTINCT url[:13], count(*) FROM daily_availability GROUP BY ALL"

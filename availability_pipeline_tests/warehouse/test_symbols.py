@@ -11,6 +11,7 @@ import pytest
 
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.names import parse_symbol
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.writes import SymbolsReport, tracked_symbols, write_symbols
 
@@ -33,7 +34,7 @@ def see(
     now: dt.datetime = FIRST,
     tracked: set[str] = TRACKED,
 ) -> SymbolsReport:
-    symbols = [parse_symbol(name) for name in names]
+    symbols = [parse_symbol(DEFAULT_DATASET, name) for name in names]
     return write_symbols(connection, symbols, listed or [], tracked=tracked & set(names), now=now)
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from contextlib import closing
 
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.contents import traded_minutes
 from availability_pipeline.archive.exchange_info import fetch_contracts
 from availability_pipeline.archive.listing import list_folders
@@ -29,7 +29,7 @@ def settings(url: str, **arguments: str) -> Settings:
 
 
 def listing(url: str) -> object:
-    with closing(Bucket(settings(url))) as bucket:
+    with closing(ListingClient(settings(url))) as bucket:
         return list_folders(bucket)
 
 

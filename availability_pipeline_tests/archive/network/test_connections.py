@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 import requests
 
-from availability_pipeline.archive.client import Bucket
+from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.http import Session
 from availability_pipeline.archive.listing import list_folders
 from availability_pipeline.archive.probing import probe_files
@@ -48,7 +48,7 @@ def test_no_head_fails_by_a_connection_that_is_closed(reset: bool, answers: int)
 @RESET
 def test_no_page_of_a_listing_fails_by_it(address: Address, reset: bool) -> None:
     with closing(address, 1, reset=reset) as front:
-        bucket = Bucket(settings(front.url))
+        bucket = ListingClient(settings(front.url))
         assert [len(list_folders(bucket).symbols) for _ in range(3)] == [2, 2, 2]
         bucket.close()
     assert (front.answered, front.closed, front.connections) == (3, 2, 3)
@@ -78,7 +78,7 @@ def test_a_failure_on_a_new_connection_stays_one(address: Address, reset: bool) 
     with closing(address, 0, reset=reset) as front:
         with pytest.raises(ArchiveUnreachable, match="the connection failed"):
             probe_files(settings(front.url), ["BTCUSDT"], DAY)
-        bucket = Bucket(settings(front.url))
+        bucket = ListingClient(settings(front.url))
         with pytest.raises(ArchiveUnreachable, match="the connection failed"):
             list_folders(bucket)
         bucket.close()

@@ -1,0 +1,32 @@
+"""What the things of a dataset are called in Dagster; those of the default dataset have no prefix."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from availability_pipeline.catalogue import Dataset
+
+
+def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
+    """The key of an asset, such as `symbols` or `cm/klines/1h/symbols`."""
+    return dg.AssetKey([asset] if dataset.is_default else [*dataset.name.split("/"), asset])
+
+
+def step_name(dataset: Dataset, asset: str) -> str:
+    """The step that materializes an asset, by which runs configure it."""
+    return "__".join(asset_key(dataset, asset).path)
+
+
+def prefixed(dataset: Dataset, name: str) -> str:
+    """The name of a job, schedule, sensor, pool, group or resource, such as `cm_klines_1h_availability_update`."""
+    return name if dataset.is_default else f"{dataset.name.replace('/', '_')}_{name}"
+
+
+def job_name(dataset: Dataset) -> str:
+    """The job that discovers, collects and publishes."""
+    return prefixed(dataset, "availability_update")
+
+
+def writers_pool(dataset: Dataset) -> str:
+    """The pool that all writers of the dataset share, whose limit is 1; its working database is called the same."""
+    return prefixed(dataset, "working_database")
