@@ -38,16 +38,22 @@ def main() -> None:
     """Read the request, execute it and answer."""
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_command, daemon=True).start()
+    sys.meta_path.insert(0, _WithoutPandas())
+    gc.disable()  # what is made at the start stays, and looking at it again and again takes a quarter of the start
     # stdout is for the answer only.
     answer_to, sys.stdout = sys.stdout, sys.stderr
+    print(json.dumps(answer(request), default=str), file=answer_to, flush=True)
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run what is requested; the id and the metadata of the run, or the error and the exit code of the command."""
     try:
         with written(log_format(), everything=True):
-            answer = _run(request)
+            return _run(request)
     except AvailabilityError as error:
-        answer = _refusal(error)
+        return _refusal(error)
     except Exception as error:  # noqa: BLE001 - reported by the command
-        answer = _refusal(_unforeseen(error, request["instance"]))
-    print(json.dumps(answer, default=str), file=answer_to, flush=True)
+        return _refusal(_unforeseen(error, request["instance"]))
 
 
 def _unforeseen(error: Exception, folder: str) -> RunError:
@@ -85,8 +91,6 @@ class _WithoutPandas(MetaPathFinder):
 
 
 def _run(request: Mapping[str, Any]) -> dict[str, Any]:
-    sys.meta_path.insert(0, _WithoutPandas())
-    gc.disable()  # what is made at the start stays, and looking at it again and again takes a quarter of the start
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from availability_pipeline.defs import launch  # noqa: PLC0415 - under the filter of its notices
@@ -95,9 +99,10 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     days, settings = DayRange(parse_day(request["start"]), parse_day(request["end"])), Settings.load()
     shown = nullcontext(Progress()) if request["quiet"] else shown_progress(log_format=log_format())
     with launch.open_instance(Path(request["instance"])) as instance, shown as progress:
-        gc.freeze()
-        gc.enable()
-        atexit.register(gc.unfreeze)  # or DuckDB would report at the end what is still there as leaked
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+            atexit.register(gc.unfreeze)  # or DuckDB would report at the end what is still there as leaked
         if request["only_clear"]:
             end_orphaned_run(instance, settings)
             return {}
