@@ -134,7 +134,7 @@ def test_a_backup_that_somebody_wrote_to_is_refused(settings: Settings, taken: P
     shutil.copyfile(taken, copy)
     remember(copy, "key")
     message = refused(settings, copy)
-    assert "damaged or changed" in message or "not the whole" in message
+    assert "damaged or changed" in message or "not a complete backup" in message
     shutil.copyfile(taken, copy)
     with start_python(STOPPED, copy, "key") as process:
         process.wait(60)
