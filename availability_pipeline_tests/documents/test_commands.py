@@ -150,7 +150,7 @@ def test_what_writes_does_so_in_the_order_of_the_documents(
 
 
 PYTHON_ELSEWHERE = {"object-storage.md"}
-"""Documents whose Python needs more than the demo's data; object_storage/test_guide runs it."""
+"""Documents whose Python needs more than the demo's data; publishing/remote/test_guide runs it."""
 
 
 def python_of(document: Path, language: str) -> list[str]:
