@@ -24,10 +24,10 @@ from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.daemon_side import backfill
+from availability_pipeline_tests.defs.test_daemon import JOB, wait_until
 from availability_pipeline_tests.deploy.postgres import BINARIES, Server, running
 from availability_pipeline_tests.deploy.stack import Stack, stack
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
-from availability_pipeline_tests.test_daemon import JOB, wait_until
 
 ASSETS = ("symbols", "daily_availability", "symbol_lifecycle", "published_database")
 DAYS = 10

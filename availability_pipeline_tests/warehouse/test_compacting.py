@@ -7,13 +7,13 @@ from pathlib import Path
 
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.restore import compact
-from availability_pipeline_tests.backups.databases import (
+from availability_pipeline_tests.conftest import run_python, start_python
+from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.warehouse.databases import (
     everything,
     grow,
     names,
 )
-from availability_pipeline_tests.conftest import run_python, start_python
-from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.warehouse.test_crashes import WRITER, written
 
 

@@ -11,8 +11,8 @@ import pytest
 from availability_pipeline.defs.alerts import failure_alerts
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.dagster_side import Site
+from availability_pipeline_tests.defs.test_alerts import PATH, Webhook
 from availability_pipeline_tests.simulator import Fault
-from availability_pipeline_tests.test_alerts import PATH, Webhook
 
 BACKFILL = """
     import sys

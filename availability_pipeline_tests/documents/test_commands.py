@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.cli.main import cli
-from availability_pipeline.dates import FIRST_DAY
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests import document_check, pipeline
 from availability_pipeline_tests.cli.commands import invoked
@@ -133,7 +133,7 @@ def place(tmp_path: Path) -> Iterator[dict[str, str]]:
     archive = ScriptedArchive.recorded(symbols=["BTCUSDT", "ETHUSDT"], now=NOW)
     with serve(archive) as server, clock_at(NOW, server):
         settings = Settings.load(server.environment(), data_dir=str(tmp_path / "data"))
-        pipeline.run_and_publish(settings, FIRST_DAY, LAST_DAY)
+        pipeline.run_and_publish(settings, DEFAULT_DATASET.first_day, LAST_DAY)
         yield {**settings.environment(), "DAGSTER_HOME": str(tmp_path / "dagster")}
 
 
@@ -150,7 +150,7 @@ def test_what_writes_does_so_in_the_order_of_the_documents(
 
 
 PYTHON_ELSEWHERE = {"object-storage.md"}
-"""Documents whose Python needs more than the demo's data; object_storage/test_guide runs it."""
+"""Documents whose Python needs more than the demo's data; publishing/remote/test_guide runs it."""
 
 
 def python_of(document: Path, language: str) -> list[str]:

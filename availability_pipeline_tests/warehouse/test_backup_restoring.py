@@ -19,7 +19,9 @@ from availability_pipeline.warehouse import copies
 from availability_pipeline.warehouse.backup import backup
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.restore import compact, restore
-from availability_pipeline_tests.backups.databases import (
+from availability_pipeline_tests.conftest import run_python, start_python
+from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.warehouse.databases import (
     STOPPED,
     TRY,
     everything,
@@ -27,8 +29,6 @@ from availability_pipeline_tests.backups.databases import (
     remember,
     remembers,
 )
-from availability_pipeline_tests.conftest import run_python, start_python
-from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.warehouse.test_connection import HOLD
 from availability_pipeline_tests.warehouse.test_crashes import WRITER, written
 

@@ -17,14 +17,14 @@ from availability_pipeline.warehouse import restore as restoring
 from availability_pipeline.warehouse.backup import backup
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.restore import restore
-from availability_pipeline_tests.backups.databases import (
+from availability_pipeline_tests.conftest import start_python
+from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.warehouse.databases import (
     STOPPED,
     foreign,
     mark_simulated,
     remember,
 )
-from availability_pipeline_tests.conftest import start_python
-from availability_pipeline_tests.publishing import sample
 
 
 def refused(settings: Settings, source: Path) -> str:

@@ -18,7 +18,9 @@ from availability_pipeline.warehouse import backup as making
 from availability_pipeline.warehouse import copies
 from availability_pipeline.warehouse.backup import backup
 from availability_pipeline.warehouse.restore import compact, restore
-from availability_pipeline_tests.backups.databases import (
+from availability_pipeline_tests.conftest import run_python, start_python
+from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.warehouse.databases import (
     STOPPED,
     TRY,
     foreign,
@@ -26,8 +28,6 @@ from availability_pipeline_tests.backups.databases import (
     names,
     remembers,
 )
-from availability_pipeline_tests.conftest import run_python, start_python
-from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.warehouse.test_crashes import WRITER, written
 
 

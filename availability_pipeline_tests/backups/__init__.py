@@ -1,1 +1,0 @@
-"""Tests of `availability_pipeline.warehouse`."""

@@ -1,0 +1,1 @@
+"""Tests of `availability_pipeline.defs`: definitions, runs on real instances, the daemon, the UI."""
