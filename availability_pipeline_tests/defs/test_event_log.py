@@ -263,7 +263,7 @@ def writer(folder: Path, run_id: str, count: int, before: str = "") -> Iterator[
     """A process that stores batches and prints a line after each."""
     program = f"""
 from availability_pipeline.defs.event_log import BatchingSqliteStorage
-from availability_pipeline_tests.test_event_log import batch_of
+from availability_pipeline_tests.defs.test_event_log import batch_of
 storage = BatchingSqliteStorage({str(folder)!r}).event_log_storage
 for number in range({count}):
     {before or "pass"}
