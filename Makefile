@@ -6,7 +6,7 @@ CLI    := $(BIN)/binance-futures-availability
 PORT   ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo demo-ui ui test lint audit format bench clean
+.PHONY: help setup setup-test run demo demo-ui ui test test-fast lint audit format bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ demo: setup ## The same on a simulated archive, offline, in a data directory of 
 demo-ui: setup ## The demo, then the Dagster UI on it on http://127.0.0.1:3000
 	@$(CLI) demo --ui --port $(PORT) $(ARGS)
 
-test: setup-test ## Run all tests; coverage must stay at 90 % or more
+test: setup-test ## Run all tests; coverage must stay at 95 % or more
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
+
+test-fast: setup-test ## Run what takes a minute: no test with processes, Dagster, publications
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow and not heavy' $(ARGS)
 
 lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff format --check .

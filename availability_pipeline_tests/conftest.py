@@ -6,6 +6,9 @@ Nothing here may reach the network beyond this machine or a file outside the tes
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import gc
+import inspect
 import os
 import shutil
 import signal
@@ -15,10 +18,12 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType
 
 import hypothesis
 import pytest
 import requests
+from botocore.loaders import JSONFileLoader
 
 from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.settings import Settings
@@ -50,9 +55,67 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
+HEAVY = {
+    "subprocess",
+    "fork",
+    "multiprocessing",
+    "open_instance",
+    "execute_in_process",
+    "publish",
+    "moto_server",
+}
+"""Names in the code of tests that `make test-fast` leaves out: processes, Dagster, publications, servers of S3."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that at the end nobody waits for one test."""
+    """Begin with what takes long, so that at the end nobody waits for one test, and mark what is heavy."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    known: dict[object, bool] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and any(_is_heavy(each, known) for each in _functions(item)):
+            item.add_marker(pytest.mark.heavy)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays for all tests: going through it took longer than many a test."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let it go through everything at the end again, where some libraries look for what is left."""
+    gc.unfreeze()
+
+
+def _functions(item: pytest.Function) -> Iterator[object]:
+    """A test and its fixtures but those that are made once."""
+    yield item.function
+    for *_, definition in item._fixtureinfo.name2fixturedefs.values():
+        if definition.scope != "session":
+            yield definition.func
+
+
+def _is_heavy(value: object, known: dict[object, bool]) -> bool:
+    """Whether a function of the tests uses something heavy, itself or through others of the tests."""
+    function = inspect.unwrap(value) if callable(value) else value
+    if not inspect.isfunction(function) or not function.__module__.startswith("availability_pipeline_tests"):
+        return False
+    if function not in known:
+        known[function] = False  # if it calls itself
+        names = set(_names(function.__code__)) - {"copy_published"}  # which publishes once
+        used = [function.__globals__.get(name) for name in names]
+        modules = [value for value in used if inspect.ismodule(value)]
+        used += [getattr(module, name, None) for module in modules for name in names]
+        known[function] = not HEAVY.isdisjoint(names) or any(_is_heavy(value, known) for value in used)
+    return known[function]
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names that code uses, that of functions in it as well."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 FOREIGN = ("AVAILABILITY_", "AWS_", "DAGSTER_")
@@ -86,7 +149,7 @@ def start_python(
 def run_python(code: str, *arguments: object, **environ: str) -> str:
     """What such code prints; it must succeed."""
     with start_python(code, *arguments, **environ) as process:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return output
 
@@ -96,6 +159,15 @@ def _away_from_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Leave a checkout with a `.env`, which the commands that tests run in it would go by."""
     if (ROOT / ".env").exists():
         os.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _descriptions_read_once() -> Iterator[None]:
+    """Let clients share botocore's descriptions of S3: reading them takes longer than most tests with a client."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(JSONFileLoader().load_file)
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: once(path))
+        yield
 
 
 @pytest.fixture

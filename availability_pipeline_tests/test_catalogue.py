@@ -65,7 +65,7 @@ ANSWERS: dict[str, Callable[[AvailabilityQueries], object]] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_results_have_these_columns_as_rows_and_as_arrow(tmp_path: Path, name: str) -> None:
-    with AvailabilityQueries(sample.publish_sample(tmp_path).path) as queries:
+    with AvailabilityQueries(sample.copy_published(tmp_path).path) as queries:
         result = ANSWERS[name](queries)
     assert isinstance(result, list)
     assert [*result[0]] == NAMES == [*COLUMNS]
@@ -73,7 +73,7 @@ def test_results_have_these_columns_as_rows_and_as_arrow(tmp_path: Path, name: s
 
 
 def test_parquet_files_have_these_columns(tmp_path: Path) -> None:
-    folder = sample.publish_sample(tmp_path).path.parent
+    folder = sample.copy_published(tmp_path).path.parent
     files = list(folder.rglob("daily_availability/*.parquet"))
     assert files
     for file in files:

@@ -198,7 +198,7 @@ REFUSED = {
 def test_what_the_system_refuses_is_no_damage(fault: str, open_folder: Path) -> None:
     if fault == "user" and os.geteuid() != 0:
         pytest.skip("becoming another user takes rights that this process does not have")
-    published = sample.publish_sample(open_folder).path
+    published = sample.copy_published(open_folder).path
     working = open_folder / "working" / "availability.duckdb"
     before = working.read_bytes(), published.read_bytes()
     for path in (working, published):
@@ -218,7 +218,7 @@ def test_a_file_that_is_open_in_this_process_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "LOCK_TIMEOUT_SECONDS", 0.1)
-    published = sample.writable(sample.publish_sample(tmp_path).path)
+    published = sample.writable(sample.copy_published(tmp_path).path)
     working = tmp_path / "working" / "availability.duckdb"
     with duckdb.connect(published), duckdb.connect(working, read_only=True):
         for use in (lambda: open_published(published), lambda: connect(working).__enter__()):
@@ -249,7 +249,7 @@ def test_what_is_at_the_path_is_not_called_damaged_unseen(
 
 @pytest.mark.parametrize("statement", ["SELECT 'x'::INTEGER", "FROM nowhere", "SELECT", "SELECT error('no')"])
 def test_a_wrong_statement_is_no_damage(tmp_path: Path, statement: str) -> None:
-    connection, _ = open_published(path := sample.publish_sample(tmp_path).path)
+    connection, _ = open_published(path := sample.copy_published(tmp_path).path)
     with connection, pytest.raises(PublishedDatabaseError) as raised, reading(path):
         connection.execute(statement).fetchall()
     assert "cannot be read (" in str(raised.value)
@@ -268,7 +268,7 @@ def test_a_database_of_another_program_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [9, 5000, 12_300, 20_000])
 def test_a_damaged_published_database_is_made_anew_as_its_message_advises(tmp_path: Path, place: int) -> None:
-    path = sample.writable(sample.publish_sample(tmp_path).path)
+    path = sample.writable(sample.copy_published(tmp_path).path)
     broken = bytearray(path.read_bytes())
     broken[place] ^= 0xFF
     path.unlink()
@@ -290,7 +290,7 @@ def read_published(path: Path) -> None:
 
 
 def test_the_log_beside_a_published_database_is_named_and_not_needed(tmp_path: Path) -> None:
-    path = sample.writable(sample.publish_sample(tmp_path).path)
+    path = sample.writable(sample.copy_published(tmp_path).path)
     log = other_log(tmp_path / "elsewhere", path)
     with pytest.raises(
         PublishedDatabaseError, match=f"the write-ahead log {log} of .*; move it away, readers need none"

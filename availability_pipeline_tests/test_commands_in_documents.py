@@ -1,17 +1,14 @@
 """Every command and all Python that README and docs show is run, and what is shown of its output is compared.
 
-Questions are put to the demo data, as on a terminal of 80 columns. What writes is run in the order of the document, by
-real processes on a simulated archive of its own.
+Questions are put to the demo data, as on a terminal of 80 columns. What writes is run in the order of the documents, on
+a simulated archive of its own.
 """
 
 from __future__ import annotations
 
 import doctest
-import os
 import re
 import shlex
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,10 +18,11 @@ import pytest
 from click.testing import CliRunner
 
 from availability_pipeline.cli.main import cli
+from availability_pipeline.dates import FIRST_DAY
 from availability_pipeline.settings import Settings
-from availability_pipeline_tests import document_check
-from availability_pipeline_tests.dagster_side import root
-from availability_pipeline_tests.demo_data import NOW, Demo, clock_at
+from availability_pipeline_tests import document_check, pipeline
+from availability_pipeline_tests.cli.commands import invoked
+from availability_pipeline_tests.demo_data import LAST_DAY, NOW, Demo, clock_at
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 DOCUMENTS = document_check.documents()
@@ -37,7 +35,9 @@ ELSEWHERE = {
     "make audit": "CI runs it; test_audit tests it",
     "make run": "it is `backfill --missing` and `make ui`",
     "make test": "this is it",
+    "make test-fast": "a part of it",
     "make lint": "CI runs it",
+    f"{PROGRAM} backfill": "cli/test_collect runs it over a shorter history",
     "make bench": "test_benchmarks runs the tasks",
     "dagster schedule wipe": "it asks for a confirmation, and is Dagster's own",
     "sudo timedatectl set-ntp true": "it sets the clock of the machine",
@@ -127,27 +127,25 @@ def test_a_question_is_answered_as_shown(
         assert fits(lines, shown.output), "\n" + "\n".join(lines)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a data directory for a live archive of two contracts."""
-    archive = ScriptedArchive.recorded(symbols=["BTCUSDT", "ETHUSDT"])
-    with serve(archive) as server:
-        settings = Settings.load(server.environment(), data_dir=str(tmp_path_factory.mktemp("documents")))
-        yield {**os.environ, **settings.environment(), "PYTHONPATH": str(root())}
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a data directory that has the history of two contracts, as after `backfill`."""
+    archive = ScriptedArchive.recorded(symbols=["BTCUSDT", "ETHUSDT"], now=NOW)
+    with serve(archive) as server, clock_at(NOW, server):
+        settings = Settings.load(server.environment(), data_dir=str(tmp_path / "data"))
+        pipeline.run_and_publish(settings, FIRST_DAY, LAST_DAY)
+        yield {**settings.environment(), "DAGSTER_HOME": str(tmp_path / "dagster")}
 
 
-@pytest.mark.slow
-def test_what_writes_does_so_in_the_order_of_the_documents(place: dict[str, str], tmp_path: Path) -> None:
+def test_what_writes_does_so_in_the_order_of_the_documents(
+    place: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     lines = dict.fromkeys(shown.program for shown in OURS if shown.words[1] in WRITING)
     assert len(lines) > 8
     for line in lines:
-        words = shlex.split(line)[1:]
-        done = subprocess.run(
-            [sys.executable, "-m", "availability_pipeline", *words],
-            env=place,
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
-        )  # fmt: skip
-        assert (line, done.returncode) == (line, 0), done.stderr
+        done = invoked(place, *shlex.split(line)[1:])
+        assert (line, done.exit_code) == (line, 0), done.stderr
         assert done.stdout, line
 
 

@@ -1,4 +1,8 @@
-"""The real daemon: the publication sensor starts runs, and run monitoring ends one that hangs, which harms nothing."""
+"""Bare `dagster dev` with the real daemon, as in a checkout.
+
+The publication sensor starts runs, run monitoring ends one that hangs, which harms nothing, a backfill that is launched
+as the UI does it brings the days up to date, and all of it is remembered.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.partitions import range_tags
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
-from availability_pipeline_tests.daemon_side import ask, dagster_dev, make_checkout
+from availability_pipeline_tests.daemon_side import ask, backfill, dagster_dev, make_checkout
 from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 LAUNCH = """
@@ -86,7 +90,7 @@ def free(instance: dg.DagsterInstance) -> bool:
 
 
 @pytest.mark.slow
-def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
+def test_what_is_published_is_collected_a_run_that_hangs_is_ended_and_a_backfill_is_remembered(
     tmp_path: Path, settings_for: SettingsFactory
 ) -> None:
     checkout = make_checkout(tmp_path / "checkout")
@@ -116,9 +120,12 @@ def test_the_daemon_collects_what_is_published_and_ends_a_run_that_hangs(
 
             wait_until(lambda: free(instance))
             server.faults.clear()
-            again = launch(url, days)
-            wait_until(lambda: finished(instance, again))
-            assert instance.get_runs(dg.RunsFilter([again]))[0].is_success
+            chosen = [str(day) for day in days]
+            assert backfill(url, "daily_availability", days=chosen) == "COMPLETED_SUCCESS"
             wait_until(lambda: fresh(instance))
         truth = pipeline.truth(archive, server.url, archive.symbols(), days)
         assert [row for row in pipeline.table(settings) if row[0] <= awaited] == truth
+    with open_instance(checkout) as instance:  # what `dagster dev` had there is still there
+        assert instance.get_materialized_partitions(dg.AssetKey("daily_availability")) >= set(chosen)
+        [run] = [run for run in instance.get_runs() if "dagster/backfill" in run.tags]
+        assert run.is_success

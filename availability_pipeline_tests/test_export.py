@@ -25,7 +25,7 @@ RELATIONS = {
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
-    return sample.publish_sample(tmp_path_factory.mktemp("export")).path
+    return sample.copy_published(tmp_path_factory.mktemp("export")).path
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -68,7 +68,7 @@ def test_a_relation_that_is_published_later_is_exported_as_well(published: Path,
 
 
 def test_daily_availability_has_a_file_per_year(tmp_path: Path) -> None:
-    path = sample.writable(sample.publish_sample(tmp_path / "data").path)
+    path = sample.writable(sample.copy_published(tmp_path / "data").path)
     with duckdb.connect(path) as connection:
         connection.execute(
             "UPDATE availability_by_date SET date = date - 365; UPDATE published_days SET date = date - 365 "

@@ -16,7 +16,7 @@ from availability_pipeline.collecting import reporting
 from availability_pipeline.defs.failures import MAX_RETRIES
 from availability_pipeline.errors import ArchiveFailures, ArchiveRefused, ArchiveUnreachable, StoreError
 from availability_pipeline.settings import log_format
-from availability_pipeline_tests.cli.test_collect import PROGRAM, command, environment
+from availability_pipeline_tests.cli.commands import PROGRAM, command, environment
 from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.dagster_side import Site, root
 from availability_pipeline_tests.simulator import Fault

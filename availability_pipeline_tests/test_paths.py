@@ -27,10 +27,11 @@ from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 WORKS = [
-    "env=prod", "year=2024", "a*b", "[ab]", "a[!b]c{a,b}", "{{a}}{uuid}", "a%41b%2F100%", "a#b;c:d|e&f", "s3:",
-    "a'b\"c", "a\nb\tc", "\x1b[31m", " ", " a ", "-a", "~a$HOME", "é币",
-]  # fmt: skip
-"""Names of folders in which everything works."""
+    "env=prod/year=2024/a*b/[ab]/a[!b]c{a,b}/{{a}}{uuid}",
+    "a%41b%2F100%/a#b;c:d|e&f/s3:/a'b\"c/a\nb\tc/\x1b[31m",
+    " / a /-a/~a$HOME/é币",
+]
+"""Folders in each other in which everything works."""
 
 NOT_UTF8 = os.fsdecode(b"a\xffb")
 
@@ -81,13 +82,14 @@ def check_refused(done: Result, *words: str) -> None:
     assert [word for word in words if word not in done.stderr] == [], done.stderr
 
 
-@pytest.mark.parametrize("name", WORKS, ids=ascii)
-def test_every_command_works_whatever_the_folder_is_called(name: str, run: Run, tmp_path: Path) -> None:
-    place = tmp_path / name
-    sample.publish_sample(place)
-    # What globs would find beside the folder itself.
-    for other in {"a", "b", "axb", "aab", "abc"} - {name}:
-        (tmp_path / other / "daily_availability").mkdir(parents=True)
+@pytest.mark.parametrize("names", WORKS, ids=ascii)
+def test_every_command_works_whatever_the_folder_is_called(names: str, run: Run, tmp_path: Path) -> None:
+    place = tmp_path / names
+    sample.copy_published(place)
+    # What globs would find beside the folders themselves.
+    for folder in list(place.parents)[: names.count("/") + 1]:
+        for other in ("a", "b", "axb", "aab", "abc"):
+            (folder / other / "daily_availability").mkdir(parents=True)
     before = tree(tmp_path)
 
     def done(*arguments: str | Path) -> str:
@@ -111,7 +113,8 @@ def test_every_command_works_whatever_the_folder_is_called(name: str, run: Run, 
     done("restore", backup)
     for listed in (place / "manifest.json", place / "parquet" / "manifest.json"):
         check_manifest(listed)
-    assert [path for path in tree(tmp_path) if path not in before and not path.startswith(name)] == []
+    made = [path for path in tree(tmp_path) if path not in before]
+    assert [path for path in made if not (tmp_path / path).is_relative_to(place)] == []
 
 
 @pytest.mark.parametrize("name", NO_DATABASE, ids=ascii)
@@ -142,7 +145,7 @@ def test_databases_elsewhere_are_refused_by_the_name_of_the_argument(
     command: str, argument: str, name: str, run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / name).mkdir()
-    sample.publish_sample(tmp_path / "data")
+    sample.copy_published(tmp_path / "data")
     before = tree(tmp_path)
     done = run(command, Path(name) / "x", AVAILABILITY_DATA_DIR=tmp_path / "data")
     check_refused(done, f"{argument} is ", NO_DATABASE[name])
@@ -152,7 +155,7 @@ def test_databases_elsewhere_are_refused_by_the_name_of_the_argument(
 @pytest.mark.parametrize("name", ["a?b", "a\\b"])
 def test_files_can_be_written_where_databases_cannot(name: str, run: Run, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
-    sample.publish_sample(tmp_path / "data")
+    sample.copy_published(tmp_path / "data")
     for arguments in (("export", f"{name}/csv", "--format", "csv"), ("export", f"{name}/parquet"),
                       ("urls", "--output", f"{name}/urls"),
                       ("query", "sql", "FROM symbols", "--output", f"{name}/s.parquet")):  # fmt: skip
@@ -181,7 +184,7 @@ def test_files_can_be_written_where_databases_cannot(name: str, run: Run, tmp_pa
 def test_other_paths_that_cannot_be_used_are_refused(
     arguments: tuple[str, ...], argument: str, empty: bool, run: Run, tmp_path: Path
 ) -> None:
-    sample.publish_sample(tmp_path / "data")
+    sample.copy_published(tmp_path / "data")
     before = tree(tmp_path)
     given = ["" if empty and part == NOT_UTF8 else part for part in arguments]
     done = run(*given, AVAILABILITY_DATA_DIR=tmp_path / "data")
@@ -241,7 +244,7 @@ def test_a_name_is_not_taken_for_what_is_wrong(name: str, run: Run, tmp_path: Pa
     """What DuckDB says of a damaged file is the same wherever that is."""
     told = []
     for place in (tmp_path / name, tmp_path / "data"):
-        sample.publish_sample(place)
+        sample.copy_published(place)
         for file in (place / "availability.duckdb", place / "working" / "availability.duckdb"):
             file.chmod(0o644)
             file.write_bytes(file.read_bytes()[:20_000])
@@ -259,7 +262,7 @@ def test_a_name_is_not_taken_for_what_is_wrong(name: str, run: Run, tmp_path: Pa
 def test_a_name_that_no_file_can_have_is_refused(
     arguments: tuple[str, ...], run: Run, tmp_path: Path
 ) -> None:
-    sample.publish_sample(tmp_path / "data")
+    sample.copy_published(tmp_path / "data")
     given = ["a" * 300 if part == "DIR" else part for part in arguments]
     check_refused(run(*given, AVAILABILITY_DATA_DIR=tmp_path / "data"), "File name too long")
 

@@ -8,7 +8,7 @@ import pytest
 from availability_pipeline.defs.failures import MAX_RETRIES
 from availability_pipeline.errors import RunError
 from availability_pipeline_tests import pipeline
-from availability_pipeline_tests.cli.test_collect import command
+from availability_pipeline_tests.cli.commands import command
 from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.simulator import Fault
 

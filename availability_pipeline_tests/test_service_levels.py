@@ -77,7 +77,7 @@ def test_days_before_the_first_record_ever_do_not_count() -> None:
 
 
 def test_lag_and_pending_days_are_those_of_the_files(tmp_path: Path) -> None:
-    levels = compute(NOTHING, sample.publish_sample(tmp_path).path, NOON)
+    levels = compute(NOTHING, sample.copy_published(tmp_path).path, NOON)
     expected = lags(sample.sample_files())
     assert levels.lag_p50_hours == pytest.approx(median(expected))
     assert levels.lag_p95_hours == pytest.approx(quantiles(expected, n=20, method="inclusive")[18])
@@ -88,7 +88,7 @@ def test_lag_and_pending_days_are_those_of_the_files(tmp_path: Path) -> None:
 
 def test_a_replaced_or_withdrawn_file_counts_from_its_first_appearance(tmp_path: Path) -> None:
     files = sample.sample_files()
-    before = compute(NOTHING, sample.publish_sample(tmp_path).path, NOON)
+    before = compute(NOTHING, sample.copy_published(tmp_path).path, NOON)
     replaced = {
         (day, symbol): (size + 1, modified + 5 * DAY)
         for (day, symbol), (size, modified) in files.items()
@@ -110,7 +110,7 @@ def test_a_day_that_was_collected_for_some_contracts_only_is_not_pending_for_the
 
 
 def test_without_files_in_the_window_there_is_no_lag(tmp_path: Path) -> None:
-    levels = compute(NOTHING, sample.publish_sample(tmp_path).path, NOON + 365 * DAY)
+    levels = compute(NOTHING, sample.copy_published(tmp_path).path, NOON + 365 * DAY)
     assert (levels.lag_p50_hours, levels.lag_p95_hours, levels.pending_days) == (None, None, [])
     assert "publication lag not known (p50)" in str(levels)
 
@@ -124,7 +124,7 @@ def test_a_missing_database_is_named(tmp_path: Path) -> None:
 def good(tmp_path: Path) -> ServiceLevels:
     """Levels of which nothing is missed."""
     records = dataclasses.replace(updated(WINDOW), recalls=[0.99, 0.97])
-    return compute(records, sample.publish_sample(tmp_path).path, NOON)
+    return compute(records, sample.copy_published(tmp_path).path, NOON)
 
 
 def test_good_levels_say_so(good: ServiceLevels) -> None:

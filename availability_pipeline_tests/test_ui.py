@@ -15,6 +15,7 @@ import pytest
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs import launch
+from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import dagster_dev, make_checkout
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
@@ -56,9 +57,9 @@ def test_the_page_of_checks_shows_states_and_plots(tmp_path: Path, settings_for:
         settings = settings_for(server, fapi_url="http://127.0.0.1:9")
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
+        pipeline.run_and_publish(settings, JANUARY.start, JANUARY.end)
+        archive.remove_file("BTCUSDT", dt.date(2024, 1, 10))
         with launch.open_instance(checkout) as instance:
-            launch.run_update(instance, settings, JANUARY, (), Progress())
-            archive.remove_file("BTCUSDT", dt.date(2024, 1, 10))
             launch.run_update(instance, settings, JANUARY, (), Progress())
         with dagster_dev(checkout, settings) as graphql:
             base = f"http://{urlsplit(graphql).netloc}/assets/daily_availability?view=checks&checkDetail=completeness"

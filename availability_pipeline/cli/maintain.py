@@ -93,36 +93,43 @@ def compact() -> None:
         click.echo(f"{done.path} is unchanged, because a compact copy saves too little: {sizes}.")
 
 
-@click.command(epilog=example("publish", "publish --rollback", "publish --accept-fewer-files"))
+@click.command(
+    epilog=example("publish", "publish --full", "publish --rollback", "publish --accept-fewer-files")
+)
 @click.option("--rollback", "back", is_flag=True, help="Make the generation before this one current again.")
 @click.option(
     "--accept-fewer-files",
     is_flag=True,
     help="Publish even if complete days have lost files.",
 )
-def publish(*, back: bool, accept_fewer_files: bool) -> None:
+@click.option("--full", is_flag=True, help="Write all rows anew, and not only the days that have changed.")
+def publish(*, back: bool, accept_fewer_files: bool, full: bool) -> None:
     """Publish the working database as it is, without collecting, if it passes the blocking checks.
 
     The current generation and the two before it are kept. With AVAILABILITY_PUBLISH_URL=s3://bucket/prefix, the
     generation, or the rollback, is replicated to object storage.
     """
     settings = Settings.load()
-    if back and accept_fewer_files:
-        raise UsageError("--rollback publishes nothing new; leave out --accept-fewer-files")
+    if back and (accept_fewer_files or full):
+        option = "--accept-fewer-files" if accept_fewer_files else "--full"
+        raise UsageError(f"--rollback publishes nothing new; leave out {option}")
     click.echo(
-        _rolled_back(settings) if back else _published(settings, accept_fewer_files=accept_fewer_files)
+        _rolled_back(settings)
+        if back
+        else _published(settings, accept_fewer_files=accept_fewer_files, full=full)
     )
 
 
-def _published(settings: Settings, *, accept_fewer_files: bool) -> str:
+def _published(settings: Settings, *, accept_fewer_files: bool, full: bool) -> str:
     from availability_pipeline.publishing.remote.replicate import mirror  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.quality.guard import publish_now  # noqa: PLC0415 - needs the database libraries
 
-    report = publish_now(settings, accept_fewer_files=accept_fewer_files)
+    report = publish_now(settings, accept_fewer_files=accept_fewer_files, full=full)
     uploaded = mirror(settings)
     return (
         f"Published {report.path}: {report.rows:,} rows, {report.files:,} files, {report.symbols:,} contracts, in "
-        f"{report.seconds:.1f} s (generation {report.generation})" + (f"\n{uploaded}" if uploaded else "")
+        f"{report.seconds:.1f} s (generation {report.generation}; {report.how})"
+        + (f"\n{uploaded}" if uploaded else "")
     )
 
 

@@ -70,9 +70,16 @@ def _sqlite_folder(folder: Path) -> Path | None:
     storage = config.get("storage") if isinstance(config, dict) else None
     if not isinstance(storage, dict):
         return folder
-    sqlite = storage.get("sqlite")
-    base = sqlite.get("base_dir") if isinstance(sqlite, dict) else None
-    return folder / base if isinstance(base, str) else None
+    ours = storage.get("custom")
+    sqlite = ours.get("config") if isinstance(ours, dict) else storage.get("sqlite")
+    return base_dir(sqlite.get("base_dir"), folder) if isinstance(sqlite, dict) else None
+
+
+def base_dir(value: object, folder: Path) -> Path | None:
+    """The folder that a `base_dir` of the instance in a folder means; None if only its environment says."""
+    if value == {"env": "DAGSTER_HOME"}:
+        return folder
+    return folder / value if isinstance(value, str) else None
 
 
 def checkout() -> Path | None:

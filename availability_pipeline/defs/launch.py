@@ -18,6 +18,7 @@ import yaml
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.catalogue import Dataset
+from availability_pipeline.collecting.process import base_dir
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.failures import EXIT_CODE, root_cause
@@ -57,7 +58,10 @@ def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
 
 @contextmanager
 def _configured(folder: Path) -> Iterator[Path]:
-    """The configuration of an instance as a file with absolute folders, because Dagster uses the current one."""
+    """The configuration of an instance as a file without relative folders and without DAGSTER_HOME.
+
+    Dagster takes those from the current folder and the environment, which need not be the instance's.
+    """
     config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
     absolute = _absolute(config, folder)
     if absolute == config:
@@ -70,13 +74,13 @@ def _configured(folder: Path) -> Iterator[Path]:
 
 
 def _absolute(config: Any, folder: Path) -> Any:
-    """The configuration with relative `base_dir`s below the folder."""
+    """The configuration with each `base_dir` in full, as `dagster dev` started there, and told so, reads it."""
     if not isinstance(config, dict):
         return config
-    return {
-        key: str(folder / value) if key == "base_dir" and isinstance(value, str) else _absolute(value, folder)
-        for key, value in config.items()
-    }
+    written_out = {key: _absolute(value, folder) for key, value in config.items()}
+    if base := base_dir(config.get("base_dir"), folder):
+        written_out["base_dir"] = str(base)
+    return written_out
 
 
 def run_update(

@@ -6,6 +6,8 @@ environment. The worker ends when stdin closes. `collecting.process` starts it.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import logging
 import os
@@ -14,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +38,22 @@ def main() -> None:
     """Read the request, execute it and answer."""
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_command, daemon=True).start()
+    sys.meta_path.insert(0, _WithoutPandas())
+    gc.disable()  # what is made at the start stays, and looking at it again and again takes a quarter of the start
     # stdout is for the answer only.
     answer_to, sys.stdout = sys.stdout, sys.stderr
+    print(json.dumps(answer(request), default=str), file=answer_to, flush=True)
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run what is requested; the id and the metadata of the run, or the error and the exit code of the command."""
     try:
         with written(log_format(), everything=True):
-            answer = _run(request)
+            return _run(request)
     except AvailabilityError as error:
-        answer = _refusal(error)
+        return _refusal(error)
     except Exception as error:  # noqa: BLE001 - reported by the command
-        answer = _refusal(_unforeseen(error, request["instance"]))
-    print(json.dumps(answer, default=str), file=answer_to, flush=True)
+        return _refusal(_unforeseen(error, request["instance"]))
 
 
 def _unforeseen(error: Exception, folder: str) -> RunError:
@@ -73,6 +82,14 @@ def _end_with_the_command() -> None:
     os._exit(1)
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Where pandas is installed, pyarrow imports it, 0.3 s, to ask whether a list is a Series of it; none is."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(name=fullname)
+
+
 def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,6 +99,10 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     days, settings = DayRange(parse_day(request["start"]), parse_day(request["end"])), Settings.load()
     shown = nullcontext(Progress()) if request["quiet"] else shown_progress(log_format=log_format())
     with launch.open_instance(Path(request["instance"])) as instance, shown as progress:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+            atexit.register(gc.unfreeze)  # or DuckDB would report at the end what is still there as leaked
         if request["only_clear"]:
             end_orphaned_run(instance, settings)
             return {}

@@ -97,7 +97,7 @@ _RANGE_OF_CONTRACT_ARROW = (
 )
 _TIMELINE_ARROW = "FROM published.symbol_timeline WHERE symbol = ? AND date >= ?"
 
-_MATRIX = "SELECT available FROM published.availability_by_symbol WHERE date BETWEEN ? AND ?"
+_MATRIX = "SELECT available FROM published.availability_by_symbol WHERE date >= ? AND date < ?"
 
 # For days that were not collected for every contract; NULL means not collected.
 _MATRIX_WITH_GAPS = """
@@ -280,15 +280,22 @@ class FileQueries(Reader):
             [True, True, True, True, False, False]
         """
         days = self._collected_range(start, end)
-        connection, symbols = self._connection, sorted(self._first_days)
+        connection, tail_from = self._connection, self.publication.tail_from
+        symbols = sorted(self._first_days)
         shown = [symbol for symbol in symbols if self._first_days[symbol] is not None]
 
         @cache
         def table() -> pa.Table:
             import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
-            cells = _cells(connection, days, len(symbols))
-            columns = {symbol: cells.slice(symbols.index(symbol) * len(days), len(days)) for symbol in shown}
+            parts = _cells(connection, days, len(symbols), tail_from)
+            columns = {
+                symbol: pa.chunked_array(
+                    [cells.slice(number * length, length) for cells, length in parts], pa.bool_()
+                )
+                for number, symbol in enumerate(symbols)
+                if symbol in shown
+            }
             return pa.table({"date": pa.array(days, pa.date32()), **columns})
 
         return Result(["date", *shown], lambda: rows_of(table()), table)
@@ -305,12 +312,21 @@ class FileQueries(Reader):
         return stream
 
 
-def _cells(connection: Connection, days: DayRange, symbols: int) -> pa.Array:
-    """`available` by symbol, then day."""
-    table = connection.arrow(_MATRIX, [days.start, days.end])
-    if table.num_rows != len(days) * symbols:
-        table = connection.arrow(_MATRIX_WITH_GAPS, {"days": list(days)})
-    return table["available"].combine_chunks()
+def _cells(
+    connection: Connection, days: DayRange, symbols: int, tail_from: dt.date | None
+) -> list[tuple[pa.Array, int]]:
+    """Truth values by symbol, then by day, and the number of days: before the tail, and in it."""
+    cut = min(max(days.start, tail_from or dt.date.max), days.end + dt.timedelta(days=1))
+    parts = []
+    for first, end in ((days.start, cut), (cut, days.end + dt.timedelta(days=1))):
+        length = (end - first).days
+        table = connection.arrow(_MATRIX, [first, end])
+        if table.num_rows != length * symbols:
+            table = connection.arrow(
+                _MATRIX_WITH_GAPS, {"days": [first + dt.timedelta(days=n) for n in range(length)]}
+            )
+        parts.append((table["available"].combine_chunks(), length))
+    return parts
 
 
 def _snapshot(

@@ -67,7 +67,7 @@ def test_a_backup_that_was_cut_off_is_refused(
 
 
 def _published(folder: Path) -> Path:
-    return sample.publish_sample(folder).path
+    return sample.copy_published(folder).path
 
 
 def _text(folder: Path) -> Path:

@@ -20,7 +20,7 @@ Shell = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 @pytest.fixture(scope="session")
 def published_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample.publish_sample(tmp_path_factory.mktemp("cli")).path
+    return sample.copy_published(tmp_path_factory.mktemp("cli")).path
 
 
 @pytest.fixture

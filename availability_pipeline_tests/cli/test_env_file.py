@@ -47,7 +47,7 @@ def told(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
     ],
 )
 def test_the_command_line_reads_what_dagster_dev_writes(checkout: Path, text: str, below: str) -> None:
-    published = sample.publish_sample(checkout / "data").path
+    published = sample.copy_published(checkout / "data").path
     (checkout / ".env").write_text(text.format(folder=checkout), encoding="utf-8")
     done = told(checkout / below, "status", "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")

@@ -113,10 +113,9 @@ ANSWERING = [
     SQL, ("urls",), ("urls", "--output", "-"), (*LONG, "--output", "/dev/stdout", "--force"),
     ("status",), ("status", "--format", "table"), ("--help",), ("query", "--help"), ("--version",),
 ]  # fmt: skip
-each_answer = pytest.mark.parametrize("command", ANSWERING, ids=" ".join)
 
 
-@each_answer
+@pytest.mark.parametrize("command", ANSWERING, ids=" ".join)
 def test_a_reader_that_left_before_the_first_byte_ends_a_command_quietly(
     environment: dict[str, str], command: tuple[str, ...]
 ) -> None:
@@ -130,7 +129,8 @@ def test_a_reader_that_left_before_the_first_byte_ends_a_command_quietly(
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-@each_answer
+# The others have said all before a reader can leave.
+@pytest.mark.parametrize("command", [*ANSWERING[:4], ("urls",)], ids=" ".join)
 def test_a_reader_that_leaves_early_ends_a_command_quietly(
     environment: dict[str, str], command: tuple[str, ...]
 ) -> None:
@@ -151,9 +151,7 @@ def test_a_named_pipe_whose_reader_leaves_ends_a_command_quietly(
     environment: dict[str, str], tmp_path: Path, chosen: str
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
-    query = (
-        "SELECT a.date, b.symbol FROM daily_availability a, daily_availability b"  # more than a pipe holds
-    )
+    query = "SELECT uuid() AS name FROM range(10_000)"  # more than a pipe holds, in every format
     command = ["query", "sql", query, "--format", chosen, "--output", str(tmp_path / "pipe"), "--force"]
     with subprocess.Popen(
         [*PROGRAM, *command], env={**os.environ, **environment}, stderr=subprocess.PIPE

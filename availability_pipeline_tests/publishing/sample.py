@@ -5,8 +5,14 @@ No file of it follows from a rule that the code under test could share: days, si
 
 from __future__ import annotations
 
+import atexit
+import dataclasses
 import datetime as dt
+import functools
+import os
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +134,39 @@ def publish_sample(
     """Publish the sample into a folder, as `availability.duckdb`."""
     with working_database(folder, files, days) as connection:
         return publish(connection, folder / "availability.duckdb", "run-1")
+
+
+def copy_published(folder: Path) -> PublishReport:
+    """Have the sample published in a folder without publishing it there, which takes much longer than a copy."""
+    made, report = _published_once()
+    _copy(made, folder)
+    places = ("path", "folder", "manifest")
+    return dataclasses.replace(
+        report, **{name: folder / getattr(report, name).relative_to(made) for name in places}
+    )
+
+
+@functools.cache
+def _published_once() -> tuple[Path, PublishReport]:
+    """A folder of this process with the sample published."""
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    folder = Path(place, "sample")
+    return folder, publish_sample(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder into one that may be there; what is one file under two names stays that."""
+    copied: dict[int, str] = {}
+
+    def copy(file: str, to: str) -> None:
+        node = os.stat(file).st_ino  # noqa: PTH116 - as copytree calls it
+        if node in copied:
+            os.link(copied[node], to)
+        else:
+            copied[node] = shutil.copy2(file, to)
+
+    shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
 
 
 def publish_incomplete(folder: Path, only: dict[dt.date, list[str]]) -> Path:

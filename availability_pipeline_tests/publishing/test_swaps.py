@@ -162,7 +162,7 @@ def assert_kills_do_no_harm(mode: str, kills: int, target: Path, sources: dict[s
 def test_publishers_killed_at_random_moments_leave_the_old_or_the_new(
     target: Path, sources: dict[str, Path]
 ) -> None:
-    assert assert_kills_do_no_harm("moments", 50, target, sources) == 50
+    assert assert_kills_do_no_harm("moments", 15, target, sources) == 15
 
 
 def test_publishers_killed_before_each_step_leave_the_old_or_the_new(
@@ -217,22 +217,22 @@ def swap_often(target: Path, sources: dict[str, Path], swaps: int) -> None:
                 publish(working[name], target, f"{name}-1-{number}")
 
 
-def test_readers_in_other_processes_see_one_generation_while_fifty_are_swapped(
+def test_readers_in_other_processes_see_one_generation_while_others_are_swapped(
     target: Path, sources: dict[str, Path], tmp_path: Path
 ) -> None:
     swap_often(target, sources, 2)
-    readers = [start_python(READER, target, json.dumps(TOTALS)) for _ in range(4)]
+    readers = [start_python(READER, target, json.dumps(TOTALS)) for _ in range(2)]
     try:
         for reader in readers:
             assert reader.stdout
             assert reader.stdout.readline() == "ready\n"
-        swap_often(target, sources, 50)
+        swap_often(target, sources, 16)
     finally:
         (tmp_path / "stop").touch()
         said = [reader.communicate(timeout=60) for reader in readers]
     assert [(reader.returncode, errors) for reader, (_, errors) in zip(readers, said, strict=True)] == [
         (0, "")
-    ] * 4
+    ] * 2
     for looks, runs, missed in (json.loads(output) for output, _ in said):
         assert looks >= runs > 1
         assert missed < looks

@@ -39,7 +39,7 @@ FILES = sample.sample_files()
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample.publish_sample(tmp_path_factory.mktemp("queries")).path
+    return sample.copy_published(tmp_path_factory.mktemp("queries")).path
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_a_first_day_without_files_has_nothing_pending(tmp_path: Path) -> None:
 def test_a_reader_keeps_its_file_until_it_reloads(tmp_path: Path) -> None:
     day = sample.DAYS[25]
     new_files = sample.sample_files(seed=2)
-    with AvailabilityQueries(sample.publish_sample(tmp_path).path) as reader:
+    with AvailabilityQueries(sample.copy_published(tmp_path).path) as reader:
         before = reader.get_available_symbols_on_date(day)
         assert reader.reload() is False
         rows = reader.get_availability_range(sample.FIRST_DAY, sample.LAST_DAY).stream()
@@ -308,7 +308,7 @@ def test_a_reader_keeps_its_file_until_it_reloads(tmp_path: Path) -> None:
 def test_a_reload_forgets_the_universe_of_before(tmp_path: Path) -> None:
     day = sample.DAYS[25]
     without = {key: value for key, value in FILES.items() if key[1] != "LUNAUSDT"}
-    with AvailabilityQueries(sample.publish_sample(tmp_path).path) as reader:
+    with AvailabilityQueries(sample.copy_published(tmp_path).path) as reader:
         before = [row["symbol"] for row in reader.get_universe(day)]
         sample.publish_sample(tmp_path, without)
         assert [row["symbol"] for row in reader.get_universe(day)] == before
@@ -364,9 +364,9 @@ DAMAGES = {
     "text": "is damaged or not a DuckDB database (",
     "folder": "cannot be read (Is a directory); correct the path",
     "cut": "is damaged or not a DuckDB database (",
-    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '2', which is none;",
-    "UPDATE publication SET schema_version = 3":
-        "has schema version 3, and this program knows only 2; upgrade binance-futures-availability",
+    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '3', which is none;",
+    "UPDATE publication SET schema_version = 4":
+        "has schema version 4, and this program knows only 3; upgrade binance-futures-availability",
     "DROP TABLE publication": "is a DuckDB database of something else; set AVAILABILITY_DB_PATH",
     "DELETE FROM publication": "says nothing about itself",
     "DROP TABLE published_days": "cannot be read (Catalog Error",

@@ -115,7 +115,7 @@ def test_a_library_that_is_not_there_is_named(
 
 
 def test_results_outlive_their_queries(tmp_path: Path) -> None:
-    path = sample.publish_sample(tmp_path).path
+    path = sample.copy_published(tmp_path).path
     day, files = sample.DAYS[25], sample.sample_files()
     expected = [
         sample.expected_row(day, name, files) for name in sorted(sample.SPANS) if (day, name) in files
@@ -131,7 +131,7 @@ def test_results_outlive_their_queries(tmp_path: Path) -> None:
 
 
 def test_rows_of_contracts_agree_with_their_table(tmp_path: Path) -> None:
-    with AvailabilityQueries(sample.publish_sample(tmp_path).path) as queries:
+    with AvailabilityQueries(sample.copy_published(tmp_path).path) as queries:
         result = queries.get_availability_range(sample.FIRST_DAY, sample.LAST_DAY, ["ethusdt", "BTCUSDT"])
     assert result.arrow().to_pylist() == result
     assert [*dict.fromkeys(row["symbol"] for row in result)] == ["ETHUSDT", "BTCUSDT"]

@@ -22,7 +22,7 @@ FILES = sample.sample_files()
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample.publish_sample(tmp_path_factory.mktemp("running")).path
+    return sample.copy_published(tmp_path_factory.mktemp("running")).path
 
 
 def rows(path: Path, query: str, parameters: Parameters = (), **bounds: Any) -> list[dict[str, Any]]:

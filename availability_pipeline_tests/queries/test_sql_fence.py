@@ -40,7 +40,7 @@ class Place(NamedTuple):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("fence")
-    path = sample.publish_sample(folder).path
+    path = sample.copy_published(folder).path
     (folder / "secret.csv").write_text(f"secret\n{SECRET}\n", encoding="utf-8")
     with duckdb.connect() as connection:
         connection.execute(

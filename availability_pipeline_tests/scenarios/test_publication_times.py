@@ -15,8 +15,8 @@ KEY = dg.AssetKey("daily_availability")
 SOUND = {"continuity", "history_continuity", "row_invariants", "no_regression", "equals_working"}
 
 
-def test_a_normal_week(world: World) -> None:
-    for number in range(2, 9):
+def test_three_normal_days(world: World) -> None:
+    for number in range(2, 5):
         night = world.tick(f"03-{number:02} 02:00")
         assert [result.success for result in night] == [True, True]
         assert world.read(f"03-{number - 1:02}") == []  # yesterday is collected, and not published yet
@@ -30,9 +30,9 @@ def test_a_normal_week(world: World) -> None:
         assert (checks["completeness"], checks["gaps"], checks["exchange_info"]) == ("ok", "ok", "ok")
         assert world.read(f"03-{number - 1:02}") == sorted(MARKET)
         assert world.published_run() == morning.run_id
-    assert world.is_true("01-01", "03-07")
+    assert world.is_true("01-01", "03-03")
     assert {kind for kind, _, _ in world.ledger()} == {"published"}
-    assert len(world.ledger()) == 7 * len(MARKET)
+    assert len(world.ledger()) == 3 * len(MARKET)
     assert world.tell() == []
 
 
@@ -57,17 +57,16 @@ def test_yesterday_is_not_there_at_two_and_is_there_at_half_past_eight(world: Wo
 def test_the_whole_market_is_late_by_nine_days(world: World) -> None:
     world.archive.set_last_published_day(day("02-29"))
     says, alerts = {}, {}
-    for date in ("03-02", "03-04", "03-05", "03-06", "03-10"):
+    for date in ("03-02", "03-04", "03-05", "03-10"):
         *_, window = world.tick(f"{date} 02:00")
         assert window.success
         says[date] = world.checks(window)["completeness"]
         alerts[date] = world.tell_of("completeness")
         assert world.checks(window)["exchange_info"] == ("ok" if date == "03-02" else "WARN")
         assert world.look(f"{date} 09:00") == []
-    assert says == {"03-02": "WARN", "03-04": "WARN", "03-05": "ERROR", "03-06": "ERROR", "03-10": "ERROR"}
-    assert {date: len(texts) for date, texts in alerts.items()} == {
-        "03-02": 0, "03-04": 0, "03-05": 1, "03-06": 1, "03-10": 1,
-    }  # fmt: skip
+    assert says == {"03-02": "WARN", "03-04": "WARN", "03-05": "ERROR", "03-10": "ERROR"}
+    told = {date: len(texts) for date, texts in alerts.items()}
+    assert told == {"03-02": 0, "03-04": 0, "03-05": 1, "03-10": 1}
     assert "nothing was ever published of 2024-03-01" in alerts["03-05"][0]
     assert world.read("02-29") == sorted(MARKET)  # nobody is reported as delisted
     world.archive.set_last_published_day(day("03-09"))

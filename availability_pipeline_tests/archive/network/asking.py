@@ -63,3 +63,6 @@ def alert(url: str) -> object:
 ARCHIVE: dict[str, Ask] = {"LIST": listing, "HEAD": head, "exchangeInfo": exchange_info, "klines": klines}
 READING: dict[str, Ask] = {**ARCHIVE, "web": web, "s3": bucket}
 """All that raise."""
+
+BOTH_WAYS = ("LIST", "HEAD")
+"""One that boto3 sends and one that requests sends: the others use the same code as one of these."""

@@ -13,7 +13,7 @@ from availability_pipeline.archive.http import CA_BUNDLES
 from availability_pipeline.collecting.collect import discover
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.publishing.remote.objects import RequestFailed
-from availability_pipeline_tests.archive.network.asking import READING, alert, settings
+from availability_pipeline_tests.archive.network.asking import BOTH_WAYS, READING, alert, settings
 from availability_pipeline_tests.archive.network.servers import Address, Authority, listening
 
 Endpoint = Callable[[str], str]
@@ -105,7 +105,7 @@ def damaged(folder: Path) -> str:
     return "it has no certificate"
 
 
-@pytest.mark.parametrize("kind", READING)
+@pytest.mark.parametrize("kind", BOTH_WAYS)
 @pytest.mark.parametrize("wrong", [missing, garbage, empty, damaged])
 @pytest.mark.parametrize("variable", CA_BUNDLES)
 def test_a_bundle_that_is_none_is_named(

@@ -10,7 +10,7 @@ import pytest
 
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.publishing.remote.objects import RequestFailed
-from availability_pipeline_tests.archive.network.asking import ARCHIVE, READING, alert
+from availability_pipeline_tests.archive.network.asking import ARCHIVE, BOTH_WAYS, READING, alert
 from availability_pipeline_tests.archive.network.servers import Address, Authority, http_proxy, socks_proxy
 from availability_pipeline_tests.archive.servers import nobody_listening
 from availability_pipeline_tests.conftest import run_python
@@ -62,7 +62,7 @@ def test_every_request_goes_through_a_socks_proxy(
     assert set(proxy.asked) == {f"archive.test:{443 if is_https else 80}"}
 
 
-@pytest.mark.parametrize("kind", READING)
+@pytest.mark.parametrize("kind", BOTH_WAYS)
 @pytest.mark.parametrize(
     "exception", ["127.0.0.1", "*", "127.0.0.0/8", "example.com, 127.0.0.1:{port}", ".0.0.1"]
 )
@@ -76,7 +76,7 @@ def test_hosts_that_are_excepted_are_asked_directly(
     assert proxy.asked == []
 
 
-@pytest.mark.parametrize("kind", READING)
+@pytest.mark.parametrize("kind", BOTH_WAYS)
 @pytest.mark.parametrize("exception", ["127.0.0.1:1", "10.0.0.0/8", "example.com"])
 def test_other_hosts_are_not(
     address: Address, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, kind: str, exception: str
@@ -98,7 +98,7 @@ def test_user_name_and_password_go_to_the_proxy(
     assert all("Proxy-Authorization: Basic dXNlcjpwQHNz" in head for head in proxy.heads)
 
 
-@pytest.mark.parametrize("kind", READING)
+@pytest.mark.parametrize("kind", BOTH_WAYS)
 @pytest.mark.parametrize("url", [NOWHERE, "https://archive.test"])
 @pytest.mark.parametrize(
     "refusal", ["407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway", ""]
@@ -119,7 +119,7 @@ def test_a_proxy_that_refuses_is_named(
     assert "secret" not in str(failure.value)
 
 
-@pytest.mark.parametrize("kind", READING)
+@pytest.mark.parametrize("kind", BOTH_WAYS)
 @pytest.mark.parametrize("url", [NOWHERE, "https://archive.test"])
 @pytest.mark.parametrize("scheme", ["http", "socks5h", "socks5", "socks4"])
 def test_a_proxy_that_is_not_there_is_named(
@@ -145,7 +145,7 @@ def test_a_socks_proxy_that_refuses_is_named(
             READING[kind](endpoint(NOWHERE))
 
 
-@pytest.mark.parametrize("kind", READING)
+@pytest.mark.parametrize("kind", BOTH_WAYS)
 @pytest.mark.parametrize(
     "value",
     [

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from botocore.loaders import JSONFileLoader
 
 from availability_pipeline.publishing.manifest import DATABASE, Manifest, Place, describe
 from availability_pipeline.publishing.release import install
@@ -19,15 +17,6 @@ from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.publishing.remote.stores import Store, gateway_to, moto_server, new_store
 
 NewSettings = Callable[..., Settings]
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _descriptions_read_once() -> Iterator[None]:
-    """Let clients share botocore's descriptions of S3: reading them takes longer than most tests here."""
-    with pytest.MonkeyPatch.context() as patch:
-        once = functools.cache(JSONFileLoader().load_file)
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: once(path))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +39,7 @@ def store(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the sample published, for copies and for reading."""
     folder = tmp_path_factory.mktemp("objects")
-    sample.publish_sample(folder)
+    sample.copy_published(folder)
     return folder
 
 

@@ -394,7 +394,7 @@ def test_the_generation_before_is_kept_and_older_ones_are_not(
 
 def test_a_reader_takes_up_what_is_published_later(store: Store, tmp_path: Path, reader: Settings) -> None:
     settings = Settings.load({}, data_dir=str(tmp_path / "real"), publish_url=store.s3_url)
-    first = sample.publish_sample(settings.data_dir)
+    first = sample.copy_published(settings.data_dir)
     mirror(settings)
     with AvailabilityQueries(store.s3_url, settings=reader) as queries:
         assert not queries.reload()
