@@ -86,7 +86,7 @@ def publish_checked(
     Raises:
         PublicationError: Nothing was published; the message says why and what to do.
     """
-    if published := published_by(connection, settings.db_file, {run_id, *repeated}):
+    if not full and (published := published_by(connection, settings.db_file, {run_id, *repeated})):
         return published
     findings = [
         registered(connection, Scope(settings))
