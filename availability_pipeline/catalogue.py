@@ -38,11 +38,11 @@ class SizeRules:
     no_trade_bytes: int
     """The largest file without a trade; the limit where a contract has no live day to compare with."""
     flat_files: int
-    """So many small files in a row are no coincidence."""
+    """Length from which a run of small files counts as flat."""
     tradifi_flat_files: int
-    """The same for stock and index perpetuals."""
+    """The same length for stock and index perpetuals."""
     level_files: int
-    """The live level of a contract is the median size of so many live files before a small run."""
+    """Live files before a small run whose median size is the live level of a contract."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Dataset:
     first_day: dt.date
     """The first day of the market's history, and the first partition."""
     first_file_day: dt.date
-    """The day of the first daily file; before it no contract has one."""
+    """The day of the archive's first daily file."""
     time_zone: str = "UTC"
     """The time zone in which its days begin."""
     quotes: tuple[str, ...]

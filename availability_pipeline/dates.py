@@ -1,7 +1,4 @@
-"""UTC days: how people write them, and ranges of them.
-
-Dates that a user typed are read here and nowhere else. Nothing here knows files or databases.
-"""
+"""UTC days and moments: parsing of user input, ranges, the clock."""
 
 from __future__ import annotations
 
@@ -13,17 +10,17 @@ from availability_pipeline.errors import UsageError
 
 
 def _clock() -> dt.datetime:
-    """The machine's clock; everything that asks for the time asks here, so that tests can set it."""
+    """The machine's clock, the only one in use, so that tests can set it."""
     return dt.datetime.now(dt.UTC)
 
 
 def utc_now() -> dt.datetime:
-    """The current moment as a naive datetime in UTC, to the microsecond, as the database stores it."""
+    """The current moment, naive and UTC, as the database stores it."""
     return _clock().replace(tzinfo=None)
 
 
 def utc_today() -> dt.date:
-    """The current UTC day, whatever the machine's time zone."""
+    """The current UTC day."""
     return _clock().date()
 
 
@@ -33,15 +30,7 @@ def last_complete_day() -> dt.date:
 
 
 def parse_day(value: str | dt.date, name: str = "date") -> dt.date:
-    """Read a day as people write it: `2024-01-15`, `yesterday`, or a `datetime.date`.
-
-    Args:
-        value: The day.
-        name: What the value is called in the message of an error, such as `--start`.
-
-    Raises:
-        UsageError: It is not a day.
-    """
+    """Parse `2024-01-15`, `yesterday` or a `datetime.date`; raises UsageError, which calls the value `name`."""
     if isinstance(value, dt.datetime):
         raise UsageError(f"{name} is the moment {value.isoformat()}, but a day is needed; pass its date()")
     if isinstance(value, dt.date):
@@ -59,17 +48,10 @@ def parse_day(value: str | dt.date, name: str = "date") -> dt.date:
 
 
 def parse_moment(value: str | dt.datetime, name: str) -> dt.datetime:
-    """Read a moment in ISO 8601, such as `2024-01-15T08:00`; without an offset it is UTC.
-
-    Args:
-        value: The moment.
-        name: What the value is called in the message of an error, such as `--as-of`.
-
-    Returns:
-        The moment in UTC, without a zone, as the database stores it.
+    """Parse a moment in ISO 8601, UTC without offset, into a naive datetime in UTC.
 
     Raises:
-        UsageError: It is not a moment.
+        UsageError: It is not a moment; the message calls it `name`.
     """
     try:
         moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value).strip())

@@ -1,29 +1,26 @@
-"""Every failure that a user can meet, as one tree.
+"""All errors of the package, and the causes of errors of the system and DuckDB.
 
     AvailabilityError
-    ├── UsageError                what was asked for cannot be done: exit code 2
-    ├── ArchiveError              the archive or exchangeInfo did not give a usable answer
-    │   ├── ArchiveUnreachable    no connection, DNS failure, time-out, body cut off
-    │   ├── ArchiveRefused        an HTTP status that is neither "here" nor "not here"
-    │   └── UnexpectedAnswer      an answer that contradicts the protocol
+    ├── UsageError                an invalid argument or setting: exit code 2
+    ├── ArchiveError              a request to the archive or exchangeInfo failed
+    │   ├── ArchiveUnreachable    no connection, DNS failure, time-out, truncated body
+    │   ├── ArchiveRefused        an HTTP status other than 200 and 404
+    │   └── UnexpectedAnswer      a response that contradicts the protocol
     ├── ArchiveFailures           several of the above, collected over one batch
     ├── ClockError                the machine's clock is not the archive's
     ├── StoreError                the working database cannot be used
     │   └── DatabaseInUse         another process has it open
     ├── BackupError               a backup cannot be made, trusted or restored
     ├── PublicationError          a new published database could not be made or trusted
-    ├── UploadError               object storage did not take what is published
+    ├── UploadError               a generation could not be uploaded to object storage
     ├── PublishedDatabaseError    the published database cannot be read
     └── RunError                  a Dagster run did not succeed
 
-and one warning, `IncompleteDayWarning`, for an answer that is right and not the whole.
+and one warning, `IncompleteDayWarning`.
 
-A message says what was attempted, names the culprit, and says what to do. No module but this one
-decides which failures are worth another try (`transient`). Nothing here imports anything of ours.
-
-`cause_of` says why the operating system or DuckDB failed, in one line with a remedy. Nothing else decides that a file
-is damaged, and only a damaged file is to be moved, deleted or restored. DuckDB reports neither by number nor by class,
-so its text is parsed here and nowhere else.
+A message says what was attempted, names the culprit and a remedy. `transient` alone decides which failures are retried.
+`is_damaged` alone decides that a file is damaged, and only then a message says to move or restore it. DuckDB reports
+neither by number nor by class, so its text is parsed here and nowhere else.
 """
 
 from __future__ import annotations
@@ -37,41 +34,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TRANSIENT_STATUSES = frozenset({408, 418, 425, 429})
-"""HTTP statuses below 500 after which the same request may succeed later: time-out, too early, and rate limits (418 is
-Binance's ban of an address that went on after 429)."""
+"""Transient HTTP statuses below 500: time-out, too early, rate limits (418 is Binance's ban after ignored 429s)."""
 
 MAX_LISTED_FAILURES = 3
-"""How many failures of a batch are spelled out in its message; the rest are counted."""
+"""Failures in the message of a batch; the rest are counted."""
 
 
 def is_transient_status(status: int) -> bool:
-    """Whether the same request may succeed later, after an answer with this HTTP status."""
+    """Whether a request with this HTTP status may succeed later."""
     return status >= 500 or status in TRANSIENT_STATUSES
 
 
 class AvailabilityError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of all errors of the package."""
 
     exit_code = 1
     transient = False
-    """Whether the same attempt may succeed later without anybody doing anything."""
+    """Whether a retry may succeed."""
 
 
 class UsageError(AvailabilityError):
-    """A wrong argument or setting; the message names it, its value and what is allowed."""
+    """An invalid argument or setting; the message names it, its value and what is allowed."""
 
     exit_code = 2
 
 
 class ArchiveError(AvailabilityError):
-    """One request that did not give a usable answer.
+    """A failed request.
 
     Args:
-        problem: What went wrong, as the end of a sentence about the request.
-        url: The URL that was asked.
-        symbol: The contract that it was about, if it was about one.
-        date: The UTC day as an ISO string, if it was about one.
-        status: The HTTP status, if an answer came.
+        problem: What went wrong.
+        url: The requested URL.
+        symbol: The contract, if the request was about one.
+        date: The UTC day as an ISO string, likewise.
+        status: The HTTP status of a response.
     """
 
     def __init__(
@@ -83,7 +79,7 @@ class ArchiveError(AvailabilityError):
         date: str | None = None,
         status: int | None = None,
     ) -> None:
-        self.problem = " ".join(problem.split())  # a server's own words may come in several lines
+        self.problem = " ".join(problem.split())  # a server's text may have several lines
         self.url = url
         self.symbol = symbol
         self.date = date
@@ -93,13 +89,13 @@ class ArchiveError(AvailabilityError):
 
 
 class ArchiveUnreachable(ArchiveError):
-    """No complete answer arrived."""
+    """No complete response arrived."""
 
     transient = True
 
 
 class ArchiveRefused(ArchiveError):
-    """The server answered with a status that says nothing about the file."""
+    """The status says nothing about the file."""
 
     @property
     def transient(self) -> bool:  # type: ignore[override]
@@ -108,15 +104,15 @@ class ArchiveRefused(ArchiveError):
 
 
 class UnexpectedAnswer(ArchiveError):
-    """The answer contradicts the protocol, so nothing can be concluded from it."""
+    """The response contradicts the protocol."""
 
 
 class ArchiveFailures(AvailabilityError):
-    """All failures of one batch of requests, raised together.
+    """All failures of a batch of requests.
 
     Args:
-        failures: At least one failure, in the order in which they are to be reported.
-        attempted: How many requests or symbols the batch had.
+        failures: At least one, in order of the report.
+        attempted: Symbols in the batch.
     """
 
     def __init__(self, failures: Sequence[ArchiveError], attempted: int) -> None:
@@ -135,7 +131,7 @@ class ArchiveFailures(AvailabilityError):
 
 
 class ClockError(AvailabilityError):
-    """The machine's clock and the archive's are too far apart, so that which days are over is not known."""
+    """The machine's clock differs too much from the archive's, so that it is unknown which days are over."""
 
 
 class StoreError(AvailabilityError):
@@ -157,12 +153,7 @@ class PublicationError(AvailabilityError):
 
 
 class UploadError(AvailabilityError):
-    """Object storage did not take a generation; its readers have what they had.
-
-    Args:
-        message: What was attempted, what went wrong, and what to do.
-        transient: Whether the same attempt may succeed later.
-    """
+    """A generation could not be uploaded; readers of object storage keep the one before."""
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
@@ -178,7 +169,7 @@ class RunError(AvailabilityError):
 
 
 class IncompleteDayWarning(UserWarning):
-    """A day of the answer was collected for some contracts only, so others may have files that it does not show."""
+    """A day of the result was collected for some contracts only, or has no files at all."""
 
 
 _PATH = "correct the path"
@@ -206,7 +197,7 @@ _SYSTEM = {
     errno.ELOOP: _PATH,
     errno.EEXIST: _PATH,
 }
-"""What helps, by the number of the system's error."""
+"""Remedies by errno."""
 
 _LOCKED = "Could not set lock"
 _OPEN_HERE = ("different configuration", "Unique file handle conflict")
@@ -227,12 +218,12 @@ _WORDS = {
     "SOCKS support": "install PySocks, or unset HTTPS_PROXY and ALL_PROXY",
     "CA certificate bundle": "set REQUESTS_CA_BUNDLE to a file that is there, or unset it",
 }
-"""What helps, by words of an error without a number."""
+"""Remedies by the text of errors without errno."""
 
 _NUMBERS = {os.strerror(number): number for number in errno.errorcode}
 
 _WRAPPED = re.compile(r"\[Errno (\d+)\]")
-"""The number in the text of an error that another one was made of."""
+"""errno in the text of a wrapped error."""
 
 _DAMAGE = re.compile(
     r"not a valid DuckDB database|Could not read enough bytes|\bcorrupt(?!ed in-memory| temporary)"
@@ -241,7 +232,7 @@ _DAMAGE = re.compile(
 )
 
 _FOREIGN = re.compile(r'Extension ".*/sqlite_scanner\.duckdb_extension" not found')
-"""What DuckDB says of a file that is SQLite's."""
+"""DuckDB's error for a SQLite file."""
 
 _CLOSED = ("No open result set", "closed")
 
@@ -250,27 +241,27 @@ _LOG = re.compile(r'replaying WAL file "(.*?)": ', re.DOTALL)
 
 @dataclass(frozen=True)
 class Cause:
-    """What an error of the system or of DuckDB says."""
+    """Reason and remedy of an error of the system or DuckDB."""
 
     reason: str
-    """One line, without what DuckDB adds below it."""
+    """One line, without DuckDB's additions below it."""
     remedy: str
-    """What helps; never to move, delete or restore anything, because which file is meant is not known here."""
+    """Never to move, delete or restore anything, because the affected file is unknown here."""
 
 
 def cause_of(error: Exception) -> Cause:
-    """Why something failed, and what helps."""
+    """Reason and remedy of an error."""
     text = _text(error)
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        # Those of ssl and of names have numbers of their own.
+        # ssl and name resolution have other numbers.
         remedy = _SYSTEM.get(error.errno) if _NUMBERS.get(error.strerror) == error.errno else None
         return Cause(error.strerror, remedy or _REPORT)
     if wrapped := _WRAPPED.search(text):
-        number = int(wrapped[1])
-        return Cause(os.strerror(number), _SYSTEM.get(number, _REPORT))
+        code = int(wrapped[1])
+        return Cause(os.strerror(code), _SYSTEM.get(code, _REPORT))
     reason = _first_line(text).rstrip(".") or type(error).__name__
-    if (told := _number(text)) is not None:
-        return Cause(reason, _SYSTEM.get(told, _REPORT))
+    if (number := _number(text)) is not None:
+        return Cause(reason, _SYSTEM.get(number, _REPORT))
     words = _without_names(text)
     known = (helps for sign, helps in _WORDS.items() if sign in words)
     remedy = _CHECK if _DAMAGE.search(words) else next(known, _REPORT)
@@ -278,20 +269,20 @@ def cause_of(error: Exception) -> Cause:
 
 
 def known_cause(error: Exception) -> Cause | None:
-    """The same if it is one that something is known to help against."""
+    """`cause_of` if it has a specific remedy."""
     cause = cause_of(error)
     return None if cause.remedy == _REPORT else cause
 
 
 def is_damaged(path: Path, error: Exception) -> bool:
-    """Whether DuckDB has found a database's own file damaged, or to be none, and not another file that it names."""
+    """Whether DuckDB proved that this file is damaged or not a database."""
     text = _text(error)
     proved = _DAMAGE.search(_without_names(text)) or _FOREIGN.search(text)
     return proved is not None and _is_about(path, text)
 
 
 def unusable_log(error: Exception) -> Path | None:
-    """The write-ahead log that was proved damaged, or to belong to another database."""
+    """The write-ahead log that DuckDB proved damaged or of another database."""
     text = _text(error)
     found = _LOG.search(text)
     return Path(found[1]) if found and _DAMAGE.search(_without_names(text)) else None
@@ -299,23 +290,26 @@ def unusable_log(error: Exception) -> Path | None:
 
 def is_locked(error: Exception) -> bool:
     """Whether another process has the file open."""
-    return _LOCKED in _without_names(_text(error))
+    return _says(error, _LOCKED)
 
 
 def is_open_here(error: Exception) -> bool:
-    """Whether this process has the file open already, in a way that does not let it be opened again."""
-    words = _without_names(_text(error))
-    return any(sign in words for sign in _OPEN_HERE)
+    """Whether this process has the file open in an incompatible way."""
+    return _says(error, *_OPEN_HERE)
 
 
 def is_closed(error: Exception) -> bool:
-    """Whether this process has closed what was still to be read from."""
+    """Whether this process closed a connection or result that was still being read."""
+    return _says(error, *_CLOSED)
+
+
+def _says(error: Exception, *signs: str) -> bool:
     words = _without_names(_text(error))
-    return any(sign in words for sign in _CLOSED)
+    return any(sign in words for sign in signs)
 
 
 def _text(error: Exception) -> str:
-    """What it says; DuckDB at times passes its own form of an error on, as JSON."""
+    """The message; DuckDB sometimes passes errors on as JSON."""
     text = str(error)
     start = text.find('{"exception_type"')
     if start < 0:
@@ -330,7 +324,7 @@ def _text(error: Exception) -> str:
 
 
 def _number(text: str) -> int | None:
-    """The number of the system's error that DuckDB's text ends with the words of."""
+    """The errno whose text DuckDB's message ends with."""
     return _NUMBERS.get(_first_line(text).rpartition(": ")[2])
 
 
@@ -339,11 +333,11 @@ def _first_line(text: str) -> str:
 
 
 def _without_names(text: str) -> str:
-    """The text without what is quoted in it: names of files can have any words in them."""
+    """The text without quoted names of files, which may contain any words."""
     return re.sub(r'".*"', '""', text, flags=re.DOTALL)
 
 
 def _is_about(path: Path, text: str) -> bool:
-    """Whether a text names the file, or none."""
+    """Whether a text names this file, or none."""
     named = re.findall(r'file "([^"]*)"', text)
     return not named or bool({str(path), os.path.abspath(path), os.path.realpath(path)} & set(named))  # noqa: PTH100

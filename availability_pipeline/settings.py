@@ -1,6 +1,6 @@
 """Settings: argument over environment over default, each value checked once; usable URLs, buckets and paths.
 
-A data directory holds real or simulated data, never both.
+A data directory holds either real or simulated data.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ _FOLDER = re.compile(r"(?!\.{1,2}$)[\w.=+@~-]+")
 _SECRET = re.compile(r"(?<=://).*@|[?#].*", re.DOTALL)
 
 LATEST = "latest.json"
-"""The file at such a place that says which generation is read."""
+"""The object that names the current generation."""
 
 
-def is_base_url(text: str) -> bool:
-    """Whether it is a URL to which a path can be added, with a host that every client here can ask."""
+def _is_base_url(text: str) -> bool:
+    """Whether it is an HTTP URL that paths can be added to, with a host and a port that every client here accepts."""
     try:
         parts = urlsplit(text)
+        _ = parts.port
     except ValueError:
         return False
     host = parts.hostname or ""
@@ -42,55 +43,30 @@ def is_base_url(text: str) -> bool:
     )
 
 
-def has_usable_port(url: str) -> bool:
-    """Whether the port of a URL, if it has one, is a number that a port can be."""
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        return False
-    return True
-
-
 def is_url(text: str) -> bool:
-    """Whether something was meant as a URL rather than as a path."""
+    """Whether a text is meant as a URL and not as a path."""
     return re.match(r"[A-Za-z0-9+.-]*://", text) is not None
 
 
 def bucket_url(name: str, text: str) -> str:
-    """A folder of a bucket, `s3://bucket/prefix`, without a slash at its end.
-
-    Args:
-        name: The setting that it comes from, for the message.
-        text: What was set.
-
-    Raises:
-        UsageError: It is none.
-    """
+    """The URL `s3://bucket/prefix` without trailing slash; raises UsageError, with the setting's name, for others."""
     url = _without_latest(text)
     bucket, *folders = url.removeprefix("s3://").split("/")
     usable = BUCKET.fullmatch(bucket) and all(_FOLDER.fullmatch(folder) for folder in folders)
     if not (url.startswith("s3://") and usable):
         raise UsageError(
-            f"{name} is {shown(text)!r}, which is no folder of a bucket; write it like s3://bucket/prefix, of letters, "
-            "digits and . _ - = + @ ~"
+            f"{name} is {shown(text)!r}, which is no folder of a bucket; write it like s3://bucket/prefix, with "
+            "letters, digits and . _ - = + @ ~ only"
         )
     return url
 
 
 def published_url(name: str, text: str) -> str:
-    """Where published data can be read: `s3://bucket/prefix`, `https://host/path` or `http://host/path`.
-
-    Args:
-        name: The setting or argument that it comes from, for the message.
-        text: What was set.
-
-    Raises:
-        UsageError: It is none of these.
-    """
+    """As `bucket_url`, and also `https://host/path` or `http://host/path`: where published data can be read."""
     if text.lower().startswith("s3://"):
         return bucket_url(name, text)
     url = _without_latest(text)
-    if not (is_base_url(url) and has_usable_port(url)):
+    if not _is_base_url(url):
         raise UsageError(
             f"{name} is {shown(text)!r}, which is no place to read from; write s3://bucket/prefix, https://host/path "
             "without user name and query, or the path of a file"
@@ -99,13 +75,13 @@ def published_url(name: str, text: str) -> str:
 
 
 def bucket_and_prefix(url: str) -> tuple[str, str]:
-    """The bucket of an `s3://` URL, and what its keys begin with: nothing, or a prefix with a slash at its end."""
+    """Bucket and key prefix of an `s3://` URL; the prefix is empty or ends with a slash."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     return bucket, f"{prefix}/" if prefix else ""
 
 
 def shown(url: str) -> str:
-    """The URL without what may be a secret."""
+    """The URL without user, password, query and fragment, which may be secrets."""
     return _SECRET.sub("", url)
 
 
@@ -115,7 +91,7 @@ def _without_latest(text: str) -> str:
     return url.removesuffix(f"/{LATEST}").rstrip("/")
 
 
-# DuckDB puts the ending of its log before the first, and takes the second for a slash.
+# DuckDB puts the ending of its log before a question mark, and takes a backslash for a slash.
 _NO_DATABASE = re.compile(r"[?\\]")
 
 # Dagster makes a URL of the path without encoding it.
@@ -123,15 +99,14 @@ _NO_SQLITE = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 
 
 def path_named(name: str, text: str) -> Path:
-    """A path in full, as it is written.
+    """The absolute path, otherwise as written.
 
     Args:
-        name: The argument or setting that it comes from, for the message.
-        text: What was given.
+        name: The argument or setting, for the message.
+        text: Its value.
 
     Raises:
-        UsageError: It is empty or -, or not UTF-8, itself or where links lead to, or there is no current folder to go
-            from.
+        UsageError: It is empty or -, it or its target is not UTF-8, or the current folder is gone.
     """
     if not text:
         raise UsageError(f"{name} is empty; it must be a path")
@@ -146,7 +121,7 @@ def path_named(name: str, text: str) -> Path:
 
 
 def database_path(name: str, text: str) -> Path:
-    """Likewise, for a database of DuckDB or a folder of some; `~` is the home directory.
+    """As `path_named`, for DuckDB databases and their folders; expands `~`.
 
     Raises:
         UsageError: Also if DuckDB would open another file, or the home directory is not known.
@@ -158,11 +133,7 @@ def database_path(name: str, text: str) -> Path:
 
 
 def check_database_path(name: str, path: Path) -> Path:
-    """The path, if DuckDB can open a database there.
-
-    Raises:
-        UsageError: It would open another file.
-    """
+    """The path; raises UsageError if DuckDB would open another file."""
     for each in _as_written_and_resolved(name, str(path)):
         if found := _NO_DATABASE.search(each):
             raise UsageError(
@@ -173,11 +144,7 @@ def check_database_path(name: str, path: Path) -> Path:
 
 
 def check_instance_path(folder: Path) -> None:
-    """Pass if Dagster can keep its SQLite databases there.
-
-    Raises:
-        UsageError: They would be opened elsewhere.
-    """
+    """Raise UsageError if Dagster would open its SQLite databases in another folder."""
     if found := _NO_SQLITE.search(str(folder)):
         raise UsageError(
             f"the Dagster instance would be in {str(folder)!r}, where Dagster cannot open its databases because of the "
@@ -198,7 +165,7 @@ def _as_written_and_resolved(name: str, text: str) -> Iterator[str]:
 
 
 def _is_utf8(path: str) -> bool:
-    """Whether the system and DuckDB, which is given UTF-8, mean the same file by it."""
+    """Whether the system's bytes of the path are UTF-8, which DuckDB opens."""
     try:
         return "\0" not in path and os.fsencode(path) == path.encode()
     except UnicodeEncodeError:
@@ -206,28 +173,25 @@ def _is_utf8(path: str) -> bool:
 
 
 CONTRACTS = ("perpetual", "settled", "delivery")
-"""The kinds of contract that a folder's name tells apart."""
+"""Kinds of contract, by the name of the folder."""
 
 LOG_FORMATS = ("text", "json")
-"""How logs are written on stderr: for people, or one JSON object a line."""
+"""Formats of stderr: text, or one JSON object per line."""
 
 
 def _url(name: str, text: str) -> str:
-    if not is_base_url(text):
+    if not _is_base_url(text):
         raise UsageError(
             f"{name} is {shown(text)!r}, which is no URL; write it like https://data.binance.vision, without user name "
-            "and query"
+            "and query, and with a port from 0 to 65535 if any"
         )
-    if not has_usable_port(text):
-        raise UsageError(f"{name} is {shown(text)!r}, whose port is no number from 0 to 65535")
     return text.rstrip("/")
 
 
 def _alert_urls(name: str, text: str) -> tuple[str, ...]:
-    """URLs in apprise's notation, each a secret in whole, so the message says nothing of it.
+    """URLs in apprise's notation, which are secrets and never part of a message.
 
-    Only their shape is looked at: to know them, apprise loads some 270 modules, which would double the time that a
-    query takes.
+    Only their shape is checked: apprise itself loads some 270 modules, which would double the time of a query.
     """
     urls = tuple(text.split())
     for number, url in enumerate(urls, 1):
@@ -447,29 +411,20 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
 
 
 _OF_PATHS = (database_path, _path_or_url)
-"""What reads the whole of a text: a path may begin and end with blanks."""
+"""Readers that get the text unstripped: a path may begin and end with blanks."""
 
 
 def log_format(environ: Mapping[str, str] | None = None) -> str:
-    """How to log before the other settings are known to be right; text where the setting itself is not."""
-    variable, read = VARIABLES["log_format"]
-    try:
-        return str(
-            read(variable, (os.environ if environ is None else environ).get(variable, "").strip() or "text")
-        )
-    except UsageError:
-        return Settings.log_format
+    """The log format while other settings may be invalid; text if this one is."""
+    text = (os.environ if environ is None else environ).get(VARIABLES["log_format"][0], "").strip()
+    return text if text in LOG_FORMATS else Settings.log_format
 
 
 _OTHER = "choose another folder with AVAILABILITY_DATA_DIR (or `demo --data-dir`)"
 
 
 def check_kind(settings: Settings, *, simulated: bool) -> None:
-    """Make sure that the data directory may hold such data.
-
-    Raises:
-        UsageError: It holds data of the other kind.
-    """
+    """Raise UsageError if the data directory holds the other kind of data."""
     if settings.is_demo and not simulated:
         raise UsageError(f"{settings.data_dir} holds the demo's simulated data, and this is real; {_OTHER}")
     if simulated and not settings.is_demo and (settings.working_path.exists() or settings.db_file.exists()):

@@ -1,4 +1,4 @@
-"""Names of contracts as people type them, the nearest ones to a name that does not exist, and counted nouns."""
+"""Lookup of symbols in any spelling, suggestions for unknown ones, and counted nouns."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import unicodedata
 from collections.abc import Collection, Iterable
 
 SUGGESTIONS = 3
-"""How many similar names are given."""
+"""Number of suggestions."""
 
 
 def known(typed: str, symbols: Collection[str]) -> str | None:
-    """The contract that is meant, or None.
-
-    Case, the width of letters and what exchanges put between base and quote do not matter: `btcusdt`, `BTC-USDT`,
-    `BTC/USDT` and `ＢＴＣＵＳＤＴ` are BTCUSDT.
-    """
+    """The symbol, regardless of case, width and separators, or None: `BTC-usdt` and `ＢＴＣＵＳＤＴ` are BTCUSDT."""
     name = typed.strip().upper()
     if name in symbols:
         return name
@@ -23,13 +19,13 @@ def known(typed: str, symbols: Collection[str]) -> str | None:
 
 
 def suggestion(typed: str, symbols: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest names, or nothing."""
+    """The end of a message about an unknown symbol: similar ones, if any."""
     names = _similar(typed, symbols)
     return f"; similar names: {', '.join(names)}" if names else ""
 
 
 def _similar(typed: str, symbols: Iterable[str]) -> list[str]:
-    """Best first: those that contain what was typed, then those that are spelled alike."""
+    """Best first: symbols that contain the text, then similar spellings."""
     from difflib import get_close_matches  # noqa: PLC0415 - only for a wrong name
 
     by_name = {folded(symbol): symbol for symbol in symbols}
@@ -40,7 +36,7 @@ def _similar(typed: str, symbols: Iterable[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """A name as it is compared: upper case, letters of usual width, nothing between base and quote."""
+    """The name for comparisons: upper case, normal width, without separators."""
     letters = unicodedata.normalize("NFKC", name).upper()
     return "".join(letter for letter in letters if letter not in " -/")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from availability_pipeline.publishing.write import attach_new
+from availability_pipeline.publishing.rows import attach_new
 from availability_pipeline.settings import Settings
 from benchmarks.questions import asked, asking, cpu, filled, fresh, megabytes, questions, three
 

@@ -1,4 +1,4 @@
-"""The commands that collect: `backfill` and `update`. Each is one Dagster run, in a worker process."""
+"""The commands `backfill` and `update`, each one Dagster run in a worker process."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from availability_pipeline.settings import Settings
     help="Only these contracts.  [default: all that are tracked]",
 )
 @click.option(
-    "--missing", is_flag=True, help="Begin with the first day that is missing, or the look-back window."
+    "--missing", is_flag=True, help="From the first missing day or the look-back window to yesterday."
 )
 def backfill(start: str | None, end: str | None, symbols: str | None, *, missing: bool) -> None:
     """Collect a range of days by listing the archive, and publish it."""
     settings = Settings.load()
     if missing and (start, end, symbols) != (None, None, None):
-        raise UsageError("--missing finds out the days itself; leave out --start, --end and --symbols")
+        raise UsageError("--missing chooses the days itself; leave out --start, --end and --symbols")
     instance = instance_folder(settings)
     days = _missing(settings) if missing else _range(settings.dataset.first_day, start, end)
     collect(settings, days, symbol_names(symbols), instance)
@@ -56,7 +56,7 @@ def update(date: str) -> None:
 def collect(
     settings: Settings, days: DayRange, symbols: Sequence[str], folder: Path | None = None
 ) -> Outcome:
-    """Run the job over the days as `run_in_worker` does, and say what came of it."""
+    """Run the job in a worker process and print a summary."""
     outcome = run_in_worker(settings, days, symbols, folder)
     click.echo(_summary(outcome, days))
     return outcome

@@ -1,4 +1,4 @@
-"""The command `demo`: the whole pipeline on the simulated archive, offline, with the Dagster UI if asked for."""
+"""The command `demo`: the whole pipeline on the simulated archive, offline, optionally with the Dagster UI."""
 
 from __future__ import annotations
 
@@ -31,15 +31,11 @@ from availability_pipeline.simulator.content import SimulatedArchive
 HOST = "127.0.0.1"
 
 STOP_SECONDS = 60
-"""How long Dagster's processes may take to end; a run that is under way goes on for so long."""
+"""Time for Dagster's processes, and runs in progress, to end."""
 
 
 def check_port(port: int) -> None:
-    """Make sure that the UI can listen there.
-
-    Raises:
-        UsageError: Something else does, or this user may not.
-    """
+    """Raise UsageError if the UI cannot listen on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,11 +47,7 @@ def check_port(port: int) -> None:
 
 
 def check_temporary_folder() -> None:
-    """Make sure that Dagster's code servers, whose sockets are in the folder for temporary files, can listen.
-
-    Raises:
-        UsageError: There is no such folder, or its path is longer than those of sockets may be.
-    """
+    """Raise UsageError if the folder for temporary files cannot hold the sockets of Dagster's code servers."""
     try:
         folder = tempfile.gettempdir()
     except FileNotFoundError as error:
@@ -75,12 +67,12 @@ def check_temporary_folder() -> None:
 
 
 def serve_ui(settings: Settings, instance: Path, port: int) -> None:
-    """Serve the UI and run the daemon until Ctrl-C or SIGTERM.
+    """Serve the UI on loopback, and run the daemon, until Ctrl-C or SIGTERM.
 
     Args:
-        settings: What the runs work with.
+        settings: The settings of the runs.
         instance: The folder of the Dagster instance.
-        port: Where the UI listens, on this machine only.
+        port: The port of the UI.
 
     Raises:
         AvailabilityError: Dagster ended by itself.
@@ -88,10 +80,10 @@ def serve_ui(settings: Settings, instance: Path, port: int) -> None:
     command = [sys.executable, "-P", "-m", "dagster", "dev", "-m", "availability_pipeline.definitions"]
     environ = {**environment_of(settings), "DAGSTER_HOME": str(instance)}
     try:
-        # Begun within, so that the processes do not inherit from a script's background that SIGINT is ignored.
+        # Started inside, so that the processes do not inherit an ignored SIGINT from a script's background.
         with (
             interruptible(),
-            # In a folder without a .env, which Dagster would let win over these settings.
+            # In a folder without .env, which would override these settings in Dagster.
             _session([*command, "--host", HOST, "--port", str(port)], environ, instance) as dagster,
         ):
             status = dagster.wait()
@@ -102,7 +94,7 @@ def serve_ui(settings: Settings, instance: Path, port: int) -> None:
 
 @contextmanager
 def _session(command: list[str], environ: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own: it is told once to end, and what it leaves behind is ended with it."""
+    """A process in a new session: it gets one SIGINT, and its session is killed when it has ended."""
     process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)  # noqa: S603 - our own
     try:
         yield process
@@ -111,7 +103,7 @@ def _session(command: list[str], environ: dict[str, str], folder: Path) -> Itera
             os.killpg(process.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-            # Dagster's code servers would go on until they miss their heartbeat.
+            # Dagster's code servers would stay until they miss the heartbeat.
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -126,7 +118,7 @@ def _session(command: list[str], environ: dict[str, str], folder: Path) -> Itera
 def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> None:
     """Build and publish the whole history of a simulated archive, offline.
 
-    With --ui, the archive goes on until Ctrl-C, so that runs can be started in the Dagster UI.
+    With --ui, the archive stays up until Ctrl-C for runs from the Dagster UI.
     """
     if ui:
         check_port(port)
@@ -148,15 +140,11 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
 
 @contextmanager
 def _simulated_archive(symbols: int | None) -> Iterator[dict[str, str]]:
-    """The simulated archive in a process of its own; gives the environment that leads to it.
-
-    Raises:
-        UsageError: It does not have so many contracts.
-    """
+    """Run the simulated archive in another process; yields its environment. Raises UsageError for too many symbols."""
     SimulatedArchive.recorded(symbols)
     command = [sys.executable, "-P", "-m", "availability_pipeline.simulator", "--until-stdin-closes"]
     command += ["--symbols", str(symbols)] if symbols else []
-    # In a session of its own, so that Ctrl-C reaches the run first and its requests are not cut off one by one.
+    # A new session, so that Ctrl-C ends the run first and not its requests one by one.
     server = subprocess.Popen(  # noqa: S603 - our own module
         command,
         env={**os.environ, "PYTHONPATH": python_path()},
@@ -170,7 +158,7 @@ def _simulated_archive(symbols: int | None) -> Iterator[dict[str, str]]:
             line = server.stdout.readline() if server.stdout else ""
             if not line:
                 raise AvailabilityError("the simulated archive did not start; its message is above")
-            # The archive is on this machine, whatever proxy leads out of it.
+            # The archive is local, so no proxy applies.
             os.environ.update({"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"})
             yield json.loads(line)["environment"]
         finally:
@@ -196,7 +184,7 @@ Next:
 
 
 def _program() -> str:
-    """How this program is called here."""
+    """The command line of this program."""
     installed = shutil.which("binance-futures-availability")
     if installed:
         return installed

@@ -40,7 +40,7 @@ def urls(
 ) -> None:
     """List the URLs of the files that exist, one per line.
 
-    The number of files and their size are told on standard error. Checksum files are not counted in the size.
+    A summary with the number of files and their size, without checksum files, goes to standard error.
     """
     names = symbol_names(symbols)
     with AvailabilityQueries() as queries:
@@ -73,7 +73,7 @@ def export(folder: Path, chosen: str, *, force: bool) -> None:
     """Write the published data into files in DIR.
 
     daily_availability has a file for each year; every other relation has one. manifest.json names them with rows, bytes
-    and SHA-256. DIR is there in whole or not at all.
+    and SHA-256. DIR is written atomically.
     """
     from availability_pipeline.publishing import export as exports  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.publishing.remote.cache import published_file  # noqa: PLC0415

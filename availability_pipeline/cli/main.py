@@ -1,8 +1,6 @@
-"""The command line: its entry point, its commands by name, and what every failure looks like to the shell.
+"""The command line: entry point, lazily imported commands, and the form of errors.
 
-Each command lives in a module of this package that is imported when the command is used, so that `--help` and
-queries do not wait for Dagster. Commands read arguments, call a function and print; they hold no SQL and decide
-nothing. Exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted.
+Commands parse arguments, call a function and print. Exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,38 +33,34 @@ COMMANDS = {
         "Bring a range of days, or the whole history, up to date and publish it.",
     ),
     "update": ("collect:update", "Bring one day up to date and publish it."),
-    "validate": ("maintain:validate", "Check the data, and say what is wrong with it and what to do."),
+    "validate": ("maintain:validate", "Check the data; problems are shown with a remedy."),
     "publish": (
         "maintain:publish",
-        "Publish the working database as it is, or go back to what was read before.",
+        "Publish the working database as it is, or roll back to the generation before.",
     ),
     "backup": ("maintain:backup", "Back the working database up, also while the pipeline runs."),
-    "restore": ("maintain:restore", "Let the pipeline go on from a backup."),
-    "compact": ("maintain:compact", "Make the working database smaller where it has grown."),
+    "restore": ("maintain:restore", "Replace the working database by a backup."),
+    "compact": ("maintain:compact", "Rewrite the working database without unused space."),
     "status": ("status:status", "Show how far the published data goes and what happened last."),
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
     "urls": ("files:urls", "List the URLs of the files that exist, for a download."),
     "export": ("files:export", "Write the published data into Parquet or CSV files."),
-    "completion": (
-        "options:completion",
-        "Print a script that lets a shell complete commands and contracts.",
-    ),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
 }
-"""By name of the command: where it is found below this package, and its line in the list of commands."""
+"""By command: module and attribute, and the line of help."""
 
 
 _HELP = {"--help", "-h", "--version"}
 
 _INTERRUPTED = "Query interrupted"
-"""What DuckDB makes of Ctrl-C: a RuntimeError with this text."""
+"""Text of the RuntimeError that DuckDB raises on Ctrl-C."""
 
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class _Failure(click.ClickException):
-    """What ends a command: `Error: one sentence` on standard error, or a JSON line, and an exit code."""
+    """A failed command: `Error: one sentence` or a JSON line on stderr, and an exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -74,7 +68,7 @@ class _Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         if log_format() == "text":
-            # In one line, whatever the names of files in it are.
+            # On one line, even with control characters in names of files.
             message = _CONTROLS.sub(lambda found: repr(found[0])[1:-1], self.message)
             click.echo(f"Error: {message}", file=file, err=file is None)
         else:
@@ -82,13 +76,13 @@ class _Failure(click.ClickException):
 
 
 def _say(level: int, text: str, message: str | None = None) -> None:
-    """A message on standard error: the text for people, the message as a JSON line."""
+    """Write the text, or `message` as a JSON line, to stderr."""
     click.echo(text if log_format() == "text" else reporting.json_line(level, message or text), err=True)
 
 
 @contextmanager
 def _warnings_as_sentences() -> Iterator[None]:
-    """Show the warnings of this package as `Warning: one sentence` on standard error, each once per command."""
+    """Show each warning of the package once, as `Warning: one sentence` on stderr."""
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -107,7 +101,7 @@ def _warnings_as_sentences() -> Iterator[None]:
 
 @contextmanager
 def _usage_in_log_format() -> Iterator[None]:
-    """Wrong usage in click's own words for people, in one JSON line otherwise."""
+    """Show click's usage errors as JSON lines if that is the log format."""
     try:
         yield
     except click.UsageError as error:
@@ -117,7 +111,7 @@ def _usage_in_log_format() -> Iterator[None]:
 
 
 class LazyGroup(click.Group):
-    """The commands of `COMMANDS`, each imported when it is used, and the one place where errors end."""
+    """The lazily imported commands of `COMMANDS`, and the handler of all errors."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         return list(COMMANDS)
@@ -151,9 +145,9 @@ class LazyGroup(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Read the checkout's `.env` and the arguments before any command; what is wrong is told as the logs are."""
+        """Read the checkout's `.env` and the arguments; errors follow the log format."""
         completes = extra.get("resilient_parsing", False)
-        # Neither the demo nor help is about the real data.
+        # The demo and help do not use the real data.
         if not completes and args[:1] != ["demo"] and _HELP.isdisjoint(args):
             try:
                 read_env_file()
@@ -163,7 +157,7 @@ class LazyGroup(click.Group):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors of this package become one sentence and an exit code."""
+        """Run the command; errors of the package become one sentence and an exit code."""
         try:
             with (
                 reporting.written(log_format(), everything=True),
@@ -191,7 +185,7 @@ def cli() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Open what the shell closed, so that no file takes its number; writing to standard output then fails."""
+    """Reopen closed standard streams, so that no file gets their descriptors; writing to stdout then fails."""
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -203,7 +197,7 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """Run the command line and exit."""
     _open_closed_streams()
-    # Symbols are not all ASCII, whatever the terminal's locale says.
+    # UTF-8 in every locale, because not all symbols are ASCII.
     sys.stdout = io.TextIOWrapper(sink(1, "wb", _unwritten), "utf-8", line_buffering=os.isatty(1))
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors=sys.stderr.errors)
@@ -217,6 +211,6 @@ def main() -> None:
 
 
 def _unwritten(error: OSError) -> Exception:
-    """What is raised if standard output cannot be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is still to be written fails again at exit
+    """The error for a failed write to stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise the flush at exit fails again
     return _Failure(f"standard output could not be written ({error.strerror}); send it elsewhere", 1)

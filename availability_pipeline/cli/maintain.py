@@ -1,9 +1,8 @@
-"""The commands that look after the data: `backup`, `restore`, `compact`, `publish`, `validate`."""
+"""The commands of maintenance: `backup`, `restore`, `compact`, `publish`, `validate`."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from availability_pipeline.cli.options import PROGRAM, database_named, example
-from availability_pipeline.cli.output import plain, report_format
+from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.dates import parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
@@ -26,15 +25,14 @@ from availability_pipeline.settings import Settings
     help="Afterwards remove the oldest backups in DIR beyond N.  [default: none]",
 )
 def backup(folder: Path, keep: int | None) -> None:
-    """Write the working database, as it is between two writes, into a file in DIR.
+    """Back up the working database into a file in DIR, also while the pipeline runs.
 
-    The pipeline may run meanwhile. The file is named after the moment (UTC) and proves itself to `restore`. Its path is
-    printed on standard output.
+    The file is named after the moment (UTC) and verified by `restore`. Its path is printed on standard output.
     """
     from availability_pipeline.warehouse.backup import backup as make_backup  # noqa: PLC0415 - needs the database libraries
 
     made = make_backup(Settings.load(), folder, keep)
-    click.echo(made.path, color=True)  # or what looks like a colour in it would be left out
+    click.echo(made.path, color=True)  # otherwise click strips escape codes from the path
     removed = f", removed {len(made.removed)} older" if made.removed else ""
     click.echo(
         f"{made.facts.rows:,} rows, data through {made.facts.data_through or 'no day'}, {made.bytes / 1e6:,.1f} MB, in "
@@ -48,10 +46,10 @@ def backup(folder: Path, keep: int | None) -> None:
 )
 @click.argument("source", metavar="FILE", type=click.Path(), callback=database_named)
 def restore(source: Path) -> None:
-    """Replace the working database by the one in a backup, after all of FILE was verified.
+    """Replace the working database by the one in a backup, after verifying all of FILE.
 
-    If FILE is a folder, the newest backup in it is meant, of real or of simulated data as the data directory has. What
-    readers have is not touched, and the database from before stays beside the restored one until the next restore.
+    If FILE is a folder, its newest backup is used, of real or simulated data like the data directory. The published
+    database does not change, and the former working database stays beside the restored one until the next restore.
     """
     from availability_pipeline.warehouse.restore import restore as restore_backup  # noqa: PLC0415 - as above
 
@@ -72,7 +70,7 @@ def restore(source: Path) -> None:
 
 
 def first_day_to_collect(settings: Settings, through: str | None) -> dt.date:
-    """The first day that a run after the backup may have changed: the look-back window began there."""
+    """The first day that a run after the backup may have changed: the start of its look-back window."""
     first = settings.dataset.first_day
     if through is None:
         return first
@@ -81,52 +79,57 @@ def first_day_to_collect(settings: Settings, through: str | None) -> dt.date:
 
 @click.command(epilog=example("compact"))
 def compact() -> None:
-    """Write the working database anew without the space that nothing uses, if that gains a tenth or more.
+    """Rewrite the working database without unused space, if that saves a tenth or more.
 
-    The copy is compared with the database before it takes its place. Runs wait meanwhile, for some seconds.
+    The copy is compared with the database before it replaces it. Runs wait meanwhile, for some seconds.
     """
     from availability_pipeline.warehouse.restore import compact as compact_database  # noqa: PLC0415 - as above
 
     done = compact_database(Settings.load())
     sizes = f"{done.before:,} bytes before, {done.after:,} bytes after"
     if done.replaced:
-        click.echo(f"Made {done.path} compact: {sizes}, in {done.seconds:.1f} s.")
+        click.echo(f"Compacted {done.path}: {sizes}, in {done.seconds:.1f} s.")
     else:
-        click.echo(f"{done.path} is left as it is, a compact copy gains too little: {sizes}.")
+        click.echo(f"{done.path} is unchanged, because a compact copy saves too little: {sizes}.")
 
 
-@click.command(epilog=example("publish", "publish --rollback", "publish --accept-fewer-files"))
-@click.option(
-    "--rollback", "back", is_flag=True, help="Let readers have the generation that they had before this one."
+@click.command(
+    epilog=example("publish", "publish --full", "publish --rollback", "publish --accept-fewer-files")
 )
+@click.option("--rollback", "back", is_flag=True, help="Make the generation before this one current again.")
 @click.option(
     "--accept-fewer-files",
     is_flag=True,
-    help="Publish although complete days have lost files: they are really gone.",
+    help="Publish even if complete days have lost files.",
 )
-def publish(*, back: bool, accept_fewer_files: bool) -> None:
-    """Publish the working database as it is now, without collecting anything, if it passes the blocking checks.
+@click.option("--full", is_flag=True, help="Write all rows anew, and not only the days that have changed.")
+def publish(*, back: bool, accept_fewer_files: bool, full: bool) -> None:
+    """Publish the working database as it is, without collecting, if it passes the blocking checks.
 
-    Three generations are kept: the one that is read, and the two that were read before it. With
-    AVAILABILITY_PUBLISH_URL=s3://bucket/prefix, readers of object storage have the same generation as those here.
+    The current generation and the two before it are kept. With AVAILABILITY_PUBLISH_URL=s3://bucket/prefix, the
+    generation, or the rollback, is replicated to object storage.
     """
     settings = Settings.load()
-    if back and accept_fewer_files:
-        raise UsageError("--rollback publishes nothing new; leave out --accept-fewer-files")
+    if back and (accept_fewer_files or full):
+        option = "--accept-fewer-files" if accept_fewer_files else "--full"
+        raise UsageError(f"--rollback publishes nothing new; leave out {option}")
     click.echo(
-        _rolled_back(settings) if back else _published(settings, accept_fewer_files=accept_fewer_files)
+        _rolled_back(settings)
+        if back
+        else _published(settings, accept_fewer_files=accept_fewer_files, full=full)
     )
 
 
-def _published(settings: Settings, *, accept_fewer_files: bool) -> str:
+def _published(settings: Settings, *, accept_fewer_files: bool, full: bool) -> str:
     from availability_pipeline.publishing.remote.replicate import mirror  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.quality.guard import publish_now  # noqa: PLC0415 - needs the database libraries
 
-    report = publish_now(settings, accept_fewer_files=accept_fewer_files)
+    report = publish_now(settings, accept_fewer_files=accept_fewer_files, full=full)
     uploaded = mirror(settings)
     return (
         f"Published {report.path}: {report.rows:,} rows, {report.files:,} files, {report.symbols:,} contracts, in "
-        f"{report.seconds:.1f} s (generation {report.generation})" + (f"\n{uploaded}" if uploaded else "")
+        f"{report.seconds:.1f} s (generation {report.generation}; {report.how})"
+        + (f"\n{uploaded}" if uploaded else "")
     )
 
 
@@ -155,9 +158,7 @@ def validate(context: click.Context, chosen: str | None) -> None:
     from availability_pipeline.quality.guard import AvailabilityValidator  # noqa: PLC0415 - needs DuckDB
 
     report = AvailabilityValidator().run_all_validations()
-    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
-        click.echo(json.dumps(report, ensure_ascii=False, default=plain, indent=2))
-    else:
+    if not printed_as_json(chosen, report):
         _print(report)
     sys.stdout.flush()
     context.exit(0 if report["validation_passed"] else 1)

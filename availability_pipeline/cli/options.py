@@ -1,4 +1,4 @@
-"""What several commands share: arguments, `.env`, examples in help texts, completion."""
+"""Shared by commands: arguments, `.env`, examples in help, completion of symbols."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import CompletionItem
 
 from availability_pipeline import settings
 from availability_pipeline.collecting.process import checkout
@@ -21,13 +21,10 @@ _OURS = {"DAGSTER_HOME", *(variable for variable, _ in VARIABLES.values())}
 
 
 def read_env_file() -> None:
-    """Put what the checkout's `.env` sets into the environment, if the current folder is in a checkout that has one.
-
-    Dagster lets the file win over the environment. Where that would be another setting than the one that was exported,
-    possibly for this one command, nothing is done with either.
+    """Load the `.env` of the current checkout, if any, into the environment.
 
     Raises:
-        UsageError: The file cannot be read, or contradicts the environment.
+        UsageError: The file cannot be read, or contradicts the environment, over which it wins in Dagster.
     """
     folder = checkout()
     if folder is None or not (folder / NAME).exists():
@@ -65,11 +62,7 @@ def _is_relative(value: str) -> bool:
 
 
 def path_named(_context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
-    """The path of an argument or option; a variable of the shell that is empty does not mean the current folder.
-
-    Raises:
-        UsageError: It is empty or cannot be used.
-    """
+    """Click's callback for paths; raises UsageError for unusable and empty ones, such as an unset shell variable."""
     if text is None:
         return None
     option = isinstance(parameter, click.Option)
@@ -77,17 +70,13 @@ def path_named(_context: click.Context, parameter: click.Parameter, text: str | 
 
 
 def database_named(context: click.Context, parameter: click.Parameter, text: str) -> Path | None:
-    """Likewise, where databases of DuckDB are."""
+    """Click's callback for paths of DuckDB databases; raises UsageError."""
     path = path_named(context, parameter, text)
     return path and settings.check_database_path(parameter.human_readable_name, path)
 
 
 def symbol_names(symbols: str | None) -> list[str]:
-    """The contracts of `--symbols`; none if it was not given.
-
-    Raises:
-        UsageError: It was given and names none.
-    """
+    """The contracts of `--symbols`; raises UsageError if it is given and empty."""
     if symbols is None:
         return []
     names = [name.strip() for name in symbols.split(",") if name.strip()]
@@ -101,53 +90,19 @@ PROGRAM = "binance-futures-availability"
 
 
 def example(*commands: str) -> str:
-    """An epilog for click that shows commands as they are typed.
-
-    Args:
-        commands: Command lines without the program's name.
-    """
+    """A help epilog with command lines, given without the program's name."""
     lines = [f"  {PROGRAM} {command}" for command in commands]
     # \b keeps click from wrapping the lines into a paragraph.
     return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *lines])
 
 
-SHELLS = ("bash", "zsh", "fish")
-
-_WHERE = f"""
-
-\b
-Where to put it:
-  ~/.bashrc  eval "$({PROGRAM} completion bash)"
-  ~/.zshrc   eval "$({PROGRAM} completion zsh)"
-  ~/.config/fish/config.fish
-             {PROGRAM} completion fish | source"""
-
-
-@click.command(epilog=example("completion bash") + _WHERE)
-@click.argument("shell", type=click.Choice(SHELLS), required=False)
-@click.pass_context
-def completion(context: click.Context, shell: str | None) -> None:
-    """Print the script that lets a shell complete this program's commands.
-
-    Contracts are completed as well, from the published database. SHELL is the one of the environment if left out.
-    """
-    shell = shell or Path(os.environ.get("SHELL", "")).name
-    kind = get_completion_class(shell)
-    if shell not in SHELLS or kind is None:
-        raise click.UsageError(
-            f"there is no completion for the shell {shell!r}; name one of {', '.join(SHELLS)}"
-        )
-    variable = f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()
-    click.echo(kind(context.find_root().command, {}, PROGRAM, variable).source())
-
-
 def complete_symbol(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:  # noqa: ARG001
-    """The contracts whose names begin with what was typed, in upper or lower case."""
+    """Complete a contract, in upper or lower case."""
     return [CompletionItem(name) for name in _symbols() if name.startswith(typed.strip().upper())]
 
 
 def complete_symbols(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """The same for the last of several contracts, separated by commas."""
+    """Complete the last of several contracts, separated by commas."""
     before, comma, last = typed.rpartition(",")
     return [
         CompletionItem(f"{before}{comma}{item.value}") for item in complete_symbol(context, parameter, last)

@@ -35,18 +35,18 @@ class _Sink(io.FileIO):
         super().__init__(file, mode, closefd=not isinstance(file, int))
 
     def write(self, data: ReadableBuffer, /) -> int:
-        with self._told():
+        with self._translated():
             return super().write(data)
 
     def close(self) -> None:
-        with self._told():
+        with self._translated():
             super().close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:  # its reader has left, which click ends the command for
+        except BrokenPipeError:  # click ends the command
             raise
         except OSError as error:
             raise self._failure(error) from error
@@ -58,10 +58,10 @@ def sink(file: Path | int, mode: str, failure: Callable[[OSError], Exception]) -
     Args:
         file: The file.
         mode: As of `open`, for binary writing.
-        failure: What is raised for an error of writing, unless it is that the reader of a pipe has left.
+        failure: Makes the exception for a failed write; BrokenPipeError is raised as it is.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The file cannot be opened.
     """
     return io.BufferedWriter(_Sink(file, mode, failure))
 
@@ -77,35 +77,39 @@ report_format = click.option(
     type=click.Choice(("table", "json")),
     help="Default: table on a terminal, json otherwise.",
 )
-"""For commands whose answer is a report and not rows."""
+"""The option of commands that print a report and not rows."""
+
+
+def printed_as_json(chosen: str | None, report: object) -> bool:
+    """Print a report as json if that is the format, by choice or for want of a terminal."""
+    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "table":
+        return False
+    click.echo(json.dumps(report, ensure_ascii=False, default=plain, indent=2))
+    return True
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of a query, and how a table shows it."""
+    """A result, and its form as a table."""
 
     result: Result[Any]
-    """In full, for json, csv and parquet."""
+    """Complete, for json, csv and parquet."""
     table: Callable[[], Iterable[Row]]
-    """What a table on a terminal shows; called once at most."""
+    """The rows of a table; called once at most."""
     title: Callable[[], str]
-    """The line above the table; called after it."""
+    """The title of the table; called after `table`."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where an answer goes and in which format."""
+    """Destination and format of an answer."""
 
     format: str
     path: Path | None
 
     @classmethod
     def choose(cls, chosen: str | None, path: Path | None) -> Output:
-        """Settle the format, before anything is asked.
-
-        Raises:
-            UsageError: Parquet is to go to the terminal.
-        """
+        """Choose the format; raises UsageError for parquet on a terminal."""
         ending = path.suffix[1:].lower() if path else ""
         if chosen is None and ending in FORMATS:
             chosen = ending
@@ -118,11 +122,11 @@ class Output:
         return cls(chosen, path)
 
     def write(self, answer: Answer) -> None:
-        """Write the answer.
+        """Write the answer; a regular file is replaced atomically.
 
         Raises:
-            UsageError: The file cannot be made.
-            AvailabilityError: It cannot be written to its end; a file that is one is left as it was then.
+            UsageError: The file cannot be created.
+            AvailabilityError: It cannot be written.
         """
         if self.format == "parquet":
             with _binary_output(self.path) as file:
@@ -133,7 +137,7 @@ class Output:
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of output; it receives them as one `Output` named `output`."""
+    """Add the options of output to a command, which gets one `Output` as `output`."""
 
     @click.option(
         "--format",
@@ -150,10 +154,7 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def file_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a file to write; it receives `path`, which is None for standard output.
-
-    The command is not run if the file is there and may not be replaced.
-    """
+    """Add `--output` and `--force` to a command, which gets `path`, None for stdout; existing files need `--force`."""
 
     @click.option(
         "--output",
@@ -190,15 +191,10 @@ def _file_named(context: click.Context, parameter: click.Parameter, text: str | 
 
 @contextmanager
 def text_output(path: Path | None) -> Iterator[IO[str]]:
-    """A file that is there in whole or not at all, or standard output.
-
-    Raises:
-        UsageError: The file cannot be made.
-        AvailabilityError: It cannot be written to its end.
-    """
+    """A text file that is written atomically, or stdout; raises as `Output.write`."""
     if path is None:
         yield sys.stdout
-        # Here and not at exit, where a reader that is gone would end in a traceback.
+        # Not at exit, where a closed pipe would end in a traceback.
         sys.stdout.flush()
     else:
         with _open(path) as file, io.TextIOWrapper(file, "utf-8", newline="", write_through=True) as text:
@@ -207,7 +203,7 @@ def text_output(path: Path | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def _binary_output(path: Path | None) -> Iterator[IO[bytes]]:
-    """The same for bytes."""
+    """As `text_output`, for bytes."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -224,14 +220,14 @@ def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
 
 @contextmanager
 def _in_place(path: Path) -> Iterator[IO[bytes]]:
-    """A pipe or a device, which stays what it is."""
+    """A pipe or a device, which is not replaced."""
     with _opened(path, path, "wb") as file:
         yield file
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when it is complete; what a kill leaves is removed by the next one of the name."""
+    """A draft that replaces the file when complete."""
     with draft_of(path) as new:
         with _opened(path, new, "xb") as file:
             yield file
@@ -242,7 +238,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _opened(path: Path, file: Path, mode: str) -> IO[bytes]:
-    """The file, or what is to become it; errors of other files, such as those that are read, stay what they are."""
+    """The open file or draft, whose errors name `path`."""
     try:
         return sink(file, mode, lambda error: _unwritten(path, error))
     except OSError as error:
@@ -262,7 +258,7 @@ def only(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
 
 
 def plain(value: object) -> object:
-    """A value as json has it: days and UTC moments as ISO text, bytes in hexadecimal."""
+    """A value for json: days and UTC moments in ISO format, bytes in hexadecimal."""
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, Decimal):
@@ -281,12 +277,12 @@ def _write_json(answer: Answer, file: IO[str]) -> None:
 def _json(row: Row) -> str:
     try:
         return json.dumps(row, ensure_ascii=False, default=plain, allow_nan=False)
-    except ValueError:  # json knows no infinity
+    except ValueError:  # JSON has no infinity
         return json.dumps(_finite(row), ensure_ascii=False, default=plain)
 
 
 def _finite(value: object) -> object:
-    """The value with null for every number that is none or infinite."""
+    """The value with null for NaN and infinity."""
     if isinstance(value, dict):
         return {name: _finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -303,7 +299,7 @@ def _write_csv(answer: Answer, file: IO[str]) -> None:
 
 
 def _csv_text(value: object) -> object:
-    """Truth as lower-case words, which DuckDB, pandas and polars all read; what has parts as json."""
+    """Booleans in lower case, which DuckDB, pandas and polars read; nested values as json."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | dict):

@@ -1,7 +1,4 @@
-"""`query`: each command is one declaration over one query.
-
-What a declaration may say is in `question`, how tables look in `views`.
-"""
+"""`query`: the declarations of its commands."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ def query() -> None:
 
 @click.group(epilog=example("query analytics summary", "query analytics delistings 2022-11-14"))
 def analytics() -> None:
-    """Who came and went on a day, and how many files each day has."""
+    """Listings and delistings of a day, and the number of files of each day."""
 
 
 def _window(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
@@ -108,7 +105,7 @@ question(
     A table has one line per day unless --all; the other formats always have every file.
     """,
     examples=("query range 2024-01-01 2024-01-31 --format csv",),
-    title=views.range_title, table=views.range_by_day, in_full=views.columns("symbol", *_DAY_COLUMNS),
+    title=views.of_days("Files"), table=views.range_by_day, in_full=views.columns("symbol", *_DAY_COLUMNS),
     all_help="Show every file in a table instead of days.",
 )  # fmt: skip
 
@@ -136,10 +133,10 @@ question(
         day(), *_UNIVERSE_RULES,
         option("--explain", is_flag=True, help="Also the contracts that are left out, with the reason."),
     ],
-    """The contracts that one could have traded on a day.
+    """The contracts that were tradable on a day, as known on that day.
 
-    As of that day: nothing that became known later has a say. Left out are contracts without a file (pending, missing,
-    ended), those that were known to be flat, and those that the options exclude.
+    Contracts without a file (pending, missing, ended), those known to be flat, and those that the options exclude are
+    left out.
     """,
     examples=("query universe 2024-01-15", "query universe 2024-01-15 --explain"),
     title=views.universe_title, table=views.universe_table,
@@ -154,13 +151,13 @@ question(
         ),
         *_UNIVERSE_RULES,
     ],
-    """The universes of many days, for a whole backtest.
+    """The universes of many days, for a backtest, each as known on its own day.
 
-    START and END are included. Each universe is as of its own day. A table has one line per day; the other formats have
+    START and END are included. A table has one line per day; the other formats have
     every contract.
     """,
     examples=("query universe-history 2021-01-01 2021-12-31",),
-    title=views.universes_title, table=views.universes_by_day,
+    title=views.of_days("Universes"), table=views.universes_by_day,
 )  # fmt: skip
 
 question(

@@ -1,7 +1,6 @@
-"""Queries as commands: what declares one, and the parameters that several of them have.
+"""The declaration of queries as commands, and their common parameters.
 
-A new question is a method of `AvailabilityQueries` and one declaration in `query`. How tables look is said in `views`;
-formats and files belong to `output`.
+A new query is a method of `AvailabilityQueries` and a declaration in `query`, with the form of its table from `views`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from availability_pipeline.dates import parse_day, parse_moment
 from availability_pipeline.queries.api import AvailabilityQueries, Result
 
 Values = Mapping[str, Any]
-"""What a command's parameters are, by name."""
+"""Values of a command's parameters, by name."""
 
 Title = Callable[[Result[Any], Values], str]
 """Makes the line above a table."""
@@ -26,7 +25,7 @@ Table = Callable[[Result[Any], Values], Iterable[Row]]
 """Makes the rows of a table."""
 
 
-def question(  # noqa: PLR0913 - all that there is to say of a command
+def question(  # noqa: PLR0913 - the whole declaration of a command
     group: click.Group,
     name: str,
     ask: Callable[..., Result[Any]],
@@ -39,19 +38,19 @@ def question(  # noqa: PLR0913 - all that there is to say of a command
     in_full: Table | None = None,
     all_help: str = "Show every day in a table instead of months.",
 ) -> None:
-    """Add a command that asks a query and prints its result.
+    """Add a command that runs a query and prints its result.
 
     Args:
-        group: Where it is added.
-        name: What it is called.
-        ask: The method of `AvailabilityQueries`, which is given the parameters by name.
-        parameters: The arguments and options, called as those of the method.
-        help_text: What `--help` says.
-        examples: Command lines for it.
-        title: The line above the table.
-        table: What a table shows; all rows and columns by default.
-        in_full: What it shows with `--all`, an option that commands without this do not have.
-        all_help: What help says of `--all`.
+        group: The group of the command.
+        name: Its name.
+        ask: The method of `AvailabilityQueries`, called with the parameters by name.
+        parameters: Arguments and options, named as those of the method.
+        help_text: The help.
+        examples: Command lines for the help.
+        title: The title of the table.
+        table: The rows of the table; the result by default.
+        in_full: Its rows with `--all`; without this, there is no such option.
+        all_help: The help of `--all`.
     """
 
     @output_options
@@ -69,7 +68,7 @@ def question(  # noqa: PLR0913 - all that there is to say of a command
 
 
 def option(*names: str, **settings: Any) -> click.Option:
-    """An option, as the decorator `click.option` has it."""
+    """As the decorator `click.option`."""
     return click.Option(names, **settings)
 
 
@@ -84,20 +83,12 @@ def symbol(*, required: bool = False) -> click.Argument:
 
 
 def day_named(_context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-    """The UTC day that a parameter names.
-
-    Raises:
-        UsageError: It names none.
-    """
+    """Click's callback for UTC days; raises UsageError."""
     return None if text is None else parse_day(text, _name(parameter))
 
 
 def moment_named(_context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-    """The moment that a parameter names, in UTC.
-
-    Raises:
-        UsageError: It names none.
-    """
+    """Click's callback for moments; raises UsageError."""
     return None if text is None else parse_moment(text, _name(parameter))
 
 

@@ -68,7 +68,7 @@ def sql(query: str, timeout: float, memory_limit: int, max_rows: int, output: Ou
 
 
 def _silence() -> None:
-    """Discard what DuckDB's Python library says of its objects at exit while a query that was left behind uses them."""
+    """Discard DuckDB's messages at exit if a query was left behind."""
     from availability_pipeline.queries.sql import THREAD_NAME  # noqa: PLC0415 - likewise
 
     if any(thread.name == THREAD_NAME for thread in threading.enumerate()):

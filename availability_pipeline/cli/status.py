@@ -1,9 +1,8 @@
-"""`status`: what the published database says of itself. The working one is the pipeline's and is not opened."""
+"""`status`: the extent of the published database, the last collections and the service levels."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from availability_pipeline.cli.options import example
-from availability_pipeline.cli.output import plain, report_format
+from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.service_levels import TARGET, ServiceLevels, read, shown
 from availability_pipeline.queries.status import Status
@@ -22,24 +21,17 @@ from availability_pipeline.settings import Settings
 @click.command(epilog=example("status", "status --format json"))
 @report_format
 def status(chosen: str | None) -> None:
-    """Show how far the published data goes and what happened last.
+    """Show the extent of the published data, the last collections and the service levels.
 
-    Data through is the last day that is collected for all contracts. Pending are contracts that had a file on the
-    newest earlier day with files and have none yet. The service levels are those of the last run. json is one object.
+    Data through is the last day collected for all contracts. Pending counts files that are expected and not there yet.
+    The service levels are those of the last run. json is one object.
     """
     with AvailabilityQueries() as queries:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
     levels = read(Settings.load().dataset_dir)
-    if (chosen or ("table" if sys.stdout.isatty() else "json")) == "json":
-        answer = {
-            **facts,
-            "pending": found.pending,
-            "runs": found.runs,
-            "service_levels": levels and asdict(levels),
-        }
-        click.echo(json.dumps(answer, ensure_ascii=False, default=plain, indent=2))
-    else:
+    lists = {"pending": found.pending, "runs": found.runs, "service_levels": levels and asdict(levels)}
+    if not printed_as_json(chosen, {**facts, **lists}):
         _print(facts, found, levels)
     sys.stdout.flush()
 
@@ -85,7 +77,7 @@ def _rows(levels: ServiceLevels) -> list[dict[str, Any]]:
 
 
 def _short(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As much of each run as 80 columns hold; json has the rest."""
+    """The columns that fit into 80 characters; json has all."""
     return [
         {
             "finished": f"{run['finished_at']:%Y-%m-%d %H:%M}",

@@ -1,4 +1,4 @@
-"""Tables for people: on a terminal, through its pager if they are long, or in a file."""
+"""Tables on a terminal, through its pager if they are long, or in a file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from rich.text import Text
 from availability_pipeline.collecting.reporting import console
 
 WHOLE = 24
-"""Columns that are not wider, which the names of all contracts are not, are not folded where there is room."""
+"""Columns up to this width, as all symbols, are not folded if there is room."""
 
 GAP = 2
 """Blanks between two columns."""
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print rows to standard output; on a terminal that they are too long for, through the pager."""
+    """Print rows to stdout, through the pager if they exceed the terminal."""
     terminal = console(sys.stdout)
     with terminal.capture() as capture:
         _print(terminal, rows, title)
     text = capture.get()
     if terminal.is_terminal and text.count("\n") >= terminal.height:
-        os.environ.setdefault("LESS", "FRX")  # as git has it: colours, and what was shown stays on the screen
+        os.environ.setdefault("LESS", "FRX")  # as in git: colours, and the output stays on the screen
         click.echo_via_pager(text.removesuffix("\n"))
     else:
         sys.stdout.write(text)
@@ -49,7 +49,7 @@ def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str) -> No
     widths = {
         name: max(cell_len(heading(name)), *(cell_len(cell(row[name])) for row in rows)) for name in rows[0]
     }
-    # Where there is no room for all columns, folding them is better than cutting them off.
+    # Without room for all columns they are folded, not truncated.
     roomy = sum(min(width, WHOLE) + GAP for width in widths.values()) <= output.width
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name, width in widths.items():
@@ -66,12 +66,12 @@ def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str) -> No
 
 
 def heading(name: str) -> str:
-    """A column's name as people read it."""
+    """The heading of a column."""
     return name.replace("_", " ")
 
 
 def cell(value: object) -> str:
-    """A value as people read it: thousands apart, moments to the second, nothing for NULL."""
+    """The text of a value: thousands separated, moments to the second, empty for NULL."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,7 +1,4 @@
-"""How tables show the results of queries: fewer columns, a line per month or day, titles.
-
-Only tables are shortened; the other formats have everything.
-"""
+"""Tables of results, which are shorter than the other formats: fewer columns, a line per month or day, titles."""
 
 from __future__ import annotations
 
@@ -24,17 +21,17 @@ def columns(*names: str) -> Table:
 
 
 def counted_as(noun: str, about: str = "") -> Title:
-    """A title with the number of rows: the noun, and what is said about the parameters, such as ` on {date}`."""
+    """A title with the number of rows; `about` may contain parameters, such as ` on {date}`."""
     return lambda result, values: counted(len(result), noun) + about.format_map(values)
 
 
 def changes_title(result: Result[Any], values: Values) -> str:
-    """How many changes there are, and since when."""
+    """The number of changes, and the first day of observation."""
     return counted(len(result), "change") + (f" since {values['since']}" if values["since"] else "")
 
 
 def timeline_title(result: Result[Any], values: Values) -> str:
-    """How many files a contract has, and on how many days."""
+    """The number of files and days of a contract."""
     name = values["symbol"].strip().upper()
     if not result:
         return f"{name} has no file on any collected day"
@@ -42,50 +39,45 @@ def timeline_title(result: Result[Any], values: Values) -> str:
     return f"{name}: {files:,} files on {len(result):,} days, {result[0]['date']} to {result[-1]['date']}"
 
 
-def range_title(_: Result[Any], values: Values) -> str:
-    """Which days a range has."""
-    return f"Files of {DayRange(values['start'], values['end'])}"
+def of_days(noun: str) -> Title:
+    """A title with the days of a range."""
+    return lambda _, values: f"{noun} of {DayRange(values['start'], values['end'])}"
 
 
 def summary_title(result: Result[Any], _: Values) -> str:
-    """How many days a summary has."""
+    """The number of days of a summary."""
     return f"{counted(len(result), 'day')}, {result[0]['date']} to {result[-1]['date']}"
 
 
 def universe_title(result: Result[Any], values: Values) -> str:
-    """How many contracts are in the universe of a day, and how many are shown that are not."""
+    """The number of contracts in a universe, and of the shown ones that are excluded."""
     out = sum(row["reason"] is not None for row in result)
     found = counted(len(result) - out, "contract")
     return f"{found} in the universe of {values['date']}" + (f", {out:,} left out" if out else "")
 
 
-def universes_title(_: Result[Any], values: Values) -> str:
-    """Which days the universes are of."""
-    return f"Universes of {DayRange(values['start'], values['end'])}"
-
-
 def universe_table(result: Result[Any], values: Values) -> Iterable[Row]:
-    """The contracts of a universe, with the reasons where contracts are shown that are left out."""
+    """The contracts of a universe, with reasons if excluded ones are shown."""
     shown = ("symbol", "status", "first_day", "age_days", "contract_type")
     return only(result, (*shown, "reason") if values["explain"] else shown)
 
 
 def universes_by_day(result: Result[Any], values: Values) -> list[Row]:
-    """How many contracts each universe has."""
+    """The number of contracts of each universe."""
     counts = Counter(result.arrow()["date"].to_pylist())
     days = list(DayRange(values["start"], values["end"]))[:: values["step"]]
     return [{"date": day, "contracts": counts[day]} for day in days]
 
 
 def lifecycle_title(result: Result[Any], values: Values) -> str:
-    """How many episodes or runs of small files there are."""
+    """The number of episodes or runs of small files."""
     if values["confirm"]:
         return f"{counted(len(result), 'run')} of small files, and the minutes with a trade at its ends"
     return counted(len(result), "episode")
 
 
 def lifecycle_table(result: Result[Any], values: Values) -> Iterable[Row]:
-    """As much of each episode, or of each run of small files, as 80 columns hold."""
+    """The columns of episodes, or runs of small files, that fit into 80 characters."""
     if values["confirm"]:
         minutes = ("live_minutes", "first_minutes", "last_minutes")
         return only(result, ("symbol", "first_day", "last_day", *minutes, "verdict"))
@@ -119,7 +111,7 @@ def timeline_by_month(result: Result[Any], _: Values) -> Iterator[Row]:
 
 
 def summary_by_month(result: Result[Any], _: Values) -> Iterator[Row]:
-    """Files and bytes of each month, and how many contracts had a file on its days at most."""
+    """Files and bytes of each month, and the most contracts on one of its days."""
     for month, days in _months(result):
         yield {
             "month": month,
@@ -132,7 +124,7 @@ def summary_by_month(result: Result[Any], _: Values) -> Iterator[Row]:
 
 
 def range_by_day(result: Result[Any], values: Values) -> list[Row]:
-    """Files and bytes of each day, also of those without any file."""
+    """Files and bytes of each day, including those without files."""
     days = DayRange(values["start"], values["end"])
     lines: dict[dt.date, dict[str, Any]] = {day: {"date": day, "files": 0, "bytes": 0} for day in days}
     for row in result.stream():

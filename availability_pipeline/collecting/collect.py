@@ -32,21 +32,21 @@ from availability_pipeline.warehouse.opening import exists
 from availability_pipeline.warehouse.writes import Block, Collection, WriteReport, remove_unfinished_days
 
 CONFIRMATIONS = 5
-"""How many contracts are listed to make sure that a day really has no file."""
+"""Contracts to list before a day counts as one without files."""
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """All folders of the archive, and what the exchange says of its contracts."""
+    """All folders of the archive, and the exchange's contracts."""
 
     folders: Folders
     exchange: ExchangeInfo
-    """Empty if it could not be had."""
+    """Empty if exchangeInfo failed, which does not stop a collection."""
     exchange_problem: str | None
-    """Why exchangeInfo could not be had, or None; the collection goes on without it."""
+    """Why exchangeInfo failed, if it did."""
 
     def tracked(self, settings: Settings) -> list[str]:
-        """The contracts that are to have rows in `daily_availability`, by the settings' rule."""
+        """The contracts to track, by the settings' rule."""
         return [
             symbol.name
             for symbol in self.folders.symbols
@@ -55,7 +55,7 @@ class Discovery:
 
 
 def discover(settings: Settings) -> Discovery:
-    """Ask the archive for its folders and the exchange for its contracts.
+    """List the archive's folders and get exchangeInfo.
 
     Raises:
         ArchiveError: The folders could not be listed.
@@ -80,10 +80,10 @@ def discover(settings: Settings) -> Discovery:
 
 
 def take_back_unfinished_days(connection: duckdb.DuckDBPyConnection, discovery: Discovery) -> str | None:
-    """Remove rows of days that are not over, which a clock that was ahead has made, if the archive confirms the clock.
+    """Remove rows of unfinished days, which a clock that was ahead made, if the archive confirms the clock.
 
     Returns:
-        A sentence that says what was removed; None if nothing was.
+        A sentence about the removed rows, or None.
     """
     if not discovery.folders.clock_confirmed:
         return None
@@ -99,7 +99,7 @@ def take_back_unfinished_days(connection: duckdb.DuckDBPyConnection, discovery: 
 def write_discovery(
     connection: duckdb.DuckDBPyConnection, discovery: Discovery, settings: Settings
 ) -> writes.SymbolsReport:
-    """Remember what a discovery saw."""
+    """Write a discovery into the table `symbols`."""
     return writes.write_symbols(
         connection,
         discovery.folders.symbols,
@@ -111,39 +111,39 @@ def write_discovery(
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run is to collect."""
+    """The days and contracts that one run collects."""
 
     days: DayRange
     symbols: tuple[str, ...]
     new_symbols: frozenset[str]
-    """Those of `symbols` that the table has no row of yet; they get `other_days` as well."""
+    """Those of `symbols` without rows yet; they get `other_days` as well."""
     other_days: tuple[dt.date, ...]
-    """Days outside `days` that the table holds."""
+    """The table's days outside `days`."""
     known_days: dict[str, dt.date]
     """By contract, its last day with a file before `days`."""
 
     @property
     def catches_up(self) -> bool:
-        """Whether there are contracts and days of a history that is to be made up for."""
+        """Whether new contracts need the table's other days."""
         return bool(self.new_symbols and self.other_days)
 
     @property
     def history(self) -> DayRange:
-        """The days that a new contract needs, from the first to the last."""
+        """The range of days that a new contract needs."""
         held = (self.days.start, self.days.end, *self.other_days)
         return DayRange(min(held), max(held))
 
 
 def plan_collection(connection: duckdb.DuckDBPyConnection, days: DayRange, only: Sequence[str] = ()) -> Plan:
-    """Decide what to ask for.
+    """Plan a collection.
 
     Args:
-        connection: The working database, with its `symbols` up to date.
+        connection: The working database with current `symbols`.
         days: The days to collect.
         only: The contracts to collect; all tracked ones if empty.
 
     Raises:
-        UsageError: One of `only` is no tracked contract, or none is tracked at all.
+        UsageError: One of `only` is not tracked, or no contract is.
     """
     tracked = writes.tracked_symbols(connection)
     chosen = choose(tracked, only)
@@ -158,11 +158,7 @@ def plan_collection(connection: duckdb.DuckDBPyConnection, days: DayRange, only:
 
 
 def choose(tracked: Sequence[str], only: Sequence[str]) -> Sequence[str]:
-    """Those of the tracked contracts that are asked for; all if none is named.
-
-    Raises:
-        UsageError: One of `only` is no tracked contract, or none is tracked at all.
-    """
+    """The tracked contracts in `only`, or all; raises UsageError as `plan_collection`."""
     if not tracked:
         raise UsageError(
             "no contract is tracked; materialize `symbols` first, "
@@ -180,7 +176,7 @@ def choose(tracked: Sequence[str], only: Sequence[str]) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Collected:
-    """What the archive said, not yet written."""
+    """A collection that is not written yet."""
 
     mode: str
     started_at: dt.datetime
@@ -191,10 +187,10 @@ class Collected:
 
 
 def collect(plan: Plan, settings: Settings, progress: Progress) -> Collected:
-    """Ask the archive: one day by HEAD, a range by LIST, the history of new contracts by LIST.
+    """Collect one day by HEAD, a range and the history of new contracts by LIST.
 
     Raises:
-        ArchiveError: An answer is missing or not usable; ArchiveFailures if several are.
+        ArchiveError: A request failed; ArchiveFailures for several.
     """
     return (
         _by_probing(plan, settings, progress)
@@ -242,9 +238,9 @@ def _by_probing(plan: Plan, settings: Settings, progress: Progress) -> Collected
 
 
 def _confirm_nothing(plan: Plan, settings: Settings) -> None:
-    """Believe that no contract has a file on the day only if the bucket's listing does not show one.
+    """Confirm by LIST that the day has no file, because a wrong URL answers 404 as well.
 
-    A wrong address answers 404 as well. Those contracts are listed that had files last, or all if none is known.
+    Lists the contracts with the newest files, or all if none is known.
 
     Raises:
         UnexpectedAnswer: The listing shows a file.
@@ -263,7 +259,7 @@ def _confirm_nothing(plan: Plan, settings: Settings) -> None:
 
 
 def _merged(probed: pa.Table, listed: pa.Table, probed_day: dt.date) -> pa.Table:
-    """Both, where the probed day is taken from the probes alone."""
+    """Both tables, the probed day from the probes alone."""
     other_days = pc.not_equal(listed.column("date"), pa.scalar(probed_day, pa.date32()))
     return pa.concat_tables([probed, listed.filter(other_days)])
 
@@ -296,11 +292,11 @@ def missing_days(
 ) -> DayRange:
     """The days that bring the table up to date: from its first gap, or the look-back window if that begins earlier.
 
-    Days without any file right before the gap belong to it: they were collected too early and not listed again.
+    Days without any file right before the gap belong to it, because they were collected too early.
 
     Args:
         connection: The working database.
-        settings: How long the look-back window is, and when the market began.
+        settings: The settings, for the look-back window and the first day.
         last: The last day; yesterday if None.
     """
     dataset = settings.dataset
@@ -314,33 +310,26 @@ def missing_days(
 
 
 def lookback_window(settings: Settings, last: dt.date) -> DayRange:
-    """The days up to the last one that are listed again for late, replaced and withdrawn files."""
+    """The days up to `last` that are listed again for late, replaced and withdrawn files."""
     first = last - dt.timedelta(days=settings.lookback_days - 1)
     return DayRange(max(settings.dataset.first_day, first), last)
 
 
 WAIT_SECONDS = 5.0
-"""How long a process that is writing is waited for; the daemon allows a tick one minute in all."""
+"""Wait for a writer; Dagster's daemon allows a tick one minute."""
 
 
 @dataclass(frozen=True)
 class DailyWindow:
-    """The days to collect, and what there is to say about them."""
+    """The days that the schedule collects."""
 
     days: DayRange
     remark: str | None = None
-    """Why the days are not those of the look-back window or of the first gap; None if they are."""
+    """Why they begin neither with the look-back window nor with the first gap, if so."""
 
 
 def daily_window(settings: Settings, yesterday: dt.date) -> DailyWindow:
-    """The look-back window up to yesterday, begun earlier where an earlier day is not complete.
-
-    A gap that cannot be seen now is left to the next day's run; nothing is raised for it.
-
-    Args:
-        settings: Where the working database is, and how long the window is.
-        yesterday: The last day that can have files, seen from the tick.
-    """
+    """`missing_days` up to `yesterday`, or only the look-back window if the working database cannot be read now."""
     try:
         if not exists(settings.working_path):
             return DailyWindow(

@@ -1,7 +1,4 @@
-"""The database as the pipeline's users handle it from Python: how far it goes, and bringing a day up to date.
-
-Questions about its content are `queries`' business.
-"""
+"""The Python API of the pipeline: the last complete day, and updating a day."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ class AvailabilityDatabase:
     """The database of a data directory.
 
     Args:
-        settings: Where it is and where its data comes from; from the environment by default.
+        settings: From the environment by default.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -45,13 +42,12 @@ class AvailabilityDatabase:
             date: A UTC day that is over: `2024-01-15`, `yesterday`, or a `datetime.date`.
 
         Returns:
-            `date` (`datetime.date`); `available_count` and `unavailable_count`, how many contracts have a file of the
-            day and how many have none; `changed_count`, how many files the run found other than before; `requests`;
-            `seconds`; `run_id`.
+            `date` (`datetime.date`); `available_count` and `unavailable_count`, contracts with and without a file;
+            `changed_count`, files that differ from the last collection; `requests`; `seconds`; `run_id`.
 
         Raises:
-            UsageError: It is no day, or it is not over yet.
-            RunError: The run failed; what readers have is as it was.
+            UsageError: It is not a day, or not over yet.
+            RunError: The run failed; the published database is unchanged.
 
         Example:
             >>> report = AvailabilityDatabase().update_date("2024-02-28")
@@ -76,5 +72,5 @@ class AvailabilityDatabase:
 
 
 def update_date(date: Day) -> dict[str, Any]:
-    """Bring one day of the database of the settings up to date; see `AvailabilityDatabase.update_date`."""
+    """`AvailabilityDatabase().update_date(date)`."""
     return AvailabilityDatabase().update_date(date)

@@ -1,7 +1,4 @@
-"""Download lists: the URLs of files that exist, for programs that fetch them.
-
-Rows come in as `queries` gives them and go out as lines of text. Nothing is asked of the archive or fetched from it.
-"""
+"""Download lists: the URLs of existing files, for downloaders."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ from availability_pipeline.symbols import counted
 
 @dataclass
 class Totals:
-    """How much a list is about, counted while it is made."""
+    """Totals of a list, counted while it is made."""
 
     files: int = 0
     bytes: int = 0
     without_checksum: int = 0
-    """Files whose checksum is left out because the archive has none."""
+    """Files without a checksum in the archive."""
     unknown_checksum: int = 0
-    """Likewise because it is not known whether it has one."""
+    """Files of which it is unknown."""
 
     def __str__(self) -> str:
         parts = [f"{counted(self.files, 'file')}, {_size(self.bytes)}"]
@@ -44,15 +41,15 @@ def lines(
     without_checksum: Mapping[tuple[dt.date, str], bool | None] | None = None,
     aria2: bool = False,
 ) -> Iterator[str]:
-    """The lines of a list, with their ends.
+    """The lines of a list, with line ends.
 
     Args:
-        rows: Files that exist.
-        totals: Counts the files of the rows; their checksums, of about a hundred bytes each, are not counted.
-        dataset: What the files are of.
-        without_checksum: If given, the URL of each file's checksum follows it, except for these
+        rows: Existing files.
+        totals: Counts the files, without their checksums of about 100 bytes each.
+        dataset: The dataset of the files.
+        without_checksum: If given, each file's checksum is listed as well, except for these
             (`AvailabilityQueries.files_without_checksum`).
-        aria2: Whether the list is an input file for aria2, which then saves each file under its path in the archive.
+        aria2: Whether to write an input file for aria2 that keeps the archive's folders.
     """
     for row in rows:
         totals.files += 1
@@ -79,7 +76,7 @@ def _endings(
 
 
 def _size(count: int) -> str:
-    """Bytes as people say them, in powers of a thousand."""
+    """Bytes in decimal units."""
     if count < 1000:
         return f"{count} B"
     size, units = float(count), iter(("kB", "MB", "GB", "TB"))

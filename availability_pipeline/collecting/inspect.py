@@ -1,7 +1,4 @@
-"""Looking into the few files around a change: does the volume say what the sizes say?
-
-The only question of a reader that needs the network. How a run of small files is found belongs to `lifecycle`.
-"""
+"""`query lifecycle --confirm`, the only query with requests: traded minutes in the files around runs of small files."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ class ConfirmedRow(SmallRunRow):
     live_minutes: int | None
     """Minutes with a trade on `last_live_day`."""
     first_minutes: int
-    """The same on `first_day`."""
+    """Minutes with a trade on `first_day`."""
     last_minutes: int
-    """The same on `last_day`."""
+    """Minutes with a trade on `last_day`."""
     verdict: str
     """flat: no trade at both ends; traded: trades at both; changing: at one of them."""
 
@@ -38,16 +35,16 @@ CONFIRMED_COLUMNS = columns_of(ConfirmedRow)
 def confirm(
     queries: AvailabilityQueries, settings: Settings, symbol: str | None = None
 ) -> Result[ConfirmedRow]:
-    """Look at the volume around every run of small files of a contract, or of all: at most three files for each.
+    """Download at most three files for each run of small files, and count the minutes with a trade.
 
     Args:
-        queries: The published database; its files are asked for where it says that they are served.
-        settings: How many requests may be under way at once, and how long each may take.
-        symbol: The contract, as people type it; all by default.
+        queries: The published database, whose archive URL is used.
+        settings: Connections and time-out.
+        symbol: The contract, in any spelling; all by default.
 
     Raises:
         UsageError: No such contract.
-        ArchiveError: A file could not be had or read; ArchiveFailures if several could not.
+        ArchiveError: A file could not be downloaded or read; ArchiveFailures for several.
     """
     runs = queries.get_small_runs(symbol)
     files = {

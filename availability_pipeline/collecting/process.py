@@ -1,7 +1,6 @@
-"""Running the job in a process of its own, which can be ended at any moment without harm.
+"""Running the job in a worker process, which can be killed at any moment: Ctrl-C does so and cleans up.
 
-A killed run is a case that the store, the publication and Dagster's records must survive anyway; so Ctrl-C kills the
-worker and cleans up after it. Nothing here imports Dagster.
+Nothing here imports Dagster.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from availability_pipeline.errors import RunError, UsageError, cause_of
 from availability_pipeline.settings import VARIABLES, Settings, check_instance_path, path_named
 
 RETRY_SECONDS = "2"
-"""Seconds before the first retry where nothing else is set: somebody is looking on."""
+"""Default backoff on the command line, where a user is waiting."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,15 @@ class Outcome:
 
     run_id: str
     metadata: Mapping[str, Mapping[str, Any]]
-    """By asset, the numbers that it reported."""
+    """By asset, the metadata of its materialization."""
     seconds: float
 
 
 def instance_folder(settings: Settings, environ: Mapping[str, str] | None = None) -> Path:
-    """Where the Dagster instance is: DAGSTER_HOME, else the checkout that this is run in, else the data directory.
+    """The folder of the Dagster instance: DAGSTER_HOME, else the current checkout, else one in the data directory.
 
     Raises:
-        UsageError: It cannot be there.
+        UsageError: DAGSTER_HOME is relative, or SQLite cannot use the folder.
     """
     environ = os.environ if environ is None else environ
     if home := environ.get("DAGSTER_HOME"):
@@ -53,11 +52,7 @@ def instance_folder(settings: Settings, environ: Mapping[str, str] | None = None
 
 
 def instance_at(folder: Path) -> Path:
-    """The folder of a Dagster instance, if its databases can be where its dagster.yaml has them.
-
-    Raises:
-        UsageError: They cannot.
-    """
+    """The folder; raises UsageError if SQLite cannot use the path of its databases."""
     databases = _sqlite_folder(folder)
     if databases:
         check_instance_path(path_named("the folder of the Dagster instance", str(databases)))
@@ -65,23 +60,30 @@ def instance_at(folder: Path) -> Path:
 
 
 def _sqlite_folder(folder: Path) -> Path | None:
-    """Where the instance has its SQLite databases; None if it has others, or the environment says where."""
+    """The folder of the SQLite databases; None for another storage, or a folder from the environment."""
     import yaml  # noqa: PLC0415 - only runs need it
 
     try:
         config = yaml.safe_load((folder / "dagster.yaml").read_bytes())
-    except (OSError, yaml.YAMLError):  # there is none, or Dagster says what is wrong with it
+    except (OSError, yaml.YAMLError):  # missing, or Dagster will report it
         return folder
     storage = config.get("storage") if isinstance(config, dict) else None
     if not isinstance(storage, dict):
         return folder
-    sqlite = storage.get("sqlite")
-    base = sqlite.get("base_dir") if isinstance(sqlite, dict) else None
-    return folder / base if isinstance(base, str) else None
+    ours = storage.get("custom")
+    sqlite = ours.get("config") if isinstance(ours, dict) else storage.get("sqlite")
+    return base_dir(sqlite.get("base_dir"), folder) if isinstance(sqlite, dict) else None
+
+
+def base_dir(value: object, folder: Path) -> Path | None:
+    """The folder that a `base_dir` of the instance in a folder means; None if only its environment says."""
+    if value == {"env": "DAGSTER_HOME"}:
+        return folder
+    return folder / value if isinstance(value, str) else None
 
 
 def checkout() -> Path | None:
-    """The checkout that the current folder is in, if it is in one."""
+    """The checkout around the current folder, if any."""
     try:
         here = Path.cwd()
     except FileNotFoundError:
@@ -105,17 +107,17 @@ def run_in_worker(
     """Discover, collect the days and publish, as one Dagster run.
 
     Args:
-        settings: What to work with.
+        settings: The settings of the run.
         days: The days to collect.
         symbols: The contracts to collect; all tracked ones if empty.
-        folder: The Dagster instance; the usual one if None.
-        quiet: Whether nothing is said of the progress on stderr.
+        folder: The Dagster instance; `instance_folder` if None.
+        quiet: Whether to show no progress on stderr.
 
     Raises:
-        StoreError, PublicationError: There is no place where databases can be written; nothing was asked yet.
+        StoreError, PublicationError: The databases cannot be written; no request was sent.
         RunError: The run failed.
-        UsageError: Likewise, if what was asked for is the reason.
-        KeyboardInterrupt: SIGINT or SIGTERM came; the run is ended, and what it had not completed is not written.
+        UsageError: The run failed because of an argument or setting.
+        KeyboardInterrupt: On SIGINT or SIGTERM, after the run was ended; nothing incomplete is written.
     """
     from availability_pipeline.publishing.opening import check_target  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.warehouse.database import check_usable  # noqa: PLC0415
@@ -149,9 +151,9 @@ def run_in_worker(
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM do what SIGINT does, also where SIGINT was ignored, as in a script's background.
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM, even if SIGINT was ignored, as in the background of a script.
 
-    Only the main thread can: in another one, signals do what they did.
+    Signals of other threads than the main one are left alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -183,7 +185,7 @@ def _ask_worker(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any
 
 def _started(settings: Settings) -> subprocess.Popen[bytes]:
     try:
-        # In a session of its own, so that Ctrl-C on the terminal does not reach it as well.
+        # A new session, so that Ctrl-C on the terminal does not reach it as well.
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "availability_pipeline.defs.worker"],
             stdin=subprocess.PIPE,
@@ -199,9 +201,9 @@ def _started(settings: Settings) -> subprocess.Popen[bytes]:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment of another process that is to work with these settings, and with none that are set here besides.
+    """The environment for a process with exactly these settings.
 
-    A demo must not be published to object storage, or alert somebody, because that is set for the real data.
+    Others are removed: a demo must neither upload nor alert because the real data does.
     """
     ours = {variable for variable, _ in VARIABLES.values()}
     others = {name: value for name, value in os.environ.items() if name not in ours}
@@ -217,7 +219,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def python_path() -> str:
-    """Where the worker finds this package, which it must not look for in the current folder."""
+    """PYTHONPATH with this package, which the worker must not search in the current folder."""
     package = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
 
@@ -229,17 +231,17 @@ def _without_answer(status: int) -> str:
 
 
 def _exchange(worker: subprocess.Popen[bytes], request: bytes) -> bytes:
-    """Send the request and wait for the answer; stdin stays open, because its end would end the worker."""
+    """Send the request and read the answer; closing stdin would end the worker."""
     if worker.stdin is None or worker.stdout is None:
-        raise RuntimeError("the process of the run has no pipes to talk through")
-    with suppress(BrokenPipeError):  # it has ended already; its exit status says more
+        raise RuntimeError("the worker process has no pipes")
+    with suppress(BrokenPipeError):  # its exit status says more
         worker.stdin.write(request)
         worker.stdin.flush()
     return worker.stdout.read()
 
 
 def _clean_up(settings: Settings, request: Mapping[str, Any]) -> None:
-    """After a worker was killed: end its run in Dagster's records, and remove what it left unfinished."""
+    """After a kill: end the run in Dagster's records, and remove its drafts."""
     from availability_pipeline.publishing.release import remove_leftovers  # noqa: PLC0415 - needs DuckDB
 
     remove_leftovers(settings.db_file)

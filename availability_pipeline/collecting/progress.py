@@ -33,7 +33,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def shown_progress(stream: TextIO = sys.stderr, log_format: str = "text") -> Iterator[Progress]:
-    """A reporter for the stream, ended at the end of the block; with the format json it logs instead."""
+    """The reporter for a stream; with the format json it logs instead."""
     if log_format == "json":
         yield LoggedProgress(stream)
         return
@@ -45,7 +45,7 @@ def shown_progress(stream: TextIO = sys.stderr, log_format: str = "text") -> Ite
 
 
 class PlainProgress(Progress):
-    """A line per stage, and one now and then within it."""
+    """A line per stage, and one every `SECONDS_BETWEEN_LINES` within it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -80,21 +80,21 @@ class PlainProgress(Progress):
 
 
 class LoggedProgress(PlainProgress):
-    """The same lines, logged."""
+    """As `PlainProgress`, logged."""
 
     def _say(self, line: str) -> None:
         logging.getLogger(f"{PACKAGE}.progress").info(line)
 
 
 class _RateColumn(ProgressColumn):
-    """Units a second."""
+    """Units per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed and task.total else "", style="progress.data.speed")
 
 
 class TerminalProgress(Progress):
-    """A bar with rate and time left; stages that are over stay above it."""
+    """A progress bar per stage, with rate and time left."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(

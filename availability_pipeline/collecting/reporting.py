@@ -1,7 +1,4 @@
-"""What runs and commands write to stderr: terminals and their sizes, and logs as JSON lines.
-
-Importing this is cheap: rich is loaded when something is shown.
-"""
+"""stderr of runs and commands: consoles of rich, which is imported on first use, and JSON logs."""
 
 from __future__ import annotations
 
@@ -21,16 +18,16 @@ if TYPE_CHECKING:
 
 
 NARROWEST = 20
-"""Columns; a terminal that is said to have fewer is one whose size is not known."""
+"""Columns; a smaller stated width means an unknown one."""
 
 USUAL = 80
-"""Columns of such a terminal."""
+"""Columns of a terminal of unknown width."""
 
 _SMALLEST = {"COLUMNS": NARROWEST, "LINES": 1}
 
 
 def forget_impossible_sizes() -> None:
-    """Remove sizes from the environment that no terminal has, so that it is asked itself, here and by its pager."""
+    """Remove impossible COLUMNS and LINES from the environment, so that the terminal itself is asked."""
     for name, smallest in _SMALLEST.items():
         text = os.environ.get(name, "")
         if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= smallest):
@@ -38,10 +35,7 @@ def forget_impossible_sizes() -> None:
 
 
 def console(file: IO[str]) -> Console:
-    """A console that prints what it is given, without guessing at markup, links or numbers in it.
-
-    Escape codes are for the standard streams only, whatever the environment says of colours.
-    """
+    """A console without markup and highlighting, and with escape codes on standard streams only."""
     from rich.console import Console  # noqa: PLC0415 - slow to import
 
     terminal = None if file in (sys.stdout, sys.stderr) else False
@@ -52,26 +46,26 @@ def console(file: IO[str]) -> Console:
 
 
 PACKAGE = "availability_pipeline"
-"""The logger above all those of this package."""
+"""The package's root logger."""
 
 MAX_LOGGED_FAILURES = 100
-"""How many failures of one batch are logged; the rest are counted."""
+"""Failures of one batch that are logged; the rest are counted."""
 
 FIELDS = ("symbol", "date", "url", "status")
-"""What is known of a failed request besides its message."""
+"""Fields of a failed request besides its message."""
 
 _RUN_FIELDS = {"run_id": "run_id", "job_name": "job", "step_key": "step"}
 
 
 def failure_fields(error: AvailabilityError) -> dict[str, str | int]:
-    """What is known of a failed request: symbol, date (ISO), url, status (HTTP); empty for other errors."""
+    """The known `FIELDS` of an ArchiveError; empty for other errors."""
     if not isinstance(error, ArchiveError):
         return {}
     return {name: value for name in FIELDS if (value := getattr(error, name)) is not None}
 
 
 def log_failures(logger: logging.Logger, error: AvailabilityError) -> None:
-    """Log each failure of a batch, or the one error, with its fields."""
+    """Log an error, or each failure of a batch, with its fields."""
     failures = error.failures if isinstance(error, ArchiveFailures) else (error,)
     for failure in failures[:MAX_LOGGED_FAILURES]:
         logger.error("%s", failure, extra=failure_fields(failure))
@@ -81,7 +75,7 @@ def log_failures(logger: logging.Logger, error: AvailabilityError) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a JSON object: time (ISO, UTC), level, logger, message, and what is known of `FIELDS` and the run."""
+    """A JSON object per record: time (ISO, UTC), level, logger, message, `FIELDS` and the run, where known."""
 
     def format(self, record: logging.LogRecord) -> str:
         of_run: Mapping[str, Any] = getattr(record, "dagster_meta", {})
@@ -90,7 +84,7 @@ class JsonFormatter(logging.Formatter):
             "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
-            # Dagster puts the names of job, run and step before its own; they have fields of their own here.
+            # Without Dagster's prefix of job, run and step, which are fields here.
             "message": of_run.get("orig_message") or record.getMessage(),
             **{name: value for name in FIELDS if (value := getattr(record, name, None)) is not None},
             **{field: of_run[name] for name, field in _RUN_FIELDS.items() if of_run.get(name)},
@@ -100,7 +94,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False, default=str)
 
     def _error(self, record: logging.LogRecord, of_run: Mapping[str, Any]) -> str | None:
-        """The traceback of the exception that the record is about."""
+        """The traceback of the record's exception."""
         if record.exc_info:
             return self.formatException(record.exc_info)
         event = of_run.get("dagster_event")
@@ -109,31 +103,31 @@ class JsonFormatter(logging.Formatter):
 
 
 def json_handler() -> logging.Handler:
-    """A handler that writes such lines to stderr."""
+    """A handler for JSON lines on stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     return handler
 
 
 def json_line(level: int, message: str) -> str:
-    """A message of the program itself as such a line."""
+    """A message of the program itself as a JSON line."""
     return JsonFormatter().format(logging.LogRecord(PACKAGE, level, "", 0, message, None, None))
 
 
 @contextmanager
 def written(log_format: str, *, everything: bool = False) -> Iterator[None]:
-    """Write what this package logs inside the block to stderr as JSON lines, if that is the format.
+    """Write the package's logs to stderr as JSON lines inside the block; nothing happens with the format text.
 
     Args:
-        log_format: One of `settings.LOG_FORMATS`; with text nothing is done.
-        everything: In a process of our own: the warnings of other packages as well.
+        log_format: One of `settings.LOG_FORMATS`.
+        everything: Whether to include logs and warnings of other packages.
     """
     if log_format != "json":
         yield
         return
     ours, handler = logging.getLogger(PACKAGE), json_handler()
     target = logging.getLogger() if everything else ours
-    # The console of the run has written these already.
+    # Dagster's console logger writes these.
     handler.addFilter(lambda record: not hasattr(record, "dagster_meta"))
     level, propagate = ours.level, ours.propagate
     ours.setLevel(logging.INFO)

@@ -1,17 +1,15 @@
-"""Watching for publication: which recent files are still awaited, and whether the archive has begun to publish them.
+"""The publication watch: which recent files are awaited, and whether the archive has begun to publish them.
 
-What is awaited is read from the published database, a few of those files are asked for with a HEAD, and what was found
-says which days are worth a run. Between two looks a text is remembered. Who asks, and how often, is
-`sensors/publication_watch`'s business.
+Each tick of the sensor reads the awaited files from the published database, probes a few with HEADs, and requests runs
+for the days of those that exist. `Memory` is the state between ticks.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from zlib import crc32
 
 from availability_pipeline.archive.probing import probe_files
@@ -21,30 +19,29 @@ from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.settings import Settings
 
 RECENT_DAYS = 10
-"""How many days up to yesterday are watched: the whole market was 9 days late once."""
+"""Days up to yesterday that are watched; the whole market was 9 days late once."""
 
 HEADS = 5
-"""Requests of one look."""
+"""Requests per tick."""
 
 HEADS_FOR_THE_LATEST = 3
-"""Those of them that are about the newest day that awaits files."""
+"""Requests for the newest awaited day among them."""
 
 REST = dt.timedelta(minutes=30)
-"""Time between two runs for a day: the files of a day appear over two hours."""
+"""Minimum time between two runs for a day, whose files appear over two hours."""
 
 LONG_REST = dt.timedelta(hours=6)
-"""The same after `PATIENCE` runs, which have not brought to the readers what the archive has."""
+"""Minimum time after `PATIENCE` runs without progress."""
 
 PATIENCE = 8
 
 TIMEOUT_SECONDS = 10
-"""The longest wait for an answer: Dagster's daemon allows a look one minute in all."""
+"""Per request; Dagster's daemon allows a tick one minute."""
 
 Awaited = Mapping[dt.date, Sequence[str]]
-"""By day, the contracts whose file is awaited."""
+"""By day, the contracts with an awaited file."""
 
-# What is expected is what the published status says; of a day that is not collected, the last status before it. A
-# contract that is no longer tracked gets no rows any more and is not awaited.
+# By the published status, or for days that were not collected the last one before; untracked contracts are left out.
 _AWAITED = """
 SELECT recent.date, tracked.symbol
 FROM (SELECT unnest($days::DATE[]) AS date) AS recent
@@ -59,16 +56,16 @@ WHERE spans.status NOT IN ('not_listed', 'ended')
 
 @dataclass(frozen=True)
 class Memory:
-    """What is remembered from one look to the next."""
+    """The state between ticks."""
 
     turn: int = 0
-    """How many looks there were."""
+    """Number of ticks."""
     requested: Mapping[dt.date, tuple[dt.datetime, int, int]] = field(default_factory=dict)
-    """By day, when the last run was requested, how many runs have brought nothing, and how many files were awaited."""
+    """By day: time of the last request, number of runs without progress, awaited files at that time."""
 
     @classmethod
     def read(cls, text: str | None) -> Memory:
-        """What `write` wrote; what cannot be read is forgotten."""
+        """Parse the sensor's cursor; an unreadable one counts as empty."""
         try:
             stored = json.loads(text or "{}")
             requested = {
@@ -82,50 +79,50 @@ class Memory:
             return cls()
 
     def write(self) -> str:
-        """As text."""
+        """The sensor's cursor."""
         requested = {
             str(day): (moment.isoformat(), *numbers) for day, (moment, *numbers) in self.requested.items()
         }
         return json.dumps({"turn": self.turn, "requested": requested})
 
     def rests(self, day: dt.date, now: dt.datetime) -> bool:
-        """Whether the last run for a day was requested too short a time ago."""
+        """Whether the last request for the day is too recent."""
         if day not in self.requested:
             return False
         moment, count, _ = self.requested[day]
         return dt.timedelta(0) <= now - moment < (LONG_REST if count >= PATIENCE else REST)
 
     def after(self, now: dt.datetime, requested: Collection[dt.date], awaited: Awaited) -> Memory:
-        """What is remembered after a look that requested a run for these days."""
+        """The state after a tick that requested runs for these days."""
         first = now.date() - dt.timedelta(days=RECENT_DAYS)
         kept = {day: value for day, value in self.requested.items() if first <= day < now.date()}
         for day in requested:
             _, count, before = self.requested.get(day, (now, 0, 0))
             left = len(awaited.get(day, ()))
-            # A run that brought some of the files was worth it, however many there were.
+            # Any new file is progress.
             kept[day] = (now, count + 1 if left >= before else 1, left)
         return Memory(self.turn + 1, kept)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one look came to."""
+    """The result of a tick."""
 
     memory: Memory
     runs: Mapping[str, DayRange]
-    """By run key, the days worth a run; empty if there is nothing new."""
+    """Days to run, by run key."""
     reason: str
-    """Why there is no run, or what was found."""
+    """What was found, or why there is no run."""
 
 
 def look(settings: Settings, memory: Memory, now: dt.datetime, under_way: Collection[dt.date]) -> Look:
-    """See whether the archive has files that the published database does not have.
+    """Check whether the archive has files that the published database lacks.
 
     Args:
-        settings: Where the published database and the archive are.
-        memory: What the look before this one left.
+        settings: The settings.
+        memory: The state after the last tick.
         now: The moment, UTC.
-        under_way: Days that a run is about, which are left alone.
+        under_way: Days of queued and running runs, which are skipped.
 
     Raises:
         PublishedDatabaseError: There is no published database, or it cannot be read.
@@ -135,7 +132,7 @@ def look(settings: Settings, memory: Memory, now: dt.datetime, under_way: Collec
     idle = {day: symbols for day, symbols in awaited.items() if day not in left_alone}
     found, failure = _probe(settings, chosen(idle, memory.turn))
     ranges = _ranges(found, left_alone)
-    # No two requests for the same days in one half hour, even if the memory of the first was lost.
+    # One run key per half hour, which deduplicates requests even if the state is lost.
     half_hour = now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0)
     return Look(
         memory.after(now, {day for days in ranges for day in days}, awaited),
@@ -145,12 +142,12 @@ def look(settings: Settings, memory: Memory, now: dt.datetime, under_way: Collec
 
 
 def _recent_days(today: dt.date) -> list[dt.date]:
-    """The days that are watched, the newest first."""
+    """The watched days, newest first."""
     return [today - dt.timedelta(days=offset) for offset in range(1, RECENT_DAYS + 1)]
 
 
 def _ranges(found: Collection[dt.date], left_alone: Collection[dt.date]) -> list[DayRange]:
-    """As few ranges as cover the days that were found without those that are left alone."""
+    """The fewest ranges that cover the found days and none that is left alone."""
     ranges: list[DayRange] = []
     for day in sorted(found):
         if ranges and not any(between in left_alone for between in DayRange(ranges[-1].end, day)):
@@ -161,10 +158,9 @@ def _ranges(found: Collection[dt.date], left_alone: Collection[dt.date]) -> list
 
 
 def awaited_files(settings: Settings, today: dt.date) -> Awaited:
-    """By recent day, the contracts whose file is expected and not there: pending or missing.
+    """By recent day, newest first, the contracts whose file is pending or missing.
 
-    On a day that was not collected, every contract is awaited that had not ended before. Days that await nothing are
-    left out; the newest comes first.
+    On a day that was not collected, that is every contract that had not ended before.
 
     Raises:
         PublishedDatabaseError: There is no published database, or it cannot be read.
@@ -181,38 +177,33 @@ def awaited_files(settings: Settings, today: dt.date) -> Awaited:
 
 
 def _shuffled(symbol: str) -> tuple[int, str]:
-    """An order without any order of the archive's: it publishes some stretch of the alphabet first."""
+    """A sort key unrelated to the alphabet, parts of which the archive publishes first."""
     return crc32(symbol.encode()), symbol
 
 
 def chosen(awaited: Awaited, turn: int) -> dict[dt.date, list[str]]:
-    """Whose files to ask for at a turn: mostly of the newest day, and of all contracts and days as turns go on."""
+    """The files to probe at a turn: mostly of the newest day, and over time of all contracts and days."""
     if not awaited:
         return {}
     latest, *older = awaited
-    asked = {
-        latest: list(islice(_rotated(awaited[latest], turn * HEADS_FOR_THE_LATEST), HEADS_FOR_THE_LATEST))
-    }
-    if not older:
-        asked[latest] = list(islice(_rotated(awaited[latest], turn * HEADS), HEADS))
-        return asked
-    rest = HEADS - HEADS_FOR_THE_LATEST
+    first = HEADS_FOR_THE_LATEST if older else HEADS
+    asked = {latest: _rotated(awaited[latest], turn * first, first)}
+    rest = HEADS - first
     for step in range(turn * rest, (turn + 1) * rest):
         day = older[step % len(older)]
-        symbol = next(_rotated(awaited[day], step // len(older)))
-        asked[day] = [*asked.get(day, []), symbol]
+        asked[day] = [*asked.get(day, []), *_rotated(awaited[day], step // len(older), 1)]
     return asked
 
 
-def _rotated(symbols: Sequence[str], start: int) -> Iterator[str]:
-    """Every contract once, beginning with that of this number, counted round and round."""
-    return (symbols[(start + offset) % len(symbols)] for offset in range(len(symbols)))
+def _rotated(symbols: Sequence[str], start: int, count: int) -> list[str]:
+    """`count` symbols, or all, from index `start` modulo their number on."""
+    return [symbols[(start + offset) % len(symbols)] for offset in range(min(count, len(symbols)))]
 
 
 def _probe(
     settings: Settings, asked: Mapping[dt.date, Sequence[str]]
 ) -> tuple[list[dt.date], AvailabilityError | None]:
-    """The days of which there is a file now, and what kept the rest from being asked."""
+    """The days with a file, and the failure that ended the probing, if any."""
     hurried = replace(
         settings, timeout_seconds=min(settings.timeout_seconds, TIMEOUT_SECONDS), connections=HEADS
     )

@@ -1,4 +1,4 @@
-"""Alerts about failed runs and checks: what a message says, when one is sent, and how it is delivered."""
+"""Alerts about failed runs and checks: their text, when they are sent, and their delivery."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any
 import dagster as dg
 
 from availability_pipeline.collecting.reporting import written
-from availability_pipeline.dates import DayRange, parse_day, utc_now, utc_today
+from availability_pipeline.dates import DayRange, utc_now, utc_today
 from availability_pipeline.defs.channels import PROGRAM, send
 from availability_pipeline.defs.failures import root_cause
-from availability_pipeline.errors import UsageError
+from availability_pipeline.defs.partitions import window_of
 from availability_pipeline.settings import VARIABLES, log_format
 
 MAX_WHY = 1_500
-"""Characters of an explanation that are sent."""
+"""Characters of the reason that are sent."""
 
 MAX_SUBJECTS = 200
-"""How many subjects are remembered."""
+"""Subjects whose last alert is kept."""
 
 MAX_UNSENT = 50
-"""How many messages wait for a channel that does not take them; the oldest are dropped."""
+"""Messages queued per channel; the oldest are dropped."""
 
-_TIME_FOR_ALL = 30
-"""Seconds; Dagster's daemon allows a look one minute in all."""
+_DELIVERY_SECONDS = 30
+"""Dagster's daemon allows a tick one minute."""
 
 _FIRST_WAIT, _LONGEST_WAIT = dt.timedelta(seconds=30), dt.timedelta(hours=1)
 
@@ -38,30 +38,30 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """Something that failed in a run."""
+class Alert:
+    """A failed step, check or run."""
 
     subject: str
-    """What repeated failures are folded by: the name of the step or check."""
+    """The name of the step or check, by which repeated failures are folded."""
     what: str
-    """A sentence that says what failed, without its full stop."""
+    """What failed, as a sentence without full stop."""
     why: str
-    """Why, with the first offenders and how to recover as far as the step or check knows it."""
+    """The reason, as the step or check states it."""
     days: DayRange | None
-    """The days that the run was about, if it was about some."""
+    """The days of the run, if any."""
     run_id: str
     job: str
     publication_blocked: bool = False
     """Whether the run did not publish because of it."""
     repeatable: bool = False
-    """Whether collecting the days again is how to recover."""
+    """Whether the remedy is to collect the days again."""
 
     def text(self, more: int = 0, since: str = "") -> str:
-        """The message, in plain words.
+        """The message.
 
         Args:
-            more: How many failures of the same subject were not told of.
-            since: The UTC day since when they were not.
+            more: Failures of the same subject that were only counted.
+            since: The UTC day of the last message about it.
         """
         days = f" ({self.days})" if self.days else ""
         parts = [f"{self.what}{days}.", self.why[:MAX_WHY]]
@@ -85,21 +85,21 @@ def _again(days: DayRange) -> str:
 
 @dataclass
 class Queue:
-    """The messages that one channel has not taken yet."""
+    """Undelivered messages of one channel."""
 
     messages: list[str] = field(default_factory=list)
     tries: int = 0
-    """How often in a row it did not take one."""
+    """Consecutive failures."""
     retry_at: str = ""
-    """Not before when it is tried again, in UTC."""
+    """End of the backoff, ISO in UTC."""
 
     def send(self, number: int, url: str, deadline: float) -> int:
-        """Send what waits, until the channel does not take a message; returns how many it took.
+        """Send queued messages until one fails or the deadline passes; returns the number sent.
 
         Args:
-            number: Which of the channels it is, for the log.
-            url: Where to send to.
-            deadline: When to leave the rest to the next look, by `time.monotonic`.
+            number: Position of the channel, for the log.
+            url: Its URL.
+            deadline: By `time.monotonic`.
         """
         if self.retry_at and utc_now() < dt.datetime.fromisoformat(self.retry_at):
             return 0
@@ -127,26 +127,26 @@ class Queue:
 
 
 @dataclass
-class Memory:
-    """What is remembered from one look at the runs to the next; JSON in between."""
+class AlertLog:
+    """The sensor's state between ticks, kept as JSON in its cursor."""
 
     cursors: dict[str, str] = field(default_factory=dict)
-    """By the kind of event that ends a run, Dagster's cursor of the last one that was looked at."""
+    """Dagster's cursor of the last event seen, by kind of event."""
     subjects: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By subject, the UTC `day` of its last message and how many `more` failures there were since."""
+    """By subject, the UTC `day` of its last message and the number of failures since (`more`)."""
     queues: list[Queue] = field(default_factory=list)
-    """What waits, in the order of AVAILABILITY_ALERT_URLS: a URL that is corrected gets what waits for it."""
+    """In the order of AVAILABILITY_ALERT_URLS, so that a corrected URL inherits its queue."""
 
     @classmethod
-    def read(cls, text: str | None) -> Memory:
-        """What `write` wrote; an empty one if it is of another form."""
+    def read(cls, text: str | None) -> AlertLog:
+        """Parse what `write` returned; empty, with a warning, if it is not readable."""
         try:
-            memory = cls(**json.loads(text or "{}"))
-            memory.queues = [Queue(**entry) for entry in memory.queues]  # type: ignore[arg-type]
+            log = cls(**json.loads(text or "{}"))
+            log.queues = [Queue(**entry) for entry in log.queues]  # type: ignore[arg-type]
         except (ValueError, TypeError):
             _logger.warning("the cursor of the alerts was not readable; they start anew from now")
             return cls()
-        return memory
+        return log
 
     def write(self) -> str:
         """As JSON."""
@@ -154,31 +154,30 @@ class Memory:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait, over all channels."""
+        """Undelivered messages of all channels."""
         return sum(len(queue.messages) for queue in self.queues)
 
-    def note(self, finding: Finding) -> str | None:
-        """Log the failure and return its message, or count it and return None if its subject had one today."""
+    def note(self, alert: Alert) -> str | None:
+        """Log the alert and return its message; only count it, and return None, if its subject had one today."""
         today = utc_today().isoformat()
-        known = self.subjects.get(finding.subject, {"day": "", "more": 0})
+        known = self.subjects.get(alert.subject, {"day": "", "more": 0})
         if known["day"] == today:
             known["more"] += 1
             return None
-        text = finding.text(known["more"], known["day"])
+        text = alert.text(known["more"], known["day"])
         _logger.warning("%s", text)
-        others = {name: entry for name, entry in self.subjects.items() if name != finding.subject}
+        others = {name: entry for name, entry in self.subjects.items() if name != alert.subject}
         newest = list(others.items())[-MAX_SUBJECTS + 1 :]
-        self.subjects = {**dict(newest), finding.subject: {"day": today, "more": 0}}
+        self.subjects = {**dict(newest), alert.subject: {"day": today, "more": 0}}
         return text
 
     def deliver(self, texts: Sequence[str], urls: Sequence[str]) -> int:
-        """Send new messages and what waits to each channel; returns how many were taken.
+        """Send new and queued messages to every channel; returns the number sent.
 
-        What a channel does not take is kept for a later try, with a warning; nothing is raised because of it.
-        Without channels there is nothing to send to: the log has the messages.
+        Failed deliveries are logged and queued, never raised. Without channels, the log alone has the messages.
         """
         self.queues = [self.queues[n] if n < len(self.queues) else Queue() for n in range(len(urls))]
-        deadline = time.monotonic() + _TIME_FOR_ALL
+        deadline = time.monotonic() + _DELIVERY_SECONDS
         sent = 0
         for number, (queue, url) in enumerate(zip(self.queues, urls, strict=True), 1):
             queue.messages = [*queue.messages, *texts][-MAX_UNSENT:]
@@ -194,14 +193,12 @@ _CHECK_FAILED = "DagsterAssetCheckFailedError"
 def newly_ended(
     instance: dg.DagsterInstance, cursors: dict[str, str], location: str | None
 ) -> Iterator[dg.DagsterRun]:
-    """The runs that have ended since the last look, oldest first; none at the first look ever.
-
-    A look takes a bounded number of them, and leaves the rest to the next one.
+    """Runs that ended since the last tick, oldest first, at most `_AT_ONCE` of each kind; none at the first tick.
 
     Args:
-        instance: Whose runs.
-        cursors: By kind of event, up to where was looked before; brought up to date.
-        location: The code location whose runs count; runs without one, of the command line, always do.
+        instance: The Dagster instance.
+        cursors: `AlertLog.cursors`, which are advanced.
+        location: The code location whose runs count; those of the command line, which have none, always do.
     """
     for kind in _ENDINGS:
         if kind.value not in cursors:
@@ -222,10 +219,10 @@ def _location(run: dg.DagsterRun) -> str | None:
     return origin.repository_origin.code_location_origin.location_name if origin else None
 
 
-def findings(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Finding]:
-    """What failed in a run: steps, checks of severity ERROR, or the run itself."""
+def alerts_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Alert]:
+    """Alerts for the failed steps and checks of severity ERROR of a run, or for the run itself."""
     if run.tags.get("dagster/will_retry") == "true":
-        return []  # the run that it is retried by tells how it went
+        return []  # the retrying run reports
     checks = _failed_checks(instance, run)
     blocking = [check for check in checks if check.blocking and run.is_failure]
     found = [_of_checks(run, [check]) for check in checks if check not in blocking]
@@ -257,85 +254,68 @@ def _failed_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.
     ]
 
 
-def _of_checks(run: dg.DagsterRun, checks: list[dg.AssetCheckEvaluation]) -> Finding:
+def _of_checks(run: dg.DagsterRun, checks: list[dg.AssetCheckEvaluation]) -> Alert:
     names = " and ".join(f"{check.asset_key.to_user_string()}:{check.check_name}" for check in checks)
-    return Finding(
+    return Alert(
         subject=names,
         what=f"The check {names} failed" if len(checks) == 1 else f"The checks {names} failed",
         why="\n".join(check.description or "It gave no reason." for check in checks),
-        days=_days(run),
-        run_id=run.run_id,
-        job=run.job_name,
+        **_about(run),
         publication_blocked=any(check.blocking for check in checks) and run.is_failure,
     )
 
 
-def _of_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Finding]:
+def _of_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Alert]:
     return [
-        Finding(
+        Alert(
             subject=event.step_key or "step",
             what=f"The step {event.step_key} failed",
             why=_reason(event.step_failure_data),
-            days=_days(run),
-            run_id=run.run_id,
-            job=run.job_name,
+            **_about(run),
             repeatable=True,
         )
         for event in _events(instance, run, dg.DagsterEventType.STEP_FAILURE)
-        if _class_name(event) != _CHECK_FAILED
+        if not (error := event.step_failure_data.error) or error.cls_name != _CHECK_FAILED
     ]
 
 
-def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Finding:
+def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Alert:
     events = _events(instance, run, dg.DagsterEventType.RUN_FAILURE)
     messages = [
         (event.job_failure_data and root_cause(event.job_failure_data.error)) or event.message
         for event in events
     ]
-    return Finding(
+    return Alert(
         subject=f"run of {run.job_name}",
         what=f"The run of {run.job_name} failed",
         why=(messages[-1] if messages else None) or "It gave no reason.",
-        days=_days(run),
-        run_id=run.run_id,
-        job=run.job_name,
+        **_about(run),
         repeatable=True,
     )
 
 
-def _class_name(event: dg.DagsterEvent) -> str | None:
-    error = event.step_failure_data.error
-    return error.cls_name if error else None
-
-
 def _reason(failure: Any) -> str:
-    """What a step said of its failure, or the first line of what went wrong in it."""
+    """The step's own description of its failure, or the first line of its root cause."""
     if failure.user_failure_data and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
     return root_cause(failure.error) or "It gave no reason."
 
 
-def _days(run: dg.DagsterRun) -> DayRange | None:
-    one = run.tags.get("dagster/partition", "")
-    start = run.tags.get("dagster/asset_partition_range_start", one)
-    end = run.tags.get("dagster/asset_partition_range_end", one)
-    try:
-        return DayRange(parse_day(start), parse_day(end))
-    except UsageError:  # a job of another kind, or of no days
-        return None
+def _about(run: dg.DagsterRun) -> dict[str, Any]:
+    return {"days": window_of(run.tags), "run_id": run.run_id, "job": run.job_name}
 
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def failure_alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Tell AVAILABILITY_ALERT_URLS of failed runs and checks, once a day for each thing that fails."""
-    # Not Settings.load: a setting that is wrong, this one included, is what alerts may have to tell.
+    """Alert AVAILABILITY_ALERT_URLS to failed runs and checks, once per UTC day and subject."""
+    # Not Settings.load: an invalid setting, this one included, may be what an alert has to report.
     variable, _ = VARIABLES["alert_urls"]
     urls = os.environ.get(variable, "").split()
     origin = context.code_location_origin
-    memory = Memory.read(context.cursor)
+    log = AlertLog.read(context.cursor)
     with written(log_format()):
-        ended = newly_ended(context.instance, memory.cursors, origin.location_name if origin else None)
-        noted = [memory.note(finding) for run in ended for finding in findings(context.instance, run)]
-        sent = memory.deliver([text for text in noted if text], urls)
-    context.update_cursor(memory.write())
-    return dg.SkipReason(f"new failures: {len(noted)}, messages sent: {sent}, waiting: {memory.waiting}")
+        ended = newly_ended(context.instance, log.cursors, origin.location_name if origin else None)
+        noted = [log.note(alert) for run in ended for alert in alerts_of(context.instance, run)]
+        sent = log.deliver([text for text in noted if text], urls)
+    context.update_cursor(log.write())
+    return dg.SkipReason(f"new failures: {len(noted)}, messages sent: {sent}, waiting: {log.waiting}")

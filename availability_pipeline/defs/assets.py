@@ -245,6 +245,8 @@ def _published_database(dataset: Dataset, lifecycle: dg.AssetsDefinition) -> dg.
                     repeated=(context.run.parent_run_id, context.run.root_run_id),
                     accept_fewer_files=config.accept_fewer_files,
                 )
+            if report.remark:
+                context.log.warning(report.remark)
             uploaded = mirror(loaded, progress)
         return dg.MaterializeResult(
             metadata={**_publication_metadata(report), **(uploaded.metadata() if uploaded else {})}
@@ -262,4 +264,5 @@ def _publication_metadata(report: PublishReport) -> dict[str, int | float | str 
         "seconds": round(report.seconds, 3),
         "path": dg.MetadataValue.path(report.path),
         "generation": report.generation,
+        "written": report.how,
     }

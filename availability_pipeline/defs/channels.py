@@ -1,7 +1,6 @@
-"""How an alert reaches people: apprise, which knows Slack, mail, Telegram, Teams, plain webhooks and a hundred more.
+"""Delivery of alerts through apprise: Slack, mail, Telegram, Teams, webhooks and a hundred more.
 
-A URL in its notation is a secret as a whole, and apprise logs parts of it; so nothing that apprise says is passed on.
-What went wrong is told in words of this module only.
+Its URLs are secrets, and apprise logs parts of them, so none of its text is passed on: reasons are worded here.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PROGRAM = "binance-futures-availability"
-"""Who the sender is, where a channel shows one."""
+"""The sender, where a channel shows one."""
 
 _SIGNS = (
     (re.compile(r"\berror=(\d{3})\b"), r"it answered HTTP \1"),
@@ -24,21 +23,16 @@ _SIGNS = (
     (re.compile("(?i)resolve|getaddrinfo|name or service"), "the name of the host cannot be resolved"),
     (re.compile("(?i)connection|refused"), "it cannot be reached"),
 )
-"""What in apprise's log means what; the first that is found counts."""
+"""Reasons by patterns in apprise's log; the first match counts."""
 
 
 def send(url: str, text: str) -> str | None:
-    """Send one message; returns what went wrong, without anything of the URL, and raises nothing.
-
-    Args:
-        url: The channel, in apprise's notation.
-        text: The message; its first line becomes the title, where the channel has titles.
-    """
+    """Send a message, whose first line becomes the title; returns the reason of a failure, without the URL."""
     import apprise  # noqa: PLC0415 - loads some 270 modules, in about 0.2 s
 
     title, _, body = text.partition("\n")
     with _overheard() as said:
-        # A redirect would turn the POST into a GET, which is answered with a page that says nothing of the message.
+        # A redirect would turn the POST into a GET, whose answer means nothing.
         asset = apprise.AppriseAsset(app_id=PROGRAM, async_mode=False, http_redirects=False)
         channel = apprise.Apprise.instantiate(url, asset=asset)
         if not isinstance(channel, apprise.NotifyBase):
@@ -60,7 +54,7 @@ def _reason(said: list[str]) -> str:
 
 
 class _Listener(logging.Handler):
-    """Keeps what is logged."""
+    """Collects messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +66,7 @@ class _Listener(logging.Handler):
 
 @contextmanager
 def _overheard() -> Iterator[list[str]]:
-    """Collect what apprise logs, causes of failures included, and keep it from every other handler."""
+    """Collect apprise's log, and keep it from all other handlers."""
     logger, listener = logging.getLogger("apprise"), _Listener()
     level, propagate, handlers = logger.level, logger.propagate, logger.handlers
     logger.setLevel(logging.DEBUG)

@@ -7,10 +7,10 @@ import dagster as dg
 from availability_pipeline.catalogue import Dataset
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
-from availability_pipeline.defs.history import update_records
 from availability_pipeline.defs.names import asset_key, prefixed, step_name, writers_pool
 from availability_pipeline.defs.partitions import window_of
 from availability_pipeline.defs.resources import PipelineSettings, resource_keys, resources_of
+from availability_pipeline.defs.runs import update_records
 from availability_pipeline.errors import AvailabilityError
 from availability_pipeline.quality.check import Finding, Scope, Severity, all_checks, checks_of
 from availability_pipeline.queries.service_levels import ServiceLevels, compute, window, write

@@ -1,7 +1,4 @@
-"""How errors of the package become failures of a Dagster step: one sentence, and whether and when to try again.
-
-Which errors are worth another try is said in `errors`; that nothing below tries again by itself is why it is done here.
-"""
+"""Translation of the package's errors into Dagster's failures and retries, the only retries in the package."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +16,7 @@ EXIT_CODE = "exit_code"
 """Metadata key: the exit code that the command line ends with."""
 
 MAX_RETRIES = 3
-"""How often a step is tried again after a transient failure."""
+"""Retries of a step after transient failures."""
 
 _SILENT = Progress()
 
@@ -28,13 +25,13 @@ _SILENT = Progress()
 def failures_reported(
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, progress: Progress = _SILENT
 ) -> Iterator[None]:
-    """Turn an AvailabilityError into a retry of the step if it is transient, and at last into `dagster.Failure`.
+    """Translate an AvailabilityError into a retry if it is transient, and finally into `dagster.Failure`.
 
-    Dagster's own RetryPolicy would try a step again after an interruption as well.
+    Dagster's own RetryPolicy would also retry after an interruption.
 
     Args:
-        context: The step's.
-        progress: Who is told that the step is tried again, and why.
+        context: The step's context.
+        progress: Gets a stage for each retry.
     """
     try:
         yield
@@ -63,12 +60,12 @@ def _retry(
 
 def _first_wait_seconds() -> int:
     variable, _ = VARIABLES["retry_seconds"]
-    # This one alone: the resource may have replaced others, which then need not be right in the environment.
+    # This setting alone: others may be invalid in the environment and overridden by the resource.
     return Settings.load({variable: os.environ.get(variable, "")}).retry_seconds
 
 
 def root_cause(error: Any) -> str | None:
-    """The first line of what went wrong first, from an error in Dagster's records; None if there is none."""
+    """The first line of the root cause of an error in Dagster's records."""
     while error and error.cause:
         error = error.cause
     return str(error.message).strip().splitlines()[0] if error else None

@@ -1,8 +1,4 @@
-"""Running the job: on which Dagster instance, and what became of it.
-
-The run happens in this process, on the same instance that `dagster dev` uses, so the UI shows it. `worker` is the
-process that does this for the command line.
-"""
+"""Running the job in this process, on the Dagster instance that `dagster dev` uses, so that the UI shows the run."""
 
 from __future__ import annotations
 
@@ -22,6 +18,7 @@ import yaml
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.catalogue import Dataset
+from availability_pipeline.collecting.process import base_dir
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.failures import EXIT_CODE, root_cause
@@ -40,16 +37,12 @@ class Report:
 
     run_id: str
     metadata: Mapping[str, Mapping[str, Any]]
-    """By asset, the numbers that it reported."""
+    """By asset, the metadata of its materialization."""
 
 
 @contextmanager
 def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance of a folder, made first if there is none.
-
-    Raises:
-        UsageError: The folder cannot be written to.
-    """
+    """Open the Dagster instance of a folder, which is created if missing; raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "dagster.yaml").exists():
@@ -65,9 +58,9 @@ def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
 
 @contextmanager
 def _configured(folder: Path) -> Iterator[Path]:
-    """The configuration of an instance as a file without relative folders.
+    """The configuration of an instance as a file without relative folders and without DAGSTER_HOME.
 
-    Dagster takes those from the current folder, which is the instance's only for what was started there.
+    Dagster takes those from the current folder and the environment, which need not be the instance's.
     """
     config = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
     absolute = _absolute(config, folder)
@@ -81,13 +74,13 @@ def _configured(folder: Path) -> Iterator[Path]:
 
 
 def _absolute(config: Any, folder: Path) -> Any:
-    """The configuration with each relative `base_dir` below the folder, as `dagster dev` started there reads it."""
+    """The configuration with each `base_dir` in full, as `dagster dev` started there, and told so, reads it."""
     if not isinstance(config, dict):
         return config
-    return {
-        key: str(folder / value) if key == "base_dir" and isinstance(value, str) else _absolute(value, folder)
-        for key, value in config.items()
-    }
+    written_out = {key: _absolute(value, folder) for key, value in config.items()}
+    if base := base_dir(config.get("base_dir"), folder):
+        written_out["base_dir"] = str(base)
+    return written_out
 
 
 def run_update(
@@ -101,20 +94,20 @@ def run_update(
     """Discover, collect the days and publish, as one Dagster run in this process.
 
     Args:
-        instance: Where the run is recorded.
-        settings: Those of the environment: which dataset, where the lock is, and how long to wait for it.
+        instance: Records the run.
+        settings: Those of the environment, for the dataset and the lock.
         days: The days to collect.
         symbols: The contracts to collect; all tracked ones if empty.
-        progress: Who is told how far the run is.
+        progress: Gets the progress.
         tell: Called with a sentence about each run that is waited for or ended.
 
     Raises:
-        DatabaseInUse: Another run writes to the same database, and has not ended in time.
-        RunError: The run failed; the message is that of the step that failed.
-        UsageError: Likewise, if what was asked for is the reason.
+        DatabaseInUse: Another run held the lock for too long.
+        RunError: The run failed; the message is that of the failed step.
+        UsageError: The run failed because of an argument or setting.
     """
     run_id = str(uuid.uuid4())
-    # Before anything is planned: a run that waits would be shown as one that is under way.
+    # Before planning, because a waiting run would be shown as running.
     with alone(instance, settings, run_id, tell):
         return _execute(instance, settings.dataset, run_id, days, symbols, progress)
 
@@ -138,7 +131,7 @@ def _execute(
             tags=range_tags(days),
             run_config={
                 "ops": {step_name(dataset, asset): chosen for asset in ("symbols", "daily_availability")},
-                # The events are in the instance; a terminal belongs to the progress report.
+                # The instance has the events; the terminal shows the progress.
                 "loggers": {"console": {"config": {"log_level": _CONSOLE_LEVELS[log_format()]}}},
             },
             raise_on_error=False,
@@ -149,10 +142,15 @@ def _execute(
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
-    if blocked := [evaluation for evaluation in result.get_asset_check_evaluations() if _blocks(evaluation)]:
-        reasons = "; ".join(f"{evaluation.check_name}: {evaluation.description}" for evaluation in blocked)
+    blocked = [
+        f"{check.check_name}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+    ]
+    if blocked:
         return RunError(
-            f"the days were collected but not published, readers keep the last good generation; {reasons}"
+            "the days were collected but not published, readers keep the last good generation; "
+            + "; ".join(blocked)
         )
     for event in result.filter_events(lambda event: event.is_step_failure):
         data = event.step_failure_data
@@ -167,16 +165,8 @@ def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
     return RunError(f"the run {result.run_id} was ended before it was done; run the command again")
 
 
-def _blocks(evaluation: dg.AssetCheckEvaluation) -> bool:
-    return (
-        evaluation.blocking is True
-        and not evaluation.passed
-        and evaluation.severity is dg.AssetCheckSeverity.ERROR
-    )
-
-
 def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    """The metadata of one materialization of each asset; a range has the same on all of them."""
+    """The metadata of each asset's materializations, which is the same for all partitions of a range."""
     reported = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization

@@ -1,8 +1,7 @@
-"""What Dagster's runs write to stderr: its own coloured lines, or JSON lines where the settings ask for them.
+"""The console log of Dagster's runs: coloured lines or JSON lines, by AVAILABILITY_LOG_FORMAT.
 
-Every run without logger configuration, which is what the daemon and the UI launch, gets Dagster's own console logger,
-whatever `Definitions(loggers=…)` says. So it is this one that is told how to write; docs/decisions/0021-logs.md has
-what else was tried.
+Runs of the daemon and the UI use Dagster's own console logger regardless of `Definitions(loggers=…)`, so this module
+replaces its function; see docs/decisions/0021-logs.md.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ _coloured = dg.colored_console_logger.logger_fn
 
 
 def use_log_format() -> None:
-    """Let the console of every run of this process follow AVAILABILITY_LOG_FORMAT."""
+    """Replace the function of Dagster's console logger in this process."""
     dg.colored_console_logger._logger_fn = _console  # noqa: SLF001 - there is no public way, and a test watches it
 
 
 def _console(context: dg.InitLoggerContext) -> logging.Logger:
     if log_format() == "text":
         return _coloured(context)
-    # Below INFO are Dagster's events, thousands of them for a history; the instance keeps them.
+    # DEBUG has thousands of Dagster's events, which the instance keeps.
     level = max(logging.INFO, logging.getLevelNamesMapping()[context.logger_config["log_level"].upper()])
     logger = logging.Logger(context.logger_config["name"], level)
     logger.addHandler(json_handler())

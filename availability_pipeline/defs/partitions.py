@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue import DATASETS, Dataset
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.defs.names import asset_key, job_name
 from availability_pipeline.errors import UsageError
@@ -46,16 +46,18 @@ def request_for(days: DayRange, run_key: str) -> dg.RunRequest:
 
 
 def days_under_way(instance: dg.DagsterInstance, dataset: Dataset) -> set[dt.date]:
-    """The days of the dataset that a run is about which is queued or not over yet."""
+    """The days of the dataset of all runs that are queued or not over yet."""
     runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-    windows = (window_of(run.tags) for run in runs if _collects(run, dataset))
+    windows = (window_of(run.tags) for run in runs if _may_collect(run, dataset))
     return {day for window in windows if window for day in window}
 
 
-def _collects(run: dg.DagsterRun, dataset: Dataset) -> bool:
-    """Whether a run is about the dataset: its job, or one in the UI whose assets were chosen one by one."""
+def _may_collect(run: dg.DagsterRun, dataset: Dataset) -> bool:
+    """Whether a run may be about the dataset: it selects its assets, or is not the job of another one."""
     if run.asset_selection is None:
-        return run.job_name == job_name(dataset)
+        return run.job_name not in {
+            job_name(other) for other in DATASETS.values() if other.name != dataset.name
+        }
     return asset_key(dataset, "daily_availability") in run.asset_selection
 
 

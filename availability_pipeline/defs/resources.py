@@ -1,8 +1,4 @@
-"""What assets are given: settings, the working database, a progress reporter.
-
-Resources turn Dagster configuration into the plain objects that the rest of the package works with. They decide
-nothing and contain no SQL.
-"""
+"""Resources of assets: settings and the working database, as plain objects of the package."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +21,7 @@ from availability_pipeline.warehouse.database import connect
 
 
 class PipelineSettings(dg.ConfigurableResource[None]):
-    """The settings; what is not set here comes from the environment (`settings.VARIABLES`)."""
+    """The settings; unset fields come from the environment (`settings.VARIABLES`)."""
 
     data_dir: str | None = Field(default=None, description="Where everything is kept")
     db_path: str | None = Field(default=None, description="The published database")
@@ -36,13 +32,13 @@ class PipelineSettings(dg.ConfigurableResource[None]):
     connections: str | None = Field(default=None, description="Requests under way at once")
 
     def load(self, dataset: Dataset = DEFAULT_DATASET) -> Settings:
-        """Read and check them; those of a dataset.
+        """Load and check them, for a dataset.
 
         Raises:
-            UsageError: A value is not usable, nothing can be written where the published database is, or real data
-                would get into the database of the demo.
+            UsageError: A value is invalid, the published database is a URL, or a demo's data directory would get real
+                data.
         """
-        # Only the sensor sends alerts: a URL of theirs that is wrong must not fail a run.
+        # Only the sensor sends alerts: an invalid URL must not fail a run.
         alert_urls, _ = VARIABLES["alert_urls"]
         environ = {name: value for name, value in os.environ.items() if name != alert_urls}
         settings = Settings.load(environ, **self.model_dump())
@@ -55,10 +51,9 @@ class PipelineSettings(dg.ConfigurableResource[None]):
 
 
 class WorkingDatabase(DuckDBResource):
-    """The working database of a dataset through dagster-duckdb.
+    """The working database of a dataset as dagster-duckdb's resource, with connections of `warehouse.database`.
 
-    Its resource waits silently when the file is locked, leaves the connection open when the body raises, and knows
-    no read-only mode; the connections here come from `warehouse.database`, which does these things right.
+    dagster-duckdb waits silently for locks, leaks the connection of a body that raises, and has no read-only mode.
     """
 
     database: str = Field(default="", description="Path of the file; from the settings if empty")
@@ -69,13 +64,13 @@ class WorkingDatabase(DuckDBResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WorkingDatabase"]:
-        """Have the data directory to the run alone, from before its first step until after its last."""
+        """Hold the lock of the data directory from before the first step until after the last."""
         if not (context.instance and context.run):
             yield self
             return
         try:
             settings = self.settings.load(DATASETS[self.dataset])
-        except UsageError:  # the first step fails with it, and says so
+        except UsageError:  # reported by the first step
             yield self
             return
         tell = (context.log or dg.get_dagster_logger()).warning
@@ -84,7 +79,7 @@ class WorkingDatabase(DuckDBResource):
 
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """An open connection, closed whatever happens; raises StoreError."""
+        """An open connection; raises StoreError."""
         settings = self.settings.load(DATASETS[self.dataset])
         path = database_path("database", self.database) if self.database else settings.working_path
         with connect(path, read_only=read_only) as connection:

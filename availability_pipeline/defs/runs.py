@@ -1,4 +1,4 @@
-"""Runs in Dagster's records: one at a time by the lock, freeing what dead runs hold, removing old runs."""
+"""Runs in Dagster's records: one at a time by the lock, orphaned runs and their slots, old runs, service levels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 import dagster as dg
 
 from availability_pipeline.catalogue import Dataset
-from availability_pipeline.defs.names import writers_pool
+from availability_pipeline.dates import DayRange
+from availability_pipeline.defs.names import asset_key, writers_pool
 from availability_pipeline.errors import DatabaseInUse
+from availability_pipeline.queries.service_levels import UpdateRecords
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.opening import Holder, hold
 
@@ -21,17 +23,17 @@ from availability_pipeline.warehouse.opening import Holder, hold
 def alone(
     instance: dg.DagsterInstance, settings: Settings, run_id: str, tell: Callable[[str], object]
 ) -> Iterator[None]:
-    """Hold the lock of the data directory for a run, with nothing in Dagster's records that it would wait for.
+    """Hold the lock of the data directory for a run, after ending an orphaned run and freeing pool slots.
 
     Args:
-        instance: Where the run is recorded.
-        settings: Whose data directory, and how long to wait for another run.
+        instance: Records the run.
+        settings: The settings, for data directory and lock time-out.
         run_id: The run.
         tell: Called with a sentence about each run that is waited for or ended.
 
     Raises:
-        DatabaseInUse: Another run holds the lock still.
-        StoreError: The lock cannot be taken at all.
+        DatabaseInUse: Another run still holds the lock.
+        StoreError: The lock file cannot be used.
     """
     with hold(settings.working_path.parent, run_id, settings.lock_timeout_seconds, tell) as died:
         _end(instance, died, tell)
@@ -40,11 +42,7 @@ def alone(
 
 
 def end_orphaned_run(instance: dg.DagsterInstance, settings: Settings) -> None:
-    """Do the same for a run whose process was killed, unless another one has begun meanwhile, which has done it.
-
-    Raises:
-        StoreError: The lock cannot be taken at all.
-    """
+    """End a run whose process was killed, unless the lock is held again; its holder has done so. Raises StoreError."""
     if not settings.working_path.parent.exists():
         return
     with (
@@ -64,9 +62,9 @@ def _end(instance: dg.DagsterInstance, died: Holder | None, tell: Callable[[str]
 
 
 def _free_slots(instance: dg.DagsterInstance, dataset: Dataset, run_id: str) -> None:
-    """Free what other runs hold of the pool or are waiting for: none of them can be writing now.
+    """Free the pool slots of other runs, none of which can be writing to this data directory now.
 
-    One on another data directory that shares the instance goes on as before; it has no need of its slot.
+    Runs on another data directory of the same instance go on without a slot.
     """
     storage = instance.event_log_storage
     pool = storage.get_concurrency_info(writers_pool(dataset))
@@ -79,10 +77,10 @@ _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagste
 
 
 def remove_old_runs(instance: dg.DagsterInstance, before: dt.datetime) -> int:
-    """Remove the finished runs that were created before a moment, with their logs; returns how many there were.
+    """Remove finished runs created before a moment, with their logs; returns their number.
 
-    Dagster removes materializations with their run, and their partitions would count as never materialized. So those
-    that are the newest of their partition are reported again first, without a run: a kill in between loses nothing.
+    Dagster removes materializations with their run. So the newest one of each partition is first reported again without
+    a run, so that its partition stays materialized; a kill in between loses nothing.
     """
     filters = dg.RunsFilter(statuses=_FINISHED, created_before=before)
     runs = [record.dagster_run.run_id for record in instance.get_run_records(filters)]
@@ -108,8 +106,55 @@ def _report_again(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _remove_file(instance: dg.DagsterInstance, run_id: str) -> None:
-    """With SQLite, each run has a file of its own, which Dagster empties and does not make smaller."""
+    """Remove the run's SQLite file, which Dagster only empties."""
     path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
     if path_for_shard:
         for ending in ("", "-wal", "-shm"):
             Path(path_for_shard(run_id) + ending).unlink(missing_ok=True)
+
+
+RECALL = "recall"
+"""The comparison's metadata entry with its recall, 0 to 1."""
+
+_MOST_COMPARISONS = 1_000
+"""How many of the newest comparisons are read; there are a few a day."""
+
+
+def update_records(instance: dg.DagsterInstance, dataset: Dataset, days: DayRange) -> UpdateRecords:
+    """The records of a dataset for these days; comparisons count from the end of the first day on."""
+    since = dt.datetime.combine(days.start, dt.time()) + dt.timedelta(days=1)
+    table = asset_key(dataset, "daily_availability")
+    updates = {day: _first_update(instance, table, day) for day in days}
+    return UpdateRecords(
+        first=_first_update(instance, table),
+        completed={day: moment for day, moment in updates.items() if moment},
+        recalls=_recalls(instance, table, since),
+    )
+
+
+def _first_update(
+    instance: dg.DagsterInstance, table: dg.AssetKey, day: dt.date | None = None
+) -> dt.datetime | None:
+    """The first materialization of a day, or of any day."""
+    wanted = dg.AssetRecordsFilter(table, asset_partitions=[str(day)] if day else None)
+    records = instance.fetch_materializations(wanted, limit=1, ascending=True).records
+    return _moment(records[0].timestamp) if records else None
+
+
+def _recalls(instance: dg.DagsterInstance, table: dg.AssetKey, since: dt.datetime) -> list[float]:
+    """The recalls of evaluations since then, newest first."""
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(table, "exchange_info"), limit=_MOST_COMPARISONS
+    )
+    return [
+        float(str(evaluation.metadata[RECALL].value))
+        for record in history
+        # A planned evaluation that never ran has no metadata.
+        if isinstance(evaluation := record.evaluation, dg.AssetCheckEvaluation)
+        and RECALL in evaluation.metadata
+        and _moment(record.create_timestamp) >= since
+    ]
+
+
+def _moment(timestamp: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(timestamp, dt.UTC).replace(tzinfo=None)

@@ -1,12 +1,13 @@
-"""The process in which a run of the command line happens: `python -m availability_pipeline.defs.worker`.
+"""The worker process for runs of the command line: `python -m availability_pipeline.defs.worker`.
 
-The command that started it can end it at any moment, which Dagster and SQLite in the same process do not allow. The
-request is one line of JSON on stdin; when stdin closes, the command is gone, and so is the worker. The settings come
-from the environment. Progress goes to stderr, the answer as JSON to stdout.
+The request is a line of JSON on stdin, the answer JSON on stdout; progress goes to stderr, settings come from the
+environment. The worker ends when stdin closes. `collecting.process` starts it.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import logging
 import os
@@ -14,7 +15,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,19 @@ from availability_pipeline.errors import AvailabilityError, RunError, cause_of
 from availability_pipeline.settings import Settings, log_format
 
 _CONFIGURATION = ("DagsterInvalidConfig", "Expected YAML from file")
-"""What Dagster says of a configuration: an entry that it does not know, and something else than entries."""
+"""Signs of an invalid dagster.yaml in Dagster's errors."""
 
 _RECORDS = ("dagster", "sqlalchemy", "sqlite3", "alembic")
-"""The packages whose errors are about Dagster's records."""
+"""Packages whose errors are about Dagster's storage."""
 
 
 def main() -> None:
-    """Do what the request says and answer."""
+    """Read the request, execute it and answer."""
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_command, daemon=True).start()
-    # Only the answer may go to the real stdout.
+    sys.meta_path.insert(0, _WithoutPandas())
+    gc.disable()  # what is made at the start stays, and looking at it again and again takes a quarter of the start
+    # stdout is for the answer only.
     answer_to, sys.stdout = sys.stdout, sys.stderr
     print(json.dumps(answer(request), default=str), file=answer_to, flush=True)
 
@@ -48,12 +52,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
             return _run(request)
     except AvailabilityError as error:
         return _refusal(error)
-    except Exception as error:  # noqa: BLE001 - the end of the process; the command says it in one sentence
+    except Exception as error:  # noqa: BLE001 - reported by the command
         return _refusal(_unforeseen(error, request["instance"]))
 
 
 def _unforeseen(error: Exception, folder: str) -> RunError:
-    """What an error that is none of the package is about: the system, Dagster's instance, or this program."""
+    """The error for an exception of the system, Dagster's instance or this program."""
     cause = cause_of(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
@@ -78,6 +82,14 @@ def _end_with_the_command() -> None:
     os._exit(1)
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Where pandas is installed, pyarrow imports it, 0.3 s, to ask whether a list is a Series of it; none is."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(name=fullname)
+
+
 def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,24 +97,18 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         from availability_pipeline.defs.runs import end_orphaned_run  # noqa: PLC0415 - likewise
 
     days, settings = DayRange(parse_day(request["start"]), parse_day(request["end"])), Settings.load()
-    with (
-        launch.open_instance(Path(request["instance"])) as instance,
-        _progress(quiet=request["quiet"]) as progress,
-    ):
+    shown = nullcontext(Progress()) if request["quiet"] else shown_progress(log_format=log_format())
+    with launch.open_instance(Path(request["instance"])) as instance, shown as progress:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+            atexit.register(gc.unfreeze)  # or DuckDB would report at the end what is still there as leaked
         if request["only_clear"]:
             end_orphaned_run(instance, settings)
             return {}
-        tell = _say_nothing if request["quiet"] else _tell
+        tell = (lambda _: None) if request["quiet"] else _tell
         report = launch.run_update(instance, settings, days, request["symbols"], progress, tell)
     return {"run_id": report.run_id, "metadata": report.metadata}
-
-
-def _progress(*, quiet: bool) -> AbstractContextManager[Progress]:
-    return nullcontext(Progress()) if quiet else shown_progress(log_format=log_format())
-
-
-def _say_nothing(_: str) -> None:
-    pass
 
 
 def _tell(line: str) -> None:

@@ -36,7 +36,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 1}
 _PUBLICATION = """
 SELECT
     schema_version, first_day, data_through, last_file_day, row_count, file_count, symbol_count, run_id, published_at,
-    archive_url
+    archive_url, $tail_from
 FROM published.publication
 """
 
@@ -63,6 +63,8 @@ class Publication:
     """UTC."""
     archive_url: str
     """Where the files are served."""
+    tail_from: dt.date | None
+    """From this day on, rows of `availability_by_symbol` lie behind all others; None if there are no such rows."""
 
 
 def open_published(path: Path) -> tuple[duckdb.DuckDBPyConnection, Publication]:
@@ -172,7 +174,8 @@ def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publ
                 f"{path} has schema version {version[0]}, and this program knows only {SCHEMA_VERSION}; "
                 f"upgrade {_PROGRAM}"
             )
-        row = connection.execute(_PUBLICATION).fetchone()
+        tail_from = "tail_from" if version and version[0] > 2 else "NULL"
+        row = connection.execute(_PUBLICATION.replace("$tail_from", tail_from)).fetchone()
     if row is None:
         raise PublishedDatabaseError(f"{path} says nothing about itself; {_RESTORE}")
     return Publication(*row)

@@ -6,6 +6,7 @@ did not change is the same file as in the generation before. Each new file is re
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
 import hashlib
 import json
@@ -13,46 +14,44 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from availability_pipeline import __version__
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing.audit import reading_back
+from availability_pipeline.publishing.audit import DayPrint, reading_back
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
 from availability_pipeline.publishing.release import Generation
+from availability_pipeline.warehouse.database import dataset_of, read_info
 
 YEARS = "daily_availability"
 """The folder of the files of years."""
 
 LATEST = "latest.parquet"
 
-# By year, the number of rows, and for each column a sum of hashes that any other content would change.
-_OF_YEARS = """
-SELECT date_part('year', date) AS year, count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
-FROM daily_availability GROUP BY year ORDER BY year
+# The rows that a file has to hold.
+_OF_YEAR = """
+FROM daily_availability
+WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31)
 """
 
 _OF_LATEST = """
-SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*)))
 FROM daily_availability
 WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
 """
 
-_OF_FILE = "SELECT count(*) AS row_count, sum(hash(date, symbol, COLUMNS(*))) FROM written"
+_OF_FILE = "FROM written"
 
-_WRITE_YEAR = """
-COPY (
-    FROM daily_availability
-    WHERE date BETWEEN make_date($1::INTEGER, 1, 1) AND make_date($1::INTEGER, 12, 31) ORDER BY date, symbol
-) TO $2 (FORMAT parquet, COMPRESSION zstd)
-"""
+# The number of rows, and a sum of hashes that any other content of any column would change.
+_PRINT = "SELECT count(*), sum(hash(held)) FROM ($rows) AS held"
 
-_WRITE_LATEST = """
-COPY (
-    FROM daily_availability
-    WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available) ORDER BY symbol
-) TO ? (FORMAT parquet, COMPRESSION zstd)
-"""
+# The same for each column, to name those that differ.
+_COLUMN_PRINTS = "SELECT sum(hash(date, symbol, COLUMNS(*))) FROM ($rows)"
+
+_WRITE_YEAR = f"COPY ({_OF_YEAR} ORDER BY date, symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
+
+_WRITE_LATEST = f"COPY ({_OF_LATEST} ORDER BY symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
 
 # The derived tables are small: a few rows per contract.
 _DERIVED = {
@@ -71,36 +70,45 @@ SELECT count(*) FROM (
 ) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
 """
 
-Fingerprint = Mapping[str, int | None]
-"""The number of rows, and a sum by column (None without rows)."""
 
-
-def export(working: duckdb.DuckDBPyConnection, folder: Path, before: Generation | None) -> list[FileEntry]:
+def export(
+    working: duckdb.DuckDBPyConnection,
+    folder: Path,
+    before: Generation | None,
+    days: Mapping[dt.date, DayPrint],
+) -> list[FileEntry]:
     """Write the files into a new generation's folder.
 
     Args:
         working: The working database.
         folder: The new generation's.
         before: A generation from which unchanged years are taken over.
+        days: The days of the working database.
 
     Raises:
         PublicationError: A file does not read back as it was written.
         OSError, duckdb.Error: A file could not be written.
     """
     (folder / YEARS).mkdir()
-    rows = _fingerprints(working, _OF_YEARS)
     entries = []
-    for row in rows:
-        year = int(row.pop("year") or 0)
+    for year, fingerprint in _years(working, days):
         path = folder / YEARS / f"{year}.parquet"
-        entry = _taken_over(folder, path, row, before)
+        entry = _taken_over(folder, path, fingerprint, before)
         if entry is None:
-            working.execute(_WRITE_YEAR, [year, str(path)])
-            entry = _read_back(working, folder, path, row)
+            working.execute(_WRITE_YEAR, {"year": year, "path": str(path)})
+            entry = _read_back(working, folder, path, _OF_YEAR, {"year": year}, fingerprint)
         entries.append(entry)
-    working.execute(_WRITE_LATEST, [str(folder / LATEST)])
-    entries.append(_read_back(working, folder, folder / LATEST, _fingerprints(working, _OF_LATEST)[0]))
+    working.execute(_WRITE_LATEST, {"path": str(folder / LATEST)})
+    entries.append(_read_back(working, folder, folder / LATEST, _OF_LATEST, {}))
     return [*entries, *(_write_derived(working, folder, table) for table in _DERIVED)]
+
+
+def _years(working: duckdb.DuckDBPyConnection, days: Mapping[dt.date, DayPrint]) -> Iterator[tuple[int, str]]:
+    """The years that have rows, and what their files are made of."""
+    form = [__version__, dataset_of(working).name, read_info(working, "archive_url")]
+    for year in sorted({day.year for day in days}):
+        prints = [(str(day), *days[day]) for day in sorted(days) if day.year == year]
+        yield year, hashlib.sha256(json.dumps([form, prints]).encode()).hexdigest()[:32]
 
 
 def _write_derived(working: duckdb.DuckDBPyConnection, folder: Path, table: str) -> FileEntry:
@@ -121,13 +129,11 @@ def _failed(path: Path, problem: str) -> PublicationError:
     )
 
 
-def _taken_over(
-    folder: Path, path: Path, expected: Fingerprint, before: Generation | None
-) -> FileEntry | None:
+def _taken_over(folder: Path, path: Path, fingerprint: str, before: Generation | None) -> FileEntry | None:
     """The same file as before under its new name, if its rows are the same and it is undamaged."""
-    relative, rows = path.relative_to(folder).as_posix(), _text(expected)
+    relative = path.relative_to(folder).as_posix()
     for entry in before.manifest.files if before else ():
-        if before and (entry.path, entry.fingerprint) == (relative, rows):
+        if before and (entry.path, entry.fingerprint) == (relative, fingerprint):
             # Without links, or if it was removed meanwhile, it is written anew.
             with suppress(OSError):
                 os.link(before.folder / relative, path)
@@ -138,27 +144,44 @@ def _taken_over(
 
 
 def _read_back(
-    working: duckdb.DuckDBPyConnection, folder: Path, path: Path, expected: Fingerprint
+    working: duckdb.DuckDBPyConnection,
+    folder: Path,
+    path: Path,
+    query: str,
+    values: Mapping[str, int],
+    fingerprint: str | None = None,
 ) -> FileEntry:
+    expected = _fetch(working, _PRINT, query, values)
     with _reader(path) as reader:
-        problems = list(_problems(working, reader, expected))
+        problems = list(_problems(working, reader, query, values, expected))
     if problems:
         raise _failed(path.relative_to(folder), "; ".join(problems))
-    return describe(folder, path, expected["row_count"] or 0, _text(expected))
+    return describe(folder, path, expected[0], fingerprint)
 
 
 def _problems(
-    working: duckdb.DuckDBPyConnection, reader: duckdb.DuckDBPyConnection, expected: Fingerprint
+    working: duckdb.DuckDBPyConnection,
+    reader: duckdb.DuckDBPyConnection,
+    query: str,
+    values: Mapping[str, int],
+    expected: tuple[Any, ...],
 ) -> Iterator[str]:
     columns = working.execute(_COLUMNS).fetchall()
     if reader.execute(_FILE_COLUMNS).fetchall() != columns:
         yield "it has other columns than the working table"
         return
-    found = _fingerprints(reader, _OF_FILE)[0]
-    if found["row_count"] != expected["row_count"]:
-        yield f"it has {found['row_count']} rows instead of {expected['row_count']}"
-    elif differing := [name for name, value in expected.items() if found[name] != value]:
-        yield f"it differs from the working table in {', '.join(differing)}"
+    found = _fetch(reader, _PRINT, _OF_FILE)
+    if found[0] != expected[0]:
+        yield f"it has {found[0]} rows instead of {expected[0]}"
+    elif found != expected:
+        prints = zip(
+            columns,
+            _fetch(working, _COLUMN_PRINTS, query, values),
+            _fetch(reader, _COLUMN_PRINTS, _OF_FILE),
+            strict=True,
+        )
+        differing = ", ".join(name for (name, _), now, read in prints if now != read)
+        yield f"it differs from the working table in {differing}"
     [(misplaced,)] = reader.execute(_MISPLACED).fetchall()
     if misplaced:
         yield f"{misplaced} rows are duplicates or out of order"
@@ -173,12 +196,7 @@ def _reader(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield reader
 
 
-def _fingerprints(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, int | None]]:
-    result = connection.execute(query)
-    names = [column[0] for column in result.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def _text(fingerprint: Fingerprint) -> str:
-    """Short enough for a manifest."""
-    return hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:32]
+def _fetch(
+    connection: duckdb.DuckDBPyConnection, query: str, rows: str, values: Mapping[str, int] | None = None
+) -> tuple[Any, ...]:
+    return connection.execute(query.replace("$rows", rows), dict(values or {})).fetchone() or ()

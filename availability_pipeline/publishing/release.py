@@ -23,6 +23,7 @@ from availability_pipeline.publishing.manifest import (
     free_id,
     id_read,
     ids,
+    is_intact,
     locked,
     own_manifest,
     read_manifest,
@@ -137,6 +138,15 @@ def generation_read(place: Place) -> Generation | None:
     above = read_manifest(place.manifest)
     own = own_manifest(place, above.generation) if above else None
     return Generation(place.generations / own.generation, own) if own else None
+
+
+def is_as_audited(path: Path) -> bool:
+    """Whether a published database has the checksum of the generation that is read, written down after its audit."""
+    try:
+        generation = generation_read(Place.of(path))
+        return generation is not None and is_intact(path, generation.manifest.file(DATABASE))
+    except (PublicationError, OSError):
+        return False
 
 
 def remove_leftovers(path: Path) -> None:

@@ -1,24 +1,18 @@
--- The tables of a published database, made from the working one. All timestamps are UTC.
+-- The small tables of a published database, made from the working one and the rows. All timestamps are UTC.
 
--- The rows of daily_availability without url, which the views compute, in two physical orders: a day and a contract are
--- then each a few neighbouring rows.
-CREATE TABLE published.availability_by_date AS FROM availability ORDER BY date, symbol;
+CREATE OR REPLACE TABLE published.symbols AS FROM symbols ORDER BY symbol;
 
-CREATE TABLE published.availability_by_symbol AS FROM availability ORDER BY symbol, date;
+CREATE OR REPLACE TABLE published.availability_changes AS FROM availability_changes;
 
-CREATE TABLE published.symbols AS FROM symbols ORDER BY symbol;
-
-CREATE TABLE published.availability_changes AS FROM availability_changes;
-
-CREATE TABLE published.collection_runs AS FROM collection_runs;
+CREATE OR REPLACE TABLE published.collection_runs AS FROM collection_runs;
 
 -- What the files mean: the status of every contract and day, as spans, and contracts' episodes.
-CREATE TABLE published.status_spans AS FROM status_spans ORDER BY symbol, first_day;
+CREATE OR REPLACE TABLE published.status_spans AS FROM status_spans ORDER BY symbol, first_day;
 
-CREATE TABLE published.symbol_lifecycle AS FROM symbol_lifecycle ORDER BY symbol, episode;
+CREATE OR REPLACE TABLE published.symbol_lifecycle AS FROM symbol_lifecycle ORDER BY symbol, episode;
 
 -- Every collected day, how many files it has, and how many contracts are in each status.
-CREATE TABLE published.published_days AS
+CREATE OR REPLACE TABLE published.published_days AS
 SELECT
     date, count(*) AS row_count, count(*) FILTER (available) AS file_count,
     coalesce(sum(file_size_bytes), 0)::BIGINT AS bytes,
@@ -30,14 +24,14 @@ FROM published.availability_by_date AS held LEFT JOIN published.status_spans AS 
 GROUP BY date ORDER BY date;
 
 -- Every contract that has rows, and its first and last day with a file.
-CREATE TABLE published.published_symbols AS
+CREATE OR REPLACE TABLE published.published_symbols AS
 SELECT
     symbol, min(date) FILTER (available) AS first_file_day, max(date) FILTER (available) AS last_file_day,
     count(*) FILTER (available) AS file_count
 FROM published.availability_by_symbol GROUP BY symbol ORDER BY symbol;
 
 -- One row: what this file says of itself.
-CREATE TABLE published.publication (
+CREATE OR REPLACE TABLE published.publication (
     schema_version INTEGER NOT NULL,
     first_day DATE NOT NULL,
     data_through DATE NOT NULL,     -- the last collected day, whether it has files yet or not
@@ -48,5 +42,7 @@ CREATE TABLE published.publication (
     run_id VARCHAR NOT NULL,
     published_at TIMESTAMP NOT NULL,
     archive_url VARCHAR NOT NULL,
-    program_version VARCHAR NOT NULL
+    program_version VARCHAR NOT NULL,
+    rebuilt_at TIMESTAMP NOT NULL,  -- when all rows were last written, and not only the tail
+    tail_from DATE                  -- in availability_by_symbol, rows from this day on lie behind all others; NULL: none
 );

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,7 +21,7 @@ from availability_pipeline.errors import PublicationError, cause_of
 from availability_pipeline.lifecycle.derive import derive_if_stale
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing import parquet
-from availability_pipeline.publishing.audit import audit, differences
+from availability_pipeline.publishing.audit import DayPrint, audit, day_prints, differences
 from availability_pipeline.publishing.manifest import (
     DATABASE,
     SCHEMA_VERSION,
@@ -30,21 +32,16 @@ from availability_pipeline.publishing.manifest import (
     moment,
 )
 from availability_pipeline.publishing.opening import check_target
-from availability_pipeline.publishing.release import generation_read, install, remove_leftovers
+from availability_pipeline.publishing.release import Generation, generation_read, install, remove_leftovers
+from availability_pipeline.publishing.rows import RebuildNeeded, Rows, take_over_rows, write_rows
 from availability_pipeline.warehouse.atomic import draft_of, sync
 from availability_pipeline.warehouse.database import dataset_of, read_info
-
-STORAGE_VERSION = "v1.4.0"
-"""DuckDB's file format; clients from this version on can read it."""
-
-ROW_GROUP_SIZE = 20_480
-"""Rows that are skipped or read together. Smaller than DuckDB's own, which costs 2 MB and saves a timeline 0.2 ms."""
 
 _PUBLICATION = """
 INSERT INTO published.publication
 SELECT
     ?, min(date), max(date), max(date) FILTER (file_count > 0), sum(row_count), sum(file_count),
-    (SELECT count(*) FROM published.published_symbols), ?, ?, ?, ?
+    (SELECT count(*) FROM published.published_symbols), ?, ?, ?, ?, ?, ?
 FROM published.published_days
 """
 
@@ -68,29 +65,65 @@ class Totals:
     """UTC."""
 
 
-def attach_new(connection: duckdb.DuckDBPyConnection, path: str) -> None:
-    """Make the file and attach it, empty, as `published`."""
-    options = f"STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
-    connection.execute(f"ATTACH ? AS published ({options})", [path])
+@dataclass(frozen=True)
+class Written:
+    """What a new published database says of itself, and how it was written."""
+
+    totals: Totals
+    rows: Rows
+    rebuilt: str | None = None
+    """Why all rows were written; None if only the tail was."""
+    remark: str | None = None
+    """The same where something is wrong with the generation before."""
 
 
-def write_content(connection: duckdb.DuckDBPyConnection, run_id: str) -> Totals:
-    """Fill the attached file from the working database.
+def _write_database(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    run_id: str,
+    days: Mapping[dt.date, DayPrint],
+    before: Generation | None,
+    *,
+    full: bool,
+) -> Written:
+    """Write a database that passes its audit: a copy of the one before with another tail, or, where not, all anew."""
+    try:
+        if full:
+            raise RebuildNeeded("that was asked for")
+        return _audited(connection, path, run_id, lambda: take_over_rows(connection, before, path, days))
+    except RebuildNeeded as need:
+        reason, remark = str(need), None
+    except (PublicationError, duckdb.Error, OSError) as error:
+        reason = str(error) if isinstance(error, PublicationError) else cause_of(error).reason
+        remark = f"the generation before could not be continued, so all rows were written anew: {reason}"
+    shutil.rmtree(path.parent)
+    path.parent.mkdir()
+    written = _audited(connection, path, run_id, lambda: write_rows(connection, path))
+    return dataclasses.replace(written, rebuilt=reason, remark=remark)
 
-    Args:
-        connection: The working database, with the new file attached.
-        run_id: The run that publishes.
 
-    Raises:
-        PublicationError: The working database has no rows yet.
-    """
-    archive_url = read_info(connection, "archive_url")
-    if archive_url is None or not connection.execute("SELECT 1 FROM daily_availability LIMIT 1").fetchall():
-        raise PublicationError(
-            "there is nothing to publish, the working database has no rows yet; run `backfill`"
-        )
+def _audited(
+    connection: duckdb.DuckDBPyConnection, path: Path, run_id: str, attach: Callable[[], Rows]
+) -> Written:
+    try:
+        rows = attach()
+        totals = _fill(connection, rows, run_id)
+        connection.execute("CHECKPOINT published")  # detaching does so as well, and does not say why it fails
+    finally:
+        with suppress(duckdb.Error):  # or it would hide what has failed before
+            connection.execute("DETACH published")
+    audit(connection, path, rows.since)
+    return Written(totals, rows)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, rows: Rows, run_id: str) -> Totals:
+    """Write all but the rows into the attached file."""
+    archive_url = read_info(connection, "archive_url") or ""
     connection.execute(_sql("tables.sql"))
-    connection.execute(_PUBLICATION, [SCHEMA_VERSION, run_id, utc_now(), archive_url, __version__])
+    connection.execute(
+        _PUBLICATION,
+        [SCHEMA_VERSION, run_id, utc_now(), archive_url, __version__, rows.rebuilt_at, rows.tail_from],
+    )
     _create_views(connection, archive_url)
     [row] = connection.execute(_TOTALS).fetchall()
     return Totals(*row)
@@ -139,10 +172,26 @@ class PublishReport:
     """Where its files are."""
     manifest: Path
     """What readers of Parquet follow."""
+    written: int
+    """Rows that were written; the others are those of the generation before."""
+    rebuilt: str | None
+    """Why all rows were written; None if they were not."""
+    remark: str | None
+    """What is wrong with the generation before, if that is why."""
+
+    @property
+    def how(self) -> str:
+        """How many rows were written, and why if these are all."""
+        return f"{self.written:,} rows written" + (f", because {self.rebuilt}" if self.rebuilt else "")
 
 
 def publish(
-    connection: duckdb.DuckDBPyConnection, path: Path, run_id: str, rules: Rules | None = None
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    run_id: str,
+    rules: Rules | None = None,
+    *,
+    full: bool = False,
 ) -> PublishReport:
     """Let readers have an audited copy of the working database, with derived tables that fit its rows.
 
@@ -151,6 +200,7 @@ def publish(
         path: Where readers look for the published database (`Settings.db_path`).
         run_id: The run that publishes.
         rules: What the derived tables are made by, the defaults if None.
+        full: Write all rows anew, whatever has changed.
 
     Raises:
         PublicationError: Nothing was published, and what readers have is as it was.
@@ -164,14 +214,15 @@ def publish(
         place.generations.mkdir(parents=True, exist_ok=True)
         with draft_of(place.draft) as draft:
             draft.mkdir()
-            manifest = install(place, draft, _write_generation(connection, place, draft, run_id))
+            made, written = _write_generation(connection, place, draft, run_id, full=full)
+            manifest = install(place, draft, made)
     except (duckdb.Error, OSError) as error:
         cause = cause_of(error)
         raise PublicationError(
             f"the published database {place.database} could not be made ({cause.reason}); {cause.remedy}; readers keep "
             "the one from before"
         ) from error
-    return _report(place, manifest, time.perf_counter() - started)
+    return _report(place, manifest, time.perf_counter() - started, written)
 
 
 def published_by(
@@ -197,7 +248,9 @@ def published_by(
     return _report(place, generation.manifest, time.perf_counter() - started)
 
 
-def _report(place: Place, manifest: Manifest, seconds: float) -> PublishReport:
+def _report(
+    place: Place, manifest: Manifest, seconds: float, written: Written | None = None
+) -> PublishReport:
     return PublishReport(
         path=place.database,
         rows=manifest.rows,
@@ -208,19 +261,28 @@ def _report(place: Place, manifest: Manifest, seconds: float) -> PublishReport:
         generation=manifest.generation,
         folder=place.generations / manifest.generation,
         manifest=place.manifest,
+        written=written.rows.written if written else 0,
+        rebuilt=written.rebuilt if written else None,
+        remark=written.remark if written else None,
     )
 
 
 def _write_generation(
-    connection: duckdb.DuckDBPyConnection, place: Place, folder: Path, run_id: str
-) -> Manifest:
+    connection: duckdb.DuckDBPyConnection, place: Place, folder: Path, run_id: str, *, full: bool
+) -> tuple[Manifest, Written]:
     """Write the files of a generation, read them back, and see that they are on disk; it has no id yet."""
-    totals = _write_database(connection, folder / DATABASE, run_id)
-    audit(connection, folder / DATABASE)
-    files = parquet.export(connection, folder, generation_read(place))
+    days = day_prints(connection, "availability")
+    if read_info(connection, "archive_url") is None or not days:
+        raise PublicationError(
+            "there is nothing to publish, the working database has no rows yet; run `backfill`"
+        )
+    before = generation_read(place)
+    written = _write_database(connection, folder / DATABASE, run_id, days, before, full=full)
+    totals = written.totals
+    files = parquet.export(connection, folder, before, days)
     for path in (*folder.rglob("*"), folder):
         sync(path)
-    return Manifest(
+    manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         generation="",
         run_id=run_id,
@@ -233,17 +295,7 @@ def _write_generation(
         symbols=totals.symbols,
         files=(describe(folder, folder / DATABASE, totals.rows), *files),
     )
-
-
-def _write_database(connection: duckdb.DuckDBPyConnection, path: Path, run_id: str) -> Totals:
-    attach_new(connection, str(path))
-    try:
-        totals = write_content(connection, run_id)
-        connection.execute("CHECKPOINT published")  # detaching does so as well, and does not say why it fails
-    finally:
-        with suppress(duckdb.Error):  # or it would hide what has failed before
-            connection.execute("DETACH published")
-    return totals
+    return manifest, written
 
 
 def _file_of(connection: duckdb.DuckDBPyConnection) -> Path | None:

@@ -68,6 +68,7 @@ def publish_checked(
     *,
     repeated: Collection[str | None] = (),
     accept_fewer_files: bool = False,
+    full: bool = False,
 ) -> PublishReport:
     """The publish guard: publish the working database, if the blocking checks pass that are not about one run's days.
 
@@ -80,6 +81,7 @@ def publish_checked(
         run_id: The run that publishes.
         repeated: The runs that it executes again, None where there is none.
         accept_fewer_files: The user has decided that files which complete days have lost are really gone.
+        full: Write all rows anew, whatever has changed.
 
     Raises:
         PublicationError: Nothing was published; the message says why and what to do.
@@ -94,11 +96,16 @@ def publish_checked(
     if failed := [finding for finding in findings if finding.is_error]:
         reasons = "; ".join(f"{finding.name}: {finding.summary}" for finding in failed)
         raise PublicationError(f"nothing was published, readers keep the last good generation; {reasons}")
-    return publish(connection, settings.db_file, run_id, Rules.of(settings))
+    return publish(connection, settings.db_file, run_id, Rules.of(settings), full=full)
 
 
-def publish_now(settings: Settings, *, accept_fewer_files: bool = False) -> PublishReport:
+def publish_now(settings: Settings, *, accept_fewer_files: bool = False, full: bool = False) -> PublishReport:
     """Publish the working database as it is, outside any Dagster run.
+
+    Args:
+        settings: Where it is, and where it is to be published.
+        accept_fewer_files: As `publish_checked`.
+        full: As `publish_checked`.
 
     Raises:
         StoreError: The working database cannot be opened.
@@ -111,4 +118,4 @@ def publish_now(settings: Settings, *, accept_fewer_files: bool = False) -> Publ
         )
     with connect(settings.working_path) as connection:
         run_id = f"manual-{utc_now():%Y%m%dT%H%M%SZ}"
-        return publish_checked(connection, settings, run_id, accept_fewer_files=accept_fewer_files)
+        return publish_checked(connection, settings, run_id, accept_fewer_files=accept_fewer_files, full=full)

@@ -1,9 +1,6 @@
-"""The Python API: what the archive held, asked of the published database, read-only.
+"""The Python API for readers; its queries are in `files`, `universe`, `lifecycle` and `status`.
 
-Questions and their SQL live here, by subject: `files`, `universe` (what could be traded), `lifecycle`
-(what became of contracts), `status` (the data as a whole). How the file is made and opened is the business of
-`publishing`, how a day's status is found that of `lifecycle`, how results are printed that of `cli`. A query returns
-a `Result`: rows as plain dicts, whose columns `columns` describes, and the same for Arrow, pandas and polars.
+A query returns a `Result`: rows as plain dicts, described in `columns`, and the same as Arrow, pandas or polars.
 """
 
 from __future__ import annotations
@@ -44,18 +41,17 @@ __all__ = [
 class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, StatusQueries):
     """A published database, open for reading; use it in a `with` statement or call `close`.
 
-    It goes on reading the file that it opened, also after a new one was published; `reload` takes up the new one.
-    Publishing never waits for it. One object is for one thread at a time.
+    It keeps reading the opened file after a new publication until `reload`, and never blocks publishing. An object
+    serves one thread at a time.
 
     Args:
         path: The published database: a file, or the URL of published generations (`s3://bucket/prefix`,
-            `https://host/path`), whose database is fetched when there is a new one; by default that of the settings
-            (`AVAILABILITY_DB_PATH`).
-        settings: What it works with; from the environment by default.
+            `https://host/path`), of which a new database is downloaded; `AVAILABILITY_DB_PATH` by default.
+        settings: From the environment by default.
 
     Raises:
-        UsageError: The path is a URL that cannot be read from.
-        PublishedDatabaseError: It is missing, damaged, of a newer version, or cannot be fetched.
+        UsageError: The path is not a supported URL.
+        PublishedDatabaseError: The database is missing, damaged, of a newer version, or cannot be downloaded.
 
     Example:
         >>> with AvailabilityQueries() as opened:

@@ -1,7 +1,6 @@
-"""The rows of results: which columns each has, of which type, in which unit, and what they mean.
+"""Row types of results, for readers and type checkers; that of `daily_availability` is in `catalogue`.
 
-Rows are plain dicts; these types say what is in them, for people and for type checkers. Those of `daily_availability`
-are in `catalogue`. All moments are naive in UTC, all days are UTC days, all sizes are bytes.
+Moments are naive in UTC, days are UTC days, sizes are bytes.
 """
 
 from __future__ import annotations

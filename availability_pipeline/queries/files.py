@@ -1,4 +1,4 @@
-"""Questions about files: a day (also as of a past moment), a contract, a range, dates x contracts as a matrix."""
+"""Queries of files: a day, also as of a past moment, a contract, a range, a matrix of dates × contracts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from availability_pipeline.catalogue import DAILY_AVAILABILITY, AvailabilityRow,
 from availability_pipeline.dates import DayRange, parse_moment
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
 from availability_pipeline.queries.columns import COLUMNS, Row
-from availability_pipeline.queries.connection import Connection, Values
-from availability_pipeline.queries.reader import Day, Reader
+from availability_pipeline.queries.reader import Connection, Day, Reader, Values
 from availability_pipeline.queries.result import Result, rows_of
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 Fetch = Callable[[str, dict[str, Any]], list[tuple[Any, ...]]]
 """Runs a query with bound values."""
 
-# What was known at a moment: the rows of contracts that had been seen, with every later change taken back. The ledger
-# has what was there before each change.
+# The rows as known at a moment: contracts seen by then, with later changes reverted from the ledger's old values.
 _AS_OF = """
 WITH taken_back AS (
     SELECT
@@ -40,7 +38,7 @@ JOIN published.symbols USING (symbol) LEFT JOIN taken_back USING (symbol)
 WHERE held.date = $date AND first_seen <= $as_of ORDER BY held.symbol
 """
 
-# When the day was asked about: the first time, and the last one by a moment.
+# The first collection of the day, and the last one before a moment.
 _COLLECTED = """
 SELECT min(finished_at), max(finished_at) FILTER (finished_at <= $as_of)
 FROM published.collection_runs WHERE $date BETWEEN window_start AND window_end
@@ -48,15 +46,15 @@ FROM published.collection_runs WHERE $date BETWEEN window_start AND window_end
 
 
 def known_at(fetch: Fetch, day: dt.date, moment: dt.datetime) -> list[tuple[Any, ...]]:
-    """The rows of a snapshot as they were: symbol, size, last-modified, and when the day had last been collected.
+    """The rows of a snapshot as known at a moment: symbol, size, last-modified, time of the last collection by then.
 
     Args:
-        fetch: Asks the published database.
+        fetch: Queries the published database.
         day: A collected UTC day.
-        moment: In UTC, without a zone.
+        moment: Naive, UTC.
 
     Raises:
-        UsageError: The day was first collected after that.
+        UsageError: The day was first collected later.
     """
     values = {"date": day, "as_of": moment}
     [(first, last)] = fetch(_COLLECTED, values)
@@ -68,11 +66,10 @@ def known_at(fetch: Fetch, day: dt.date, moment: dt.datetime) -> list[tuple[Any,
     return [(*row, last) for row in fetch(_AS_OF, values)]
 
 
-# Rows are not made of Arrow, which takes ten times as long as fetching them.
-# A timeline of 2,500 rows is to take 1 ms, so these ask for as little as can be. No ORDER BY: the tables are stored in
-# this order. No available and no status_code: they follow from the size. The audit of every publication proves both.
-# No url: Python puts it together in less time than DuckDB needs to plan the expression. No condition on `available`
-# in a snapshot: a second filter in the scan costs more than the rows that it would leave out.
+# Rows are not made from Arrow, which takes ten times as long. A timeline of 2,500 rows shall take 1 ms, so these are
+# minimal. No ORDER BY: the tables are stored in this order. No available and status_code: they follow from the
+# size. The audit of every publication proves both. No url: Python builds it in less time than DuckDB needs to plan the
+# expression. No condition on `available` in a snapshot: a second filter costs more than the rows that it removes.
 _SNAPSHOT = """
 SELECT symbol, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_date WHERE date = ?
 """
@@ -100,9 +97,9 @@ _RANGE_OF_CONTRACT_ARROW = (
 )
 _TIMELINE_ARROW = "FROM published.symbol_timeline WHERE symbol = ? AND date >= ?"
 
-_MATRIX = "SELECT available FROM published.availability_by_symbol WHERE date BETWEEN ? AND ?"
+_MATRIX = "SELECT available FROM published.availability_by_symbol WHERE date >= ? AND date < ?"
 
-# The same for days that were not collected for every contract: NULL where nobody has asked.
+# For days that were not collected for every contract; NULL means not collected.
 _MATRIX_WITH_GAPS = """
 SELECT available
 FROM (SELECT symbol FROM published.published_symbols) CROSS JOIN (SELECT unnest($days) AS date)
@@ -126,7 +123,7 @@ def _row(
 
 
 class FileQueries(Reader):
-    """What files there are."""
+    """Queries of files."""
 
     def get_available_symbols_on_date(
         self, date: Day, *, as_of: str | dt.datetime | None = None
@@ -135,14 +132,13 @@ class FileQueries(Reader):
 
         Args:
             date: The UTC day.
-            as_of: A moment, in UTC unless it says otherwise: answer with what the database knew then, which leaves out
-                files that appeared later and has the sizes of files that were replaced later. `probe_timestamp` is
-                then when the day was last collected before that moment. A contract counts as collected with the day's
-                first collection, also where that was restricted to other contracts (`backfill --symbols`).
+            as_of: A moment, UTC without offset: the files as the database knew them then, without those that appeared
+                later and with the former sizes of replaced ones. `probe_timestamp` is then the day's last collection
+                before that moment. A contract counts as collected from the day's first collection on, even if that was
+                restricted to other contracts (`backfill --symbols`).
 
         Raises:
-            UsageError: The day is none, there is no data of it, or it was first collected after `as_of`, so that what
-                was known then cannot be told.
+            UsageError: The day is invalid, has no data, or was first collected after `as_of`.
 
         Warns:
             IncompleteDayWarning: The day was collected for some contracts only.
@@ -162,7 +158,7 @@ class FileQueries(Reader):
                 lambda: made(connection.fetch(_SNAPSHOT, [day])),
                 lambda: connection.arrow(_RANGE_ARROW, [day, day]),
             )
-        # At once, because it may be a question without an answer.
+        # Not lazily, because it may raise.
         rows = made(known_at(connection.fetch, day, parse_moment(as_of, "as_of")))
         return Result(COLUMNS, lambda: rows, lambda: _table_of(rows))
 
@@ -170,7 +166,7 @@ class FileQueries(Reader):
         """Every day of a contract from its first file to the last collected day, available or not, by date.
 
         Args:
-            symbol: The contract, as people type it: `BTCUSDT`, `btcusdt`, `BTC-USDT`, `币安人生usdt`.
+            symbol: The contract, in any spelling: `BTCUSDT`, `btcusdt`, `BTC-USDT`, `币安人生usdt`.
 
         Raises:
             UsageError: No such contract; the message has similar names.
@@ -197,12 +193,12 @@ class FileQueries(Reader):
     ) -> Result[AvailabilityRow]:
         """Every file of a range of days, both ends included, by date and symbol.
 
-        A whole history is some 700,000 dicts; `.stream()` gives them without holding them all at once.
+        `.stream()` avoids holding the some 700,000 dicts of a whole history.
 
         Args:
             start: The first UTC day.
             end: The last UTC day, included.
-            symbols: Only these contracts, as people type them; the files then come contract by contract.
+            symbols: Only these contracts, in any spelling; the order is then by contract and date.
 
         Raises:
             UsageError: The start is after the end, there is no data of a day, or a contract is unknown.
@@ -242,11 +238,11 @@ class FileQueries(Reader):
         )
 
     def files_without_checksum(self, start: Day, end: Day) -> dict[tuple[dt.date, str], bool | None]:
-        """The files of a range of days beside which no `.CHECKSUM` is known to lie.
+        """The files of a range of days without a known `.CHECKSUM`.
 
         Returns:
-            By day and contract: False if the archive has none, None if it is not known, because the day was only
-            probed with HEADs and not listed since.
+            By day and contract: False if the archive has none, None if unknown, because the day was probed and not
+            listed since.
 
         Raises:
             UsageError: The start is after the end, or there is no data of a day.
@@ -268,9 +264,9 @@ class FileQueries(Reader):
         """Dates × contracts, for masking a panel of prices.
 
         Returns:
-            One row per day, oldest first: the column `date` and, by name, one column of truth values for every contract
-            that has a file on any day of the table's history. False is a day without a file; None is a day that was
-            not collected for the contract. `.df()`, `.pl()` and `.arrow()` are the forms for calculating.
+            One row per day, oldest first: the column `date`, and one Boolean column, by name, for every contract with
+            any file. False is a day without a file, None a day that was not collected for the contract. Calculate with
+            `.df()`, `.pl()` or `.arrow()`.
 
         Raises:
             UsageError: The start is after the end, or there is no data of a day.
@@ -284,21 +280,28 @@ class FileQueries(Reader):
             [True, True, True, True, False, False]
         """
         days = self._collected_range(start, end)
-        connection, symbols = self._connection, sorted(self._first_days)
+        connection, tail_from = self._connection, self.publication.tail_from
+        symbols = sorted(self._first_days)
         shown = [symbol for symbol in symbols if self._first_days[symbol] is not None]
 
         @cache
         def table() -> pa.Table:
             import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
-            cells = _cells(connection, days, len(symbols))
-            columns = {symbol: cells.slice(symbols.index(symbol) * len(days), len(days)) for symbol in shown}
+            parts = _cells(connection, days, len(symbols), tail_from)
+            columns = {
+                symbol: pa.chunked_array(
+                    [cells.slice(number * length, length) for cells, length in parts], pa.bool_()
+                )
+                for number, symbol in enumerate(symbols)
+                if symbol in shown
+            }
             return pa.table({"date": pa.array(days, pa.date32()), **columns})
 
         return Result(["date", *shown], lambda: rows_of(table()), table)
 
     def _streaming(self) -> Callable[[str, Values], Iterator[AvailabilityRow]]:
-        """What gives the files that a query finds, from what is open now, whatever is reloaded later."""
+        """A function that streams the files of a query from the current connection, even after a reload."""
         connection, bases, endings = self._connection, self._url_bases, self._url_endings
 
         def stream(query: str, values: Values) -> Iterator[AvailabilityRow]:
@@ -309,18 +312,27 @@ class FileQueries(Reader):
         return stream
 
 
-def _cells(connection: Connection, days: DayRange, symbols: int) -> pa.Array:
-    """Truth values by symbol, then by day."""
-    table = connection.arrow(_MATRIX, [days.start, days.end])
-    if table.num_rows != len(days) * symbols:
-        table = connection.arrow(_MATRIX_WITH_GAPS, {"days": list(days)})
-    return table["available"].combine_chunks()
+def _cells(
+    connection: Connection, days: DayRange, symbols: int, tail_from: dt.date | None
+) -> list[tuple[pa.Array, int]]:
+    """Truth values by symbol, then by day, and the number of days: before the tail, and in it."""
+    cut = min(max(days.start, tail_from or dt.date.max), days.end + dt.timedelta(days=1))
+    parts = []
+    for first, end in ((days.start, cut), (cut, days.end + dt.timedelta(days=1))):
+        length = (end - first).days
+        table = connection.arrow(_MATRIX, [first, end])
+        if table.num_rows != length * symbols:
+            table = connection.arrow(
+                _MATRIX_WITH_GAPS, {"days": [first + dt.timedelta(days=n) for n in range(length)]}
+            )
+        parts.append((table["available"].combine_chunks(), length))
+    return parts
 
 
 def _snapshot(
     day: dt.date, bases: Mapping[str, str], ending: str, found: list[tuple[Any, ...]]
 ) -> list[AvailabilityRow]:
-    """The rows of a day that have a file."""
+    """The rows of a day with a file."""
     return [
         _row(day, symbol, size, modified, bases[symbol] + ending, probed)
         for symbol, size, modified, probed in found

@@ -1,4 +1,4 @@
-"""Questions about listings: since when a contract trades, until when, with which gaps, and who came and went."""
+"""Queries of listings: episodes, gaps, runs of small files, new listings and delistings."""
 
 from __future__ import annotations
 
@@ -39,15 +39,13 @@ FROM published.symbol_lifecycle WHERE last_trading_day = ? AND NOT is_open ORDER
 
 
 class LifecycleQueries(Reader):
-    """What became of contracts."""
+    """Queries of listings."""
 
     def get_lifecycle(self, symbol: str | None = None) -> Result[LifecycleRow]:
-        """The trading episodes of a contract, or of all, by symbol and first day.
-
-        A name that comes back after it was delisted begins another episode.
+        """The trading episodes of a contract, or of all, by symbol and first day; a relisting begins another episode.
 
         Args:
-            symbol: The contract, as people type it; all by default.
+            symbol: The contract, in any spelling; all by default.
 
         Raises:
             UsageError: No such contract; the message has similar names.
@@ -65,7 +63,7 @@ class LifecycleQueries(Reader):
         Files that are merely late are no gap, nor is the time between two listings of one name.
 
         Args:
-            symbol: The contract, as people type it; all by default.
+            symbol: The contract, in any spelling; all by default.
 
         Raises:
             UsageError: No such contract; the message has similar names.
@@ -77,10 +75,10 @@ class LifecycleQueries(Reader):
         return self._result(GapRow, _GAPS, self._of(symbol))
 
     def get_small_runs(self, symbol: str | None = None) -> Result[SmallRunRow]:
-        """Runs of files that may have no trade in them, of a contract or of all, by symbol and day.
+        """Runs of files small enough to have no trade, of a contract or of all, by symbol and day.
 
         Args:
-            symbol: The contract, as people type it; all by default.
+            symbol: The contract, in any spelling; all by default.
 
         Raises:
             UsageError: No such contract; the message has similar names.
@@ -96,7 +94,7 @@ class LifecycleQueries(Reader):
         """The contracts whose first file is of a day, by symbol; also those that were listed again.
 
         Raises:
-            UsageError: The day is none, or there is no data of it.
+            UsageError: The day is invalid or has no data.
 
         Warns:
             IncompleteDayWarning: The day was collected for some contracts only.
@@ -110,11 +108,11 @@ class LifecycleQueries(Reader):
     def detect_delistings(self, date: Day) -> Result[DelistingRow]:
         """The contracts that were traded for the last time on a day, by symbol.
 
-        The day is that of the last trade, not of the last file: delisted contracts have flat files for months. An end
-        is known some days later only, so the newest days have none yet; `known_from` says since when.
+        The last trade counts, not the last file: delisted contracts have flat files for months. An end is known some
+        days later (`known_from`), so the newest days have none yet.
 
         Raises:
-            UsageError: The day is none, or there is no data of it.
+            UsageError: The day is invalid or has no data.
 
         Warns:
             IncompleteDayWarning: The day was collected for some contracts only.

@@ -1,7 +1,6 @@
-"""The histories of contracts in memory: what each is known to have been on a day, as of that day.
+"""Listing histories in memory: each contract's status on a day, as of that day.
 
-Some thousand spans of equal status say it for every contract and day, and looking them up here is quicker than planning
-a query. How a status is found is the business of `analysis`.
+A few thousand spans of equal status cover every contract and day; a lookup is quicker than planning a query.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ class Span(NamedTuple):
     last_day: dt.date
     status: str
     known_from: dt.date
-    """The first day on which this could be known."""
+    """The first day on which the status could be known."""
     listed_on: dt.date | None
-    """The first day of the episode that it belongs to."""
+    """The first day of its episode."""
 
     def status_on(self, day: dt.date) -> str:
-        """The status as it was known on the day: files count as live until there are enough small ones."""
+        """The status as known on the day: files count as live until there are enough small ones."""
         return "published" if self.status == "flat" and day < self.known_from else self.status
 
 
@@ -40,11 +39,11 @@ class ListingHistory:
 
     symbol: str
     contract_type: str | None
-    """What exchangeInfo calls it; None if that never spoke of it."""
+    """As of the last exchangeInfo; None if unknown."""
     spans: list[Span]
-    """By first day; they do not overlap."""
+    """By first day, without overlap."""
     successor: ListingHistory | None = None
-    """The contract whose former self a SETTLED folder holds."""
+    """For a SETTLED folder, the relisted contract."""
     starts: list[dt.date] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,12 +55,12 @@ class ListingHistory:
         return self.spans[at] if at >= 0 and day <= self.spans[at].last_day else None
 
     def is_live_on(self, day: dt.date) -> bool:
-        """Whether it has a file of the day that was not known to be flat then."""
+        """Whether the day has a file that was not known to be flat then."""
         span = self.span_on(day)
         return span is not None and span.status_on(day) == "published"
 
     def live_days(self, days: DayRange) -> int:
-        """How many of the days have a file that is not flat as far as was known on the last of them."""
+        """Number of days with a file that is not flat as known on the last of them."""
         return sum(
             (min(span.last_day, days.end) - max(span.first_day, days.start)).days + 1
             for span in self.spans
@@ -73,17 +72,17 @@ class ListingHistory:
 
 @dataclass(frozen=True)
 class UniverseRules:
-    """What a contract must fulfil to be in a universe."""
+    """Conditions for membership in a universe."""
 
     min_age_days: int = 0
     days_in_window: tuple[int, int] | None = None
-    """At least so many live days among so many last ones."""
+    """Minimum number of live days, and the length of the window that ends with the day."""
     include_flat: bool = False
     contract_types: frozenset[str] | None = None
 
 
 class Member(NamedTuple):
-    """A contract in a universe, or outside it with a reason."""
+    """A contract in a universe, or excluded for a reason."""
 
     history: ListingHistory
     status: str
@@ -92,11 +91,11 @@ class Member(NamedTuple):
 
 
 DEFAULT_TYPE = "PERPETUAL"
-"""The type of contracts that exchangeInfo never spoke of: all of them are gone, and older than the other types."""
+"""Type of contracts unknown to exchangeInfo: all of them ended before there were other types."""
 
 
 def member(history: ListingHistory, day: dt.date, rules: UniverseRules) -> Member | None:
-    """The contract on a day, with the reason why it is not in the universe; None before it was listed."""
+    """The contract on a day, with the reason of an exclusion; None before its listing."""
     span = history.span_on(day)
     if span is None or span.status == "not_listed":
         return None
@@ -136,7 +135,7 @@ def membership_spans(
     history: ListingHistory, days: DayRange, rules: UniverseRules
 ) -> Iterator[MembershipSpan]:
     """The days of a range on which the contract is in the universe."""
-    # A change leaves a window only after as many days, and changes the count of its live days until then.
+    # A change affects the count of live days for the length of the window.
     window = rules.days_in_window[1] if rules.days_in_window else 0
     cuts = sorted({days.start, *(day for cut in _cuts(history, rules) for day in _after(cut, window, days))})
     for first, following in pairwise([*cuts, days.end + _DAY]):
@@ -146,13 +145,13 @@ def membership_spans(
 
 
 def _after(cut: dt.date, window: int, days: DayRange) -> Iterator[dt.date]:
-    """Those of the days that are a day or up to a window later."""
+    """The days from the cut to `window` days later, within the range."""
     first, last = max((days.start - cut).days, 0), min((days.end - cut).days, window)
     return (cut + late * _DAY for late in range(first, last + 1))
 
 
 def _cuts(history: ListingHistory, rules: UniverseRules) -> Iterator[dt.date]:
-    """Every day on which the status or the age begins to be another one."""
+    """The days on which status or age condition may change."""
     for span in (*history.spans, *(history.successor.spans if history.successor else ())):
         yield span.first_day
         yield span.last_day + _DAY
@@ -165,10 +164,10 @@ def histories_of(
     spans: Iterable[tuple[str, dt.date, dt.date, str, dt.date, dt.date | None]],
     contracts: Mapping[str, tuple[str | None, str | None]],
 ) -> list[ListingHistory]:
-    """Put histories together.
+    """Build histories.
 
     Args:
-        spans: Symbol and the fields of `Span`, by symbol and first day.
+        spans: Symbol and the fields of `Span`, ordered by symbol and first day.
         contracts: Type and successor by symbol.
     """
     histories = {

@@ -1,42 +1,87 @@
-"""An open published database: what every question needs, and no question.
-
-Opening and closing, taking up a newer generation, the result of a query, and reading what users typed:
-which days are collected, which contract is meant.
-"""
+"""An open published database, without any query: connection, reload, and the checks of days and symbols."""
 
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
-from availability_pipeline.publishing.opening import open_published
+from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.publishing.remote.cache import published_file
-from availability_pipeline.queries.columns import columns_of
-from availability_pipeline.queries.connection import Connection, Values
+from availability_pipeline.queries.columns import Row, columns_of
 from availability_pipeline.queries.result import Result
 from availability_pipeline.settings import Settings
 from availability_pipeline.symbols import known, suggestion
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
 R = TypeVar("R", bound=Mapping[str, object])
 
 Day = str | dt.date
 """A UTC day: `2024-01-15`, `yesterday`, or a `datetime.date`."""
 
-# Contracts that are no longer tracked are left out: newer days have no rows of them.
+# Without contracts that are no longer tracked, which have no rows on newer days.
 _CONTRACTS = (
     "SELECT count(*) FROM published.published_symbols JOIN published.symbols USING (symbol) WHERE tracked"
 )
 
 
+ROWS_AT_ONCE = 20_000
+"""Rows per batch of a stream."""
+
+Values = Sequence[object] | dict[str, Any]
+"""Parameters of a query."""
+
+
+class Connection:
+    """Runs queries on a database attached as `published`, one at a time.
+
+    A reader and its results share it, so that a result can still be made after its reader was closed or reloaded; it
+    closes with the last reference.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        # A query of another thread on the same connection would discard the open result.
+        self._alone = threading.Lock()
+        self._duckdb, self._path = connection, path
+
+    def fetch(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        """All rows as tuples."""
+        with self._alone, reading(self._path):
+            return self._duckdb.execute(query, values).fetchall()
+
+    def rows(self, query: str, values: Values = ()) -> list[Row]:
+        """All rows as dicts whose keys are the columns of the query."""
+        with self._alone, reading(self._path):
+            found = self._duckdb.execute(query, values)
+            columns = [column[0] for column in found.description or ()]
+            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+
+    def arrow(self, query: str, values: Values = ()) -> pa.Table:
+        """All rows as a table."""
+        with self._alone, reading(self._path):
+            return self._duckdb.sql(query, params=values).to_arrow_table()
+
+    def stream(self, query: str, values: Values = ()) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows as tuples, in batches."""
+        # A separate cursor, because another query on the same connection would end this one.
+        with reading(self._path), self._duckdb.cursor() as cursor:
+            cursor.execute(query, values)
+            while found := cursor.fetchmany(ROWS_AT_ONCE):
+                yield found
+
+
 class _UrlBases(dict[str, str]):
-    """The beginning of a contract's URLs by symbol, made when first asked for."""
+    """URL prefixes by symbol, made on first use."""
 
     def __init__(self, dataset: Dataset, archive_url: str) -> None:
         super().__init__()
@@ -48,7 +93,7 @@ class _UrlBases(dict[str, str]):
 
 
 class Reader:
-    """What `AvailabilityQueries` stands on: it opens the file, and its methods have no question of their own."""
+    """The base class of queries: opens the file and checks arguments."""
 
     def __init__(self, path: Path | str | None = None, *, settings: Settings | None = None) -> None:
         self._settings = settings
@@ -71,9 +116,9 @@ class Reader:
         self._first_days: dict[str, dt.date | None] = dict(symbols)
 
     def close(self) -> None:
-        """Close the file; further questions fail, and closing it again does nothing.
+        """Close the file; idempotent. Further queries fail.
 
-        Results stay usable; those whose rows or table have not been made yet keep the file open until they are gone.
+        Results stay usable; those not made yet keep the file open.
 
         Example:
             >>> opened = AvailabilityQueries()
@@ -88,19 +133,17 @@ class Reader:
         return self._opened
 
     def _check_open(self) -> None:
-        """For those who answer from what is cached, or open the file themselves."""
+        """Raise UsageError if closed, for queries that do not use the connection."""
         _ = self._connection
 
     def reload(self) -> bool:
-        """Take up what was published since the file was opened.
-
-        Results that were asked for before stay what they are.
+        """Open the newest publication; earlier results do not change.
 
         Returns:
-            Whether there was something new.
+            Whether there was a new one.
 
         Raises:
-            PublishedDatabaseError: What is there now cannot be read; this object goes on with what it had.
+            PublishedDatabaseError: It cannot be read; this object keeps the one before.
             UsageError: This object is closed.
 
         Example:
@@ -159,7 +202,7 @@ class Reader:
                     f"{day} was never collected; run `binance-futures-availability backfill --start {day} --end {day}`"
                 )
         if incomplete := [day for day in days if day in self._incomplete]:
-            # From here through two methods to the line that asked.
+            # The caller of the public method.
             warnings.warn(self._incompleteness(incomplete), IncompleteDayWarning, stacklevel=4)
 
     def _incompleteness(self, days: Sequence[dt.date]) -> str:

@@ -1,7 +1,4 @@
-"""The result of a query: a list of rows that is also an Arrow table, each made when it is asked for.
-
-How a query is asked belongs to the modules of the questions. Here is only what a caller can do with the result.
-"""
+"""The result of a query: a list of rows that is also an Arrow table, both made lazily."""
 
 from __future__ import annotations
 
@@ -23,14 +20,14 @@ _BATCH_ROWS = 20_000
 
 
 class Result(list[R]):
-    """The rows of a query, as plain dicts in a list, and the same as Arrow, pandas or polars.
+    """The rows of a query as a list of plain dicts, and as Arrow, pandas or polars.
 
-    Neither the rows nor the table exist until they are asked for, and asking for one does not make the other. A result
-    stays as it is when the queries that it came from are closed or reloaded; changing the list leaves the table alone.
+    Rows and table are made independently on first use. A result outlives `close` and `reload` of its queries; changing
+    the list does not change the table.
 
     Args:
         columns: The columns, in order.
-        rows: Makes the rows, each time anew.
+        rows: Makes the rows, on every call.
         arrow: Makes the table.
     """
 
@@ -39,7 +36,7 @@ class Result(list[R]):
     ) -> None:
         super().__init__()
         self.columns = tuple(columns)
-        """The columns, in order, also where there is no row."""
+        """The columns, in order, even without rows."""
         self._rows: Callable[[], Iterable[R]] | None = rows
         self._arrow = functools.cache(arrow)
 
@@ -86,7 +83,7 @@ class Result(list[R]):
         return cast("pl.DataFrame", pl.from_arrow(self.arrow()))
 
     def stream(self) -> Iterator[R]:
-        """The rows one after another, without keeping them: for ranges that do not fit into memory.
+        """The rows one by one, without keeping them, for ranges larger than memory.
 
         Example:
             >>> files = queries.get_availability_range("2024-01-15", "2024-01-21").stream()
@@ -101,7 +98,7 @@ class Result(list[R]):
             self._rows = None
 
     def __radd__(self, other: list[R]) -> list[R]:
-        # Without it, CPython adds what is in the list so far.
+        # Otherwise CPython would add the list without making its rows.
         self._make()
         return [*other, *self]
 
@@ -111,7 +108,7 @@ class Result(list[R]):
 
 
 def _made_first(name: str) -> Callable[..., Any]:
-    """The method of `list`, for which a result has its rows, and so has any other result that it is given."""
+    """The method of `list`, after making the rows of this result and of results among the arguments."""
     of_list = getattr(list, name)
 
     @functools.wraps(of_list)
@@ -138,10 +135,10 @@ def rows_of(table: pa.Table) -> Iterator[Any]:
 
 
 def rows_of_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[dict[str, Any]]:
-    """The rows of Arrow record batches as dicts; whole decimals, as of a sum, are ints.
+    """The rows of Arrow record batches as dicts; decimals without scale, as of a sum, become ints.
 
     Raises:
-        UsageError: A value is one that Python has no type for, such as the year 10000.
+        UsageError: A value has no Python type, such as the year 10000.
     """
     decimals = [field.name for field in schema if _is_whole(field.type)]
     for batch in batches:

@@ -1,7 +1,7 @@
-"""Service levels of the last 30 days: updates completed in time, recall, publication lag, days still pending.
+"""Service levels of the last 30 days: updates completed in time, recall, publication lag, pending days.
 
-What Dagster's records say is handed in; what the files say is read from the published database. The result is kept as
-JSON in the data directory, where `status` finds it.
+Update times and recalls come from Dagster's records, lag and pending days from the published database. A JSON file in
+the data directory keeps the result for `status`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -19,15 +20,14 @@ from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.warehouse.atomic import draft_of
 
 WINDOW_DAYS = 30
-"""How many days the service levels are about; the last one is yesterday."""
+"""Days of the window, which ends yesterday."""
 
 TARGET = 0.95
-"""What part of the updates must be completed in time, and what recall must be exceeded."""
+"""Share of the updates to complete in time, and recall to exceed."""
 
 FILE_NAME = "service_levels.json"
-"""The result in the data directory."""
 
-# A file's first appearance is the oldest time of it that is known: a replaced file has a newer one.
+# A file appeared first at its oldest known last-modified; replacements have newer ones.
 _LAG = """
 WITH known AS (
     SELECT date, symbol, last_modified AS moment FROM published.availability_by_date
@@ -49,42 +49,40 @@ WHERE date BETWEEN $start AND $end AND pending + missing > 0 ORDER BY date
 
 @dataclass(frozen=True)
 class UpdateRecords:
-    """What Dagster's records say of the updates; all moments are naive and UTC."""
+    """Dagster's records of updates; moments are naive and UTC."""
 
     first: dt.datetime | None
-    """When any day was updated for the first time ever."""
+    """The first update of any day."""
     completed: Mapping[dt.date, dt.datetime]
-    """By day, when it was updated for the first time."""
+    """By day, its first update."""
     recalls: Sequence[float]
-    """The recall (0 to 1) of each comparison with exchangeInfo in the window."""
+    """Recall, 0 to 1, of each comparison with exchangeInfo in the window."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceLevels:
-    """The service levels of one window."""
+    """The service levels of one window; days and moments are ISO strings in UTC, None means no data."""
 
     computed_at: str
-    """UTC, ISO."""
     first_day: str
     last_day: str
     days: int
-    """Days of the window that are judged: those whose update was due since the first record."""
+    """Days of the window whose update was due since the first record."""
     updates_completed: float | None
-    """The part of the judged days (0 to 1) that was updated before the end of the day after it; None without any."""
+    """Share of these days, 0 to 1, that were updated before the next day was over."""
     updates_missed: Sequence[str]
-    """The others."""
     recall: float | None
-    """The mean recall, 0 to 1; None if it was never measured."""
+    """Mean recall, 0 to 1."""
     recall_evaluations: int
     lag_p50_hours: float | None
-    """Hours from the end of a day to the first appearance of its files, median; None without files."""
+    """Hours from the end of a day to the first appearance of a file."""
     lag_p95_hours: float | None
     pending_days: Sequence[str]
-    """Days on which a file is expected and not there (status pending, or missing where it is overdue)."""
+    """Days with an expected file that is pending or missing."""
 
     @property
     def missed(self) -> list[str]:
-        """The targets that are missed, each as a sentence that says what to do."""
+        """The missed targets, each as a sentence with a remedy."""
         found = []
         if self.updates_completed is not None and self.updates_completed < TARGET:
             found.append(
@@ -93,7 +91,7 @@ class ServiceLevels:
             )
         if self.recall is not None and self.recall <= TARGET:
             found.append(
-                f"the recall is only {self.recall:.1%}; look at what the check exchange_info says is missing"
+                f"the recall is only {self.recall:.1%}; the check exchange_info names what is missing"
             )
         return found
 
@@ -102,40 +100,36 @@ class ServiceLevels:
             f"{shown(self.updates_completed, '.1%')} of the updates of {self.days} days completed in time"
         )
         recall = f"recall {shown(self.recall, '.1%')} over {self.recall_evaluations} evaluations"
-        parts = [
-            f"{updates} (target {TARGET:.0%})" if self.days else "no daily update was due yet",
-            f"{recall} (target above {TARGET:.0%})",
-            f"publication lag {shown(self.lag_p50_hours, '.1f', ' h')} (p50)",
-            f"{shown(self.lag_p95_hours, '.1f', ' h')} (p95)",
-            f"{len(self.pending_days)} days pending",
-        ]
-        return ", ".join(parts)
+        lag = (
+            f"{shown(self.lag_p50_hours, '.1f', ' h')} (p50), {shown(self.lag_p95_hours, '.1f', ' h')} (p95)"
+        )
+        return (
+            f"{f'{updates} (target {TARGET:.0%})' if self.days else 'no daily update was due yet'}, "
+            f"{recall} (target above {TARGET:.0%}), publication lag {lag}, {len(self.pending_days)} days pending"
+        )
 
 
 def shown(value: float | None, form: str, unit: str = "") -> str:
-    """A number for people."""
+    """A formatted number with its unit, or `not known`."""
     return "not known" if value is None else f"{value:{form}}{unit}"
 
 
 def window(today: dt.date) -> DayRange:
-    """The days that the service levels are about."""
+    """The last `WINDOW_DAYS` days before today."""
     return DayRange(today - dt.timedelta(days=WINDOW_DAYS), today - dt.timedelta(days=1))
 
 
 def compute(records: UpdateRecords, published: Path, now: dt.datetime) -> ServiceLevels:
-    """The service levels as of a moment.
-
-    Args:
-        records: What Dagster's records say.
-        published: The published database.
-        now: The moment, naive and UTC.
+    """The service levels as of `now`, naive and UTC.
 
     Raises:
         PublishedDatabaseError: The published database cannot be read.
     """
     days = window(now.date())
-    judged = judge(records, days, now)
-    lag_p50, lag_p95, pending = _read(published, days)
+    judged, bounds = judge(records, days, now), {"start": days.start, "end": days.end}
+    with closing(open_published(published)[0]) as connection, reading(published):
+        [(lag_p50, lag_p95)] = connection.execute(_LAG, bounds).fetchall()
+        pending = connection.execute(_PENDING, bounds).fetchall()
     return ServiceLevels(
         computed_at=now.isoformat(timespec="seconds"),
         first_day=str(days.start),
@@ -147,14 +141,14 @@ def compute(records: UpdateRecords, published: Path, now: dt.datetime) -> Servic
         recall_evaluations=len(records.recalls),
         lag_p50_hours=lag_p50,
         lag_p95_hours=lag_p95,
-        pending_days=[str(day) for day in pending],
+        pending_days=[str(day) for (day,) in pending],
     )
 
 
 def judge(records: UpdateRecords, days: DayRange, now: dt.datetime) -> dict[dt.date, bool]:
-    """Of each day that can be judged, whether it was updated in time.
+    """By day, whether it was updated in time.
 
-    Days that were due before the first record ever are left out, and those that are not due yet and not done.
+    Leaves out days that were due before the first record, and those neither due nor updated yet.
     """
     if records.first is None:
         return {}
@@ -168,24 +162,8 @@ def judge(records: UpdateRecords, days: DayRange, now: dt.datetime) -> dict[dt.d
     return judged
 
 
-def _read(path: Path, days: DayRange) -> tuple[float | None, float | None, list[dt.date]]:
-    connection, _ = open_published(path)
-    bounds = {"start": days.start, "end": days.end}
-    try:
-        with reading(path):
-            [(p50, p95)] = connection.execute(_LAG, bounds).fetchall()
-            pending = [day for (day,) in connection.execute(_PENDING, bounds).fetchall()]
-    finally:
-        connection.close()
-    return p50, p95, pending
-
-
 def write(levels: ServiceLevels, folder: Path) -> Path:
-    """Keep the result in the data directory.
-
-    Raises:
-        StoreError: It cannot be written.
-    """
+    """Write the result into the data directory; raises StoreError."""
     target = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +177,7 @@ def write(levels: ServiceLevels, folder: Path) -> Path:
 
 
 def read(folder: Path) -> ServiceLevels | None:
-    """What `write` kept; None if there is nothing, or nothing of this form, which the next run replaces."""
+    """The written result; None if the file is missing or of another form, which the next run replaces."""
     try:
         return ServiceLevels(**json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -1,7 +1,6 @@
-"""A caller's own SQL over a published database: read-only, without files, bounded in time, memory and rows.
+"""Users' SQL over a published database: read-only, without files, bounded in time, memory and rows.
 
-The caller owns the file and the process, so the fence is DuckDB's locked configuration and not a process of its own;
-see decision 9. What the relations contain belongs to `publishing`, how an answer is printed to `cli`.
+The user owns file and process, so the sandbox is DuckDB's locked configuration and not a separate process (decision 9).
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from availability_pipeline.queries.result import rows_of_batches
 LONGEST_TIMEOUT_SECONDS = 86_400
 
 GRACE_SECONDS = 2.0
-"""How long an interrupted query is waited for. DuckDB ends it between two calls of a function, and one call can take
-minutes; then its thread is left behind."""
+"""Wait for an interrupted query. DuckDB ends it between two calls of a function, which can take minutes; then its
+thread is left behind."""
 
 THREAD_NAME = "query sql"
 """The name of the threads in which DuckDB works."""
@@ -52,16 +51,16 @@ _FENCE: Mapping[str, object] = {
     "disabled_filesystems": "LocalFileSystem",
     "lock_configuration": True,
 }
-"""DuckDB's settings, in the order in which they are made; the last one makes them final."""
+"""DuckDB's settings, in order; the last one locks them."""
 
 _ANSWERS = {"SELECT", "EXPLAIN", "MULTI"}
-"""Statements that a query may end with; a PIVOT without IN is MULTI."""
+"""Allowed last statements; a PIVOT without IN is MULTI."""
 
 _STATEMENTS = {*_ANSWERS, "CREATE", "INSERT", "UPDATE", "DELETE", "ALTER", "DROP"}
-"""Statements that it may consist of. This is for clear messages; the fence does not depend on it."""
+"""Allowed statements. This is for clear messages; the sandbox does not depend on it."""
 
 _DAMAGE = ("Corrupt database file", "IO Error", "FATAL Error", "Serialization Error")
-"""How DuckDB's errors about the file begin; no other file is open."""
+"""Prefixes of DuckDB's errors about the file, the only open one."""
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -70,18 +69,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a query may use.
-
-    Raises:
-        UsageError: A bound is out of range.
-    """
+    """Limits of a query; raises UsageError if one is out of range."""
 
     timeout_seconds: float = 30.0
-    """Seconds that DuckDB may work; the time between two reads of a caller does not count."""
+    """Seconds of DuckDB's work; time between two reads of the caller does not count."""
     memory_limit_mb: int = 1024
-    """MiB that DuckDB may allocate for tables, joins, sorts and aggregates; nothing is spilled to disk."""
+    """MiB for tables, joins, sorts and aggregates; nothing is spilled to disk."""
     max_rows: int = 1_000_000
-    """Rows of the answer."""
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout_seconds <= LONGEST_TIMEOUT_SECONDS:  # also refuses nan
@@ -101,14 +95,14 @@ def run_sql(path: Path, query: str, parameters: Parameters = (), bounds: Bounds 
     """Run a query against a published database.
 
     Args:
-        path: The published database; its relations are found by their names alone.
+        path: The published database, whose relations need no qualification.
         query: A SELECT, VALUES, DESCRIBE, SUMMARIZE, SHOW TABLES or EXPLAIN in DuckDB's SQL. Statements before it may
-            make temporary tables and views, which exist for this call.
-        parameters: Values of the last statement, for `?` in their order or for `$name` by name.
-        bounds: What it may use.
+            create temporary tables and views for this call.
+        parameters: Values of the last statement, a sequence for `?` or a mapping for `$name`.
+        bounds: Its limits.
 
     Raises:
-        UsageError: The query is wrong, attempts more than reading, or exceeds a bound.
+        UsageError: The query is invalid, attempts more than reading, or exceeds a limit.
         PublishedDatabaseError: The file is missing, damaged, or of a newer version.
     """
     if not isinstance(query, str):
@@ -132,10 +126,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> None:
 
 
 class SqlResult:
-    """The answer to a query, read while it is made; use it in a `with` statement or call `close`.
-
-    Its rows can be read once, in one of three forms.
-    """
+    """A streaming result, readable once; use it in a `with` statement or call `close`."""
 
     def __init__(
         self,
@@ -152,13 +143,13 @@ class SqlResult:
         self.schema: pa.Schema = _with_unique_names(self._reader.schema)
         """The columns with their Arrow types."""
         self.columns: tuple[str, ...] = tuple(self.schema.names)
-        """Their names, all different: a second `date` is called `date_1`."""
+        """Their unique names: a second `date` becomes `date_1`."""
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow record batches.
 
         Raises:
-            UsageError: The query failed, or exceeded its time, memory or rows.
+            UsageError: The query failed or exceeded a limit.
             PublishedDatabaseError: The file is damaged.
         """
         count = 0
@@ -172,19 +163,11 @@ class SqlResult:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
 
     def rows(self) -> Iterator[Row]:
-        """The rows as dicts; see `batches`. Whole decimals, as of a sum, are ints.
-
-        Raises:
-            UsageError: Also a value that Python has no type for, such as the year 10000.
-        """
+        """The rows as dicts, as `rows_of_batches`."""
         return rows_of_batches(self.batches(), self.schema)
 
-    def reader(self) -> pa.RecordBatchReader:
-        """The same as `batches`, in the form that other libraries read from."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
-
     def to_arrow(self) -> pa.Table:
-        """All rows as a table; see `batches`."""
+        """All rows as a table."""
         return pa.Table.from_batches(self.batches(), self.schema)
 
     def close(self) -> None:
@@ -205,7 +188,7 @@ class SqlResult:
         return next(self._reader, None)
 
     def _bounded(self, work: Callable[[], T]) -> T:
-        """Have DuckDB work in a thread of its own: neither Ctrl-C nor a clock reaches a call in this one."""
+        """Run DuckDB in another thread, because neither Ctrl-C nor a time-out interrupts a call in this one."""
         outcome: Future[T] = Future()
         began = time.monotonic()
         Thread(target=_settle, args=(outcome, work), name=THREAD_NAME, daemon=True).start()
@@ -229,7 +212,7 @@ class SqlResult:
     def _interrupt(self, outcome: Future[T]) -> None:
         deadline = time.monotonic() + GRACE_SECONDS
         while not outcome.done() and time.monotonic() < deadline:
-            # Again and again: a statement that starts just now forgets an earlier interruption.
+            # Repeatedly, because a statement that is just starting drops an earlier interrupt.
             self._connection.interrupt()
             wait([outcome], 0.05)
         self._left_behind = not outcome.done()
@@ -267,7 +250,7 @@ def _checked(statements: list[duckdb.Statement]) -> list[duckdb.Statement]:
 def _kind(statement: duckdb.Statement) -> str:
     try:
         return statement.type.name
-    except ValueError:  # DuckDB's Python library does not know all of them, such as UPDATE EXTENSIONS
+    except ValueError:  # a kind that DuckDB's Python library lacks, such as UPDATE EXTENSIONS
         return "this statement"
 
 
@@ -283,9 +266,9 @@ def _with_unique_names(schema: pa.Schema) -> pa.Schema:
 
 
 def _translated(path: Path, error: Exception) -> AvailabilityError:
-    """DuckDB's error in one sentence; one that comes after the first rows is Arrow's, with DuckDB's text."""
+    """DuckDB's error in one sentence; after the first rows it arrives as Arrow's, with DuckDB's text."""
     text = str(error)
-    # Without the picture of the query below the message.
+    # Without the excerpt of the query.
     message = " ".join(text.partition("\n\nLINE ")[0].split())
     if isinstance(error, MemoryError) or text.startswith("Out of Memory Error"):
         return UsageError(f"the query needs more memory than it is allowed; {_LESS_MEMORY}")
@@ -293,8 +276,8 @@ def _translated(path: Path, error: Exception) -> AvailabilityError:
         try:
             with reading(path):
                 raise duckdb.IOException(text)
-        except AvailabilityError as told:
-            return told
+        except AvailabilityError as translated:
+            return translated
     if "attached in read-only mode" in text:
         return UsageError("the published database is read-only; CREATE TEMP TABLE makes a table of your own")
     if text.startswith("Permission Error"):

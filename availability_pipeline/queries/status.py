@@ -1,4 +1,4 @@
-"""Questions about the data as a whole: how far it goes, and what changed in it after it was collected."""
+"""Queries of the data as a whole: extent, daily summary, changes, and users' SQL."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from availability_pipeline.queries.reader import Day, Reader
 from availability_pipeline.queries.result import Result
 
 RECENT_DAYS = 3
-"""How many collected days a status looks at for files that are not there yet."""
+"""Collected days in `Status.pending`."""
 
 RECENT_RUNS = 5
-"""How many collections a status tells of."""
+"""Collections in `Status.runs`."""
 
 _CHANGES = """
 FROM published.availability_changes WHERE $since IS NULL OR observed_at >= $since::DATE
@@ -38,23 +38,22 @@ _RUNS = "FROM published.collection_runs ORDER BY finished_at DESC, started_at DE
 
 @dataclass(frozen=True)
 class Status:
-    """How far the data goes and what happened last."""
+    """The extent of the data, and the last collections."""
 
     publication: Publication
     complete_through: dt.date | None
-    """The last day that is collected for all contracts; None if no day is."""
+    """The last day collected for all contracts, if any."""
     pending: Sequence[Row]
-    """The last collected days, newest first: date, file_count, and pending_count, which is how many files are expected
-    and not there (status pending, or missing where it is overdue)."""
+    """The last collected days, newest first: date, file_count, and pending_count (status pending or missing)."""
     runs: Sequence[Row]
     """The last collections, newest first; the keys are the columns of `collection_runs`."""
 
 
 class StatusQueries(Reader):
-    """What is known of the data itself."""
+    """Queries of the data as a whole."""
 
     def get_status(self) -> Status:
-        """How far the data goes, what is still awaited of the last days, and the last collections.
+        """The extent of the data, awaited files of the last days, and the last collections.
 
         Example:
             >>> status = queries.get_status()
@@ -92,13 +91,10 @@ class StatusQueries(Reader):
         return {"start": days.start, "end": days.end}
 
     def get_changes(self, since: Day | None = None) -> Result[ChangeRow]:
-        """What changed after a day was first collected: files that appeared late, were replaced, or were withdrawn.
+        """The ledger of files that appeared late, were replaced or withdrawn, in order of observation.
 
         Args:
-            since: Only what was noticed on this UTC day or later; everything by default.
-
-        Returns:
-            Rows as they were noticed.
+            since: The first UTC day of observation; all by default.
 
         Raises:
             UsageError: `since` is not a day.
@@ -118,20 +114,18 @@ class StatusQueries(Reader):
         memory_limit_mb: int = 1024,
         max_rows: int = 1_000_000,
     ) -> Result[Row]:
-        """Run a query of your own over the relations of the published database.
-
-        It reads what is published now, no file, and changes nothing. Temporary tables and views may be made on the way;
-        they exist for this call.
+        """Run your own query over the relations of the published database, read-only and without files.
 
         Args:
-            query: One or more statements in DuckDB's SQL; the last one, such as a SELECT, gives the answer.
-            parameters: Values of the last statement, for `?` in their order or for `$name` by name.
-            timeout_seconds: Seconds that DuckDB may work.
-            memory_limit_mb: MiB that DuckDB may allocate.
-            max_rows: Rows that the answer may have.
+            query: Statements in DuckDB's SQL, of which the last one, such as a SELECT, gives the result; others may
+                create temporary tables and views for this call.
+            parameters: Values of the last statement, a sequence for `?` or a mapping for `$name`.
+            timeout_seconds: Limit of DuckDB's work.
+            memory_limit_mb: Limit of DuckDB's memory, MiB.
+            max_rows: Limit of the result.
 
         Raises:
-            UsageError: The query is wrong, attempts more than reading, or exceeds a bound.
+            UsageError: The query is invalid, attempts more than reading, or exceeds a limit.
 
         Example:
             >>> queries.sql("SELECT sum(file_count) AS files FROM published_days WHERE date < ?", ["2021-01-01"])

@@ -1,4 +1,4 @@
-"""The universe of a day: the contracts that one could have traded, as of that day."""
+"""Queries of universes: the contracts that were tradable on a day, as known on that day."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 WINDOW_DAYS = 30
-"""The last days that are looked at where nothing else is said."""
+"""The default window, days."""
 
 DaysInWindow = int | tuple[int, int]
-"""At least so many days with a live file, among the last 30 or among so many last ones: `25`, `(50, 60)`."""
+"""Minimum number of days with a live file in the window, optionally with the window's length: `25`, `(50, 60)`."""
 
 LONGEST_DAYS = 36_500
-"""The most days that a rule may ask for: a hundred years."""
+"""Limit of rules in days: a hundred years."""
 
 _SPANS = """
 SELECT spans.symbol, spans.first_day, spans.last_day, status, spans.known_from, episodes.first_day
@@ -53,7 +53,7 @@ FROM published.symbol_lifecycle JOIN published.symbols USING (symbol) GROUP BY s
 
 
 class UniverseQueries(Reader):
-    """Which contracts could be traded."""
+    """Queries of universes."""
 
     def get_universe(
         self,
@@ -65,28 +65,28 @@ class UniverseQueries(Reader):
         *,
         explain: bool = False,
     ) -> Result[UniverseRow]:
-        """The contracts that one could have traded on a day, by symbol, as of that day.
+        """The contracts that were tradable on a day, by symbol, as known on that day.
 
-        Nothing that became known later has a say: only files of this day and of days before it. So a contract that
-        went flat is left out from the day on which that could be seen, a few days after its last trade.
+        Only files of this day and earlier ones count. A contract that went flat is therefore excluded from the day on
+        which that could be known, a few days after its last trade.
 
         Args:
             date: The UTC day.
-            min_age_days: Days since the first file of the listing; 0 takes contracts on their first day.
-            min_days_in_window: At least so many days with a live file among the last 30, this day included, such as
-                `25`; or among so many last ones, such as `(50, 60)`.
-            include_flat: Whether contracts that are listed and no longer traded count.
+            min_age_days: Minimum days since the first file of the listing; 0 includes contracts on their first day.
+            min_days_in_window: Minimum days with a live file among the last 30, including this day, such as `25`; with
+                another window, such as `(50, 60)`.
+            include_flat: Whether to include contracts that are listed and no longer traded.
             contract_types: Only these types of exchangeInfo, such as `PERPETUAL` and `TRADIFI_PERPETUAL`; contracts
-                that it never spoke of count as `PERPETUAL`.
-            explain: Whether to give the contracts that are left out as well, with the reason.
+                unknown to it count as `PERPETUAL`.
+            explain: Whether to return excluded contracts as well, with the reason.
 
         Returns:
             Rows of `UniverseRow`. Reasons are `flat`; `pending`, `missing` or `ended` for a day without a file;
-            `young`; `few_days`; `contract_type`; and `same_contract` for a SETTLED folder with files of days that its
-            successor has, too.
+            `young`; `few_days`; `contract_type`; and `same_contract` for a SETTLED folder on days that its successor
+            has as well.
 
         Raises:
-            UsageError: The day is none, there is no data of it, or a rule makes no sense.
+            UsageError: The day is invalid, has no data, or a rule is out of range.
 
         Warns:
             IncompleteDayWarning: The day was collected for some contracts only, or nothing of it is published.
@@ -107,7 +107,7 @@ class UniverseQueries(Reader):
         )
 
     def _histories_on(self, day: dt.date) -> list[ListingHistory]:
-        """The contracts that the day was collected for; nothing is known of the others."""
+        """The contracts that the day was collected for."""
         if day not in self._incomplete:
             return self._histories
         held = {symbol for (symbol,) in self._fetch(_HELD, [day])}
@@ -123,16 +123,16 @@ class UniverseQueries(Reader):
         include_flat: bool = False,
         contract_types: Collection[str] | None = None,
     ) -> Result[Row]:
-        """The universes of many days, for a whole backtest, each as of its own day.
+        """The universes of many days, for a backtest, each as known on its own day.
 
         Args:
             start: The first UTC day.
-            end: The last UTC day, included if a step leads to it.
+            end: The last UTC day.
             step: Days from one universe to the next.
-            min_age_days: As for `get_universe`, like the arguments after it.
-            min_days_in_window: Likewise.
-            include_flat: Likewise.
-            contract_types: Likewise.
+            min_age_days: As for `get_universe`.
+            min_days_in_window: As for `get_universe`.
+            include_flat: As for `get_universe`.
+            contract_types: As for `get_universe`.
 
         Returns:
             Rows of `UniverseRow` without `reason`, by date and symbol. For a Parquet file:
@@ -209,7 +209,7 @@ class UniverseQueries(Reader):
         return chosen
 
     def _warn_of_nothing(self, days: DayRange) -> None:
-        """A day whose files are not there is not a day on which nothing was traded."""
+        """Warn of days without any file, which differ from days without trades."""
         empty = [day for day in days if not self._file_counts[day] and self._is_awaited(day)]
         if empty:
             more = f" and {len(empty) - 1} more days" if len(empty) > 1 else ""
@@ -240,7 +240,7 @@ def row_of(day: dt.date, member: Member) -> UniverseRow:
 
 
 def table_of_day(day: dt.date, members: Iterable[Member]) -> pa.Table:
-    """Contracts on one day, with the reasons why some are not in the universe."""
+    """Contracts on one day, with the reasons of exclusions."""
     import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
     schema = pa.schema(

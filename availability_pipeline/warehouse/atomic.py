@@ -1,7 +1,7 @@
-"""Drafts: files and folders that are written beside their target and then take its name, and what a kill leaves behind.
+"""Atomic writes: a draft beside the target that is renamed when complete, and removal of drafts of killed processes.
 
-Whoever writes a draft holds a lock on a file beside it, which the operating system releases when the process dies, in
-every container: so those of processes that are gone can be removed, and no others.
+A writer holds a file lock beside its draft, which the operating system releases when the process dies, also in another
+container. Only unlocked drafts are removed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _DRAFT = re.compile(r"\.[0-9a-f]{8}\.new")
 
 @contextmanager
 def draft_of(target: Path) -> Iterator[Path]:
-    """A name beside the target for a file or folder that is gone afterwards, unless it was renamed."""
+    """A path beside the target for a new file or folder, removed at the end unless it was renamed."""
     remove_dead_drafts(target)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
     lock = _lock_of(draft)
-    # Where no file can be made, writing the draft says so better; filelock would make the folder.
+    # Without a folder, writing the draft gives the better error; filelock would create it.
     if draft.parent.is_dir():
         with suppress(OSError):
             lock.acquire()
@@ -38,12 +38,11 @@ def draft_of(target: Path) -> Iterator[Path]:
 
 
 def remove_dead_drafts(target: Path) -> None:
-    """Remove the drafts of a target, and what DuckDB put beside them, whose process is gone."""
+    """Remove the drafts of dead processes, with the files that DuckDB put beside them."""
     before = f".{target.name}"
     found = target.parent.glob(f"{glob.escape(before)}.*.new*")
     matches = ((file, _DRAFT.match(file.name, len(before))) for file in found)
     for draft in {file.with_name(file.name[: match.end()]) for file, match in matches if match}:
-        # One that cannot be locked is left alone.
         with suppress(Timeout, OSError), _lock_of(draft).acquire(timeout=0):
             _remove_all(draft)
 
@@ -58,7 +57,7 @@ def _remove_all(draft: Path) -> None:
 
 
 def _remove(file: Path) -> None:
-    # One that cannot be removed now costs space only, and no run has to fail for it.
+    # A leftover costs space only.
     with suppress(OSError):
         if file.is_dir() and not file.is_symlink():
             shutil.rmtree(file)
@@ -67,7 +66,7 @@ def _remove(file: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """See that the content of a file, or the names in a folder, are on disk."""
+    """Fsync a file or a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

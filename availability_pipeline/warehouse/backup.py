@@ -1,4 +1,4 @@
-"""Backups: the format of a backup file, which proves itself, and making one while the pipeline runs."""
+"""Backups: the self-verifying file format, and making a backup while the pipeline runs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from availability_pipeline.warehouse.writes import complete_days
 
 
 @contextmanager
-def told(failed: str, state: str) -> Iterator[None]:
-    """Turn errors of the file system and of DuckDB into a BackupError.
+def backup_errors(failed: str, state: str) -> Iterator[None]:
+    """Translate errors of the file system and of DuckDB into a BackupError.
 
     Args:
-        failed: What could not be done.
-        state: What is there now, and what is not.
+        failed: What failed.
+        state: What is there now.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def told(failed: str, state: str) -> Iterator[None]:
 
 
 KIND = "binance-futures-availability backup"
-"""By this a backup is told from other files."""
+"""Identifies a backup."""
 
 _NAME = re.compile(r"availability-(\d{8}T\d{6}Z)(?:-(\d+))?\.duckdb")
 
@@ -51,7 +51,7 @@ _END = re.compile(rb"\n(\{[^\n]*\})\n([0-9a-f]{64})\n\Z")
 _LONGEST_END = 1 << 16
 
 _CHECKSUM_BYTES = 65
-"""The last line, with its end."""
+"""Length of the last line with its newline."""
 
 _AT_ONCE = 1 << 20
 
@@ -60,28 +60,27 @@ _OTHER = "restore another backup; nothing was changed"
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a backup says of itself."""
+    """The facts that a backup states."""
 
     made_at: str
-    """UTC, ISO 8601: the moment whose state it has."""
+    """The moment of its state, UTC, ISO 8601."""
     data_through: str | None
-    """The last UTC day that was collected for all contracts; None if no day was."""
+    """The last UTC day collected for all contracts, if any."""
     simulated: bool
-    """Whether it is of a data directory with simulated data."""
     schema_version: int
     """Of the working database."""
     program_version: str
     tables: Mapping[str, int]
-    """By table, its number of rows."""
+    """Rows by table."""
 
     @property
     def rows(self) -> int:
-        """Of all tables."""
+        """Rows of all tables."""
         return sum(self.tables.values())
 
 
 def named(folder: Path) -> list[Path]:
-    """The files that have the name of a backup, oldest first."""
+    """The files named like backups, oldest first."""
     found = [
         (match[1], int(match[2] or 1), path)
         for path in folder.iterdir()
@@ -91,7 +90,7 @@ def named(folder: Path) -> list[Path]:
 
 
 def seal(path: Path, facts: Facts) -> None:
-    """Make a backup of a database's copy; raises OSError if it cannot be written."""
+    """Append facts and checksum to a copied database, which makes it a backup."""
     with path.open("r+b") as file:
         file.seek(0, 2)
         file.write(f"\n{json.dumps({'kind': KIND, **asdict(facts)}, ensure_ascii=False)}\n".encode())
@@ -102,21 +101,21 @@ def seal(path: Path, facts: Facts) -> None:
 
 
 def read_facts(path: Path) -> Facts:
-    """What a file says of itself, its content unseen.
+    """The facts of a backup, whose content is not verified.
 
     Raises:
-        BackupError: It is no backup, or not the whole of one.
-        UsageError: There is no such file, or it cannot be read.
+        BackupError: It is not a complete backup.
+        UsageError: The file does not exist or cannot be read.
     """
     return _facts(path, _end(path)[1])
 
 
 def verify(path: Path) -> Facts:
-    """Read a file to its end and make sure that it is the backup that was made.
+    """Verify the checksum of a backup; returns its facts.
 
     Raises:
-        BackupError: It is no backup, or was cut off, damaged or changed.
-        UsageError: There is no such file, or it cannot be read.
+        BackupError: It is not a backup, or truncated, damaged or changed.
+        UsageError: The file does not exist or cannot be read.
     """
     checksum, line = _end(path)
     if _digest(path) != checksum:
@@ -129,7 +128,7 @@ def verify(path: Path) -> Facts:
 def _end(path: Path) -> tuple[str, bytes]:
     """The checksum and the line of facts."""
     try:
-        # A pipe would be waited for.
+        # Opening a pipe would block.
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is not a file; name a backup")
         with path.open("rb") as file:
@@ -138,14 +137,12 @@ def _end(path: Path) -> tuple[str, bytes]:
     except OSError as error:
         raise unreadable(path, error) from error
     if not found:
-        raise BackupError(
-            f"{path} is not the whole of a backup that `backup` made: it was cut off or is something else; {_OTHER}"
-        )
+        raise BackupError(f"{path} is not a complete backup: it was truncated or is something else; {_OTHER}")
     return found[2].decode(), found[1]
 
 
 def unreadable(path: Path, error: OSError) -> UsageError:
-    """Why a backup, or the folder that has them, cannot be read."""
+    """The error for a backup, or a folder of backups, that cannot be read."""
     cause = cause_of(error)
     return UsageError(
         f"the backup {path} cannot be read ({cause.reason}); {cause.remedy}, or name another file"
@@ -177,35 +174,35 @@ def _facts(path: Path, line: bytes) -> Facts:
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup that was made."""
+    """A new backup."""
 
     path: Path
     facts: Facts
     bytes: int
     seconds: float
     removed: tuple[Path, ...]
-    """Older backups that are gone now."""
+    """Older backups that were removed."""
 
 
 def backup(settings: Settings, folder: Path, keep: int | None = None) -> Backup:
-    """Write a copy of the working database, as it is between two writes, into a file of its own.
+    """Back up the working database as it is between two writes.
 
     Args:
-        settings: Where the working database is.
-        folder: Where the file goes; made if it is missing.
-        keep: How many backups are kept there, this one included; all if None.
+        settings: The settings.
+        folder: The destination; created if it is missing.
+        keep: Backups to keep there, including this one; all if None.
 
     Raises:
-        UsageError: The folder is none and cannot be made.
-        StoreError: The working database is missing, in use, or something else.
-        BackupError: It could not be copied; there is no new backup.
+        UsageError: The folder cannot be created.
+        StoreError: The working database is missing, in use, or another database.
+        BackupError: The copy failed; there is no new backup.
     """
     began = time.perf_counter()
     if not exists(settings.working_path):
         raise StoreError(f"there is no working database {settings.working_path}; `backfill` makes one")
     folder = _folder(folder)
     failed = f"{settings.working_path} could not be backed up to {folder}"
-    with told(failed, "no backup was made"), draft_of(folder / "backup") as draft:
+    with backup_errors(failed, "no backup was made"), draft_of(folder / "backup") as draft:
         facts = _write(settings, draft)
         path = _name(draft, folder, facts)
         sync(folder)
@@ -246,13 +243,13 @@ def _write(settings: Settings, draft: Path) -> Facts:
     seal(draft, facts)
     sync(draft)
     verify(draft)
-    # Nobody has to write to it, and one that was written to cannot be restored.
+    # Read-only, because a backup that was written to cannot be restored.
     draft.chmod(draft.stat().st_mode & 0o444)
     return facts
 
 
 def _name(draft: Path, folder: Path, facts: Facts) -> Path:
-    """Give a complete backup a name that none has: that of its second, numbered from the second one on."""
+    """Rename a complete backup to a free name: its time to the second, with a number if that is taken."""
     second = re.sub("[-:]", "", facts.made_at)
     number = 1
     while True:
@@ -270,8 +267,8 @@ def _name(draft: Path, folder: Path, facts: Facts) -> Path:
 
 
 def _prune(made: Path, facts: Facts, keep: int) -> Iterator[Path]:
-    """Remove the oldest backups beyond the number to keep; files that are none, or of other data, do not count."""
-    others = [path for path in named(made.parent) if path != made and _is_like(path, facts)]
+    """Remove the oldest backups of the same kind of data beyond the number to keep."""
+    others = [path for path in named(made.parent) if path != made and is_simulated(path) is facts.simulated]
     for path in others[: max(0, len(others) + 1 - keep)]:
         try:
             path.unlink()
@@ -282,8 +279,9 @@ def _prune(made: Path, facts: Facts, keep: int) -> Iterator[Path]:
         yield path
 
 
-def _is_like(path: Path, facts: Facts) -> bool:
+def is_simulated(path: Path) -> bool | None:
+    """Whether a backup has simulated data; None for an unreadable one."""
     try:
-        return read_facts(path).simulated == facts.simulated
+        return read_facts(path).simulated
     except AvailabilityError:
-        return False
+        return None

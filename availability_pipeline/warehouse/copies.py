@@ -1,7 +1,6 @@
-"""Copies of the working database: taken while others use it, proved equal, put in its place.
+"""Copies of the working database: taken while others use it, verified, put in its place.
 
-A copy is logical: every row is read and written anew, and so is proved to be readable, and dead space stays behind.
-What copies are for is not decided here.
+Copies are logical: every row is read and rewritten, so that all of it is readable and unused space is left behind.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ ORDER BY ALL
 
 _TABLES = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? ORDER BY ALL"
 
-# The number of rows, and a sum of hashes that any other content would change.
+# The number of rows, and a sum of their hashes.
 _ROWS = "SELECT count(*), sum(hash(held)) FROM query_table(?) AS held"
 
 _ATTEMPTS = 5
-"""How often a log that a killed process has left is taken over before it is given up."""
+"""Checkpoints of logs that killed processes left before giving up."""
 
 
 @contextmanager
 def attached(path: Path, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database as `source`, read-only, in a connection of its own; other processes may read it and not write to it.
+    """A connection with a database attached read-only as `source`; other processes can read it and not write to it.
 
     Args:
         path: The file.
-        scratch: Where DuckDB may put what does not fit into memory, beside files of this name.
+        scratch: Prefix of DuckDB's temporary files.
 
     Raises:
         StoreError: It cannot be opened, or stays in use.
@@ -53,7 +52,7 @@ def attached(path: Path, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
-    """As `attached`, without waiting, and to be closed; raises duckdb.Error."""
+    """As `attached`, without waiting; the caller closes it. Raises duckdb.Error."""
     connection = duckdb.connect(config={**CONFIG, "temp_directory": f"{scratch}.tmp"})
     try:
         connection.execute("ATTACH ? AS source (READ_ONLY, TYPE duckdb)", [str(path)])
@@ -65,24 +64,21 @@ def attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def snapshot(path: Path, target: Path) -> None:
-    """Copy the file as it is between two writes, with its log: the least time for which writers have to wait.
+    """Copy the file and its log as they are between two writes, which blocks writers only for the copy.
 
     Raises:
         StoreError: It cannot be opened, or stays in use.
         OSError: The copy could not be written.
     """
     with attached(path, target):
-        # The file last: closing any handle of it ends this process's lock on it.
+        # The file last: closing any handle of it releases this process's lock.
         for log, name in logs(path, target):
             shutil.copyfile(log, name)
         shutil.copyfile(path, target)
 
 
 def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> Mapping[str, int]:
-    """Write what is attached as `source` into a new file, read it back and compare.
-
-    Returns:
-        By table, its number of rows.
+    """Copy the database attached as `source` into a new file and compare both; returns rows by table.
 
     Raises:
         StoreError: The copy differs.
@@ -90,7 +86,7 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> Mapping[str,
     """
     connection.execute("ATTACH ? AS target (TYPE duckdb)", [str(target)])
     connection.execute("COPY FROM DATABASE source TO target")
-    connection.execute("CHECKPOINT target")  # detaching does so as well, and does not say why it fails
+    connection.execute("CHECKPOINT target")  # detaching does so as well, but hides why it fails
     connection.execute("DETACH target")
     sync(target)
     connection.execute("ATTACH ? AS target (READ_ONLY, TYPE duckdb)", [str(target)])
@@ -104,7 +100,7 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> Mapping[str,
 def _contents(
     connection: duckdb.DuckDBPyConnection, name: str
 ) -> tuple[list[tuple[str, ...]], dict[str, tuple[int, int]]]:
-    """What an attached database is made of, and by table its rows."""
+    """Schema, and by table rows and hash, of an attached database."""
     schema = connection.execute(_SCHEMA, {"name": name}).fetchall()
     tables = {}
     for names in connection.execute(_TABLES, [name]).fetchall():
@@ -115,7 +111,7 @@ def _contents(
 
 @contextmanager
 def without_writers(path: Path, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """As `attached`, with nothing in the log: what processes that were killed left there is taken over first.
+    """As `attached`, with an empty log: logs of killed processes are checkpointed first.
 
     Raises:
         StoreError: It cannot be opened, or stays in use.
@@ -127,33 +123,31 @@ def without_writers(path: Path, scratch: Path) -> Iterator[duckdb.DuckDBPyConnec
             if not logs(path):
                 yield connection
                 return
-    raise StoreError(
-        f"the log of {path} is written again and again by processes that are killed; find out by what"
-    )
+    raise StoreError(f"killed processes keep leaving logs beside {path}; find out what kills them")
 
 
 def _take_over_logs(path: Path) -> None:
-    """Write into the file what is in its logs; what is left of them, as after a torn header, has nothing in it."""
+    """Checkpoint the logs into the file; a remainder, as after a torn header, is empty."""
     with when_free(path, lambda: duckdb.connect(path, config=CONFIG)) as connection:
         connection.execute("CHECKPOINT")
         put_logs_aside(path)
 
 
 def put(draft: Path, path: Path, former: Path) -> None:
-    """Give a new database the name of the working database while nobody writes to that; it stays as `former`.
+    """Rename a new database to the working database, without writers, and keep the old one as `former`.
 
-    A kill at any moment leaves the one or the other, whole. A file that is no database any more is not waited for.
+    A kill at any moment leaves one of them intact. A file that is no longer a database is replaced without waiting.
 
     Raises:
         DatabaseInUse: Another process has it open.
-        OSError: It could not be done.
+        OSError: A file could not be renamed.
     """
     with ExitStack() as held:
         try:
             held.enter_context(without_writers(path, draft))
         except DatabaseInUse:
             raise
-        except StoreError:  # there is none, or none that anybody could open
+        except StoreError:  # missing, or not a database
             pass
         if path.exists():
             _keep(path, former, held)
@@ -163,14 +157,14 @@ def put(draft: Path, path: Path, former: Path) -> None:
 
 
 def _keep(path: Path, former: Path, held: ExitStack) -> None:
-    """Give the file a second name, and logs that are still there with it."""
+    """Keep the file, and any logs of it, under a second name."""
     for log, _ in logs(former):
         log.unlink()
     with draft_of(former) as name:
         try:
             os.link(path, name)
         except OSError:  # a file system without links
-            # To be closed at the end: closing any handle of the file ends this process's lock on it.
+            # Closed at the end, because closing any handle of the file releases this process's lock.
             file = held.enter_context(path.open("rb"))
             with name.open("wb") as copy:
                 shutil.copyfileobj(file, copy)
@@ -181,7 +175,7 @@ def _keep(path: Path, former: Path, held: ExitStack) -> None:
 
 
 def replace(draft: Path, path: Path) -> None:
-    """Give a complete file its name, with the rights of the one that had it, and the owner where root does it."""
+    """Rename a complete file over another, with the permissions, and for root the owner, of the replaced one."""
     before = path.exists()
     if before:
         draft.chmod(S_IMODE(path.stat().st_mode) | 0o600)

@@ -1,7 +1,4 @@
-"""The working database, open: made, checked, brought to this schema version; its transactions.
-
-What is in the tables is not decided here.
-"""
+"""The open working database: creation, check, migration, transactions."""
 
 from __future__ import annotations
 
@@ -34,12 +31,12 @@ _RELATIONS = (
     "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
 )
 
-# What is stored of the view daily_availability: one row per tracked symbol and UTC day. No primary key,
-# whose memory grows with the history while it is written: `availability` writes no row twice, the check `continuity`
-# and the audit of every publication prove it. No secondary indexes, which cost space and gain nothing here.
+# The table behind the view daily_availability, one row per tracked symbol and UTC day. No primary key, whose memory
+# grows with the history: the check `continuity` and the audit of every publication prove uniqueness. No secondary
+# indexes, which cost space and gain nothing here.
 _TABLE = table_sql("availability")
 
-# The url is not stored: it follows from the key, the dataset, and from where files are served now.
+# The url is computed from the key, the dataset and the current archive URL.
 _ARCHIVE_URL = "(SELECT value FROM database_info WHERE key = 'archive_url')"
 
 CONTRADICTORY = """(
@@ -48,7 +45,7 @@ CONTRADICTORY = """(
     OR available IS DISTINCT FROM (file_size_bytes IS NOT NULL)
     OR available IS DISTINCT FROM (last_modified IS NOT NULL)
 )"""
-"""The SQL condition on a row that contradicts itself: available means status 200, a size and a last-modified."""
+"""SQL condition on a contradictory row: available means status 200, a size and a last-modified."""
 
 MIGRATIONS: dict[int, str] = {
     1: """
@@ -64,22 +61,22 @@ MIGRATIONS: dict[int, str] = {
     ALTER TABLE availability ALTER probe_timestamp SET DEFAULT CURRENT_TIMESTAMP;
     """
 }
-"""SQL that lifts the tables from the version that is the key to the next one; the view is made anew after the last."""
+"""By schema version, the SQL that migrates the tables to the next one; the view is recreated after the last."""
 
 
 @contextmanager
 def connect(
     path: Path, *, read_only: bool = False, wait_seconds: float | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the working database, made or brought to this schema version first unless `read_only`.
+    """Open the working database, which is created or migrated first unless `read_only`.
 
     Args:
         path: The file.
-        read_only: Whether it is only read; other readers may then have it open as well.
-        wait_seconds: How long to wait for a process that has it open; `opening.LOCK_TIMEOUT_SECONDS` if None.
+        read_only: Whether other readers may have it open as well.
+        wait_seconds: How long to wait for another process; `opening.LOCK_TIMEOUT_SECONDS` if None.
 
     Raises:
-        StoreError: It cannot be opened; the message says why and what to do.
+        StoreError: It cannot be opened, read or written.
     """
     connection = _open(path, wait_seconds, read_only=read_only)
     try:
@@ -96,7 +93,7 @@ def connect(
         cause = cause_of(error)
         raise StoreError(
             f"the working database {path} could not be read or written ({cause.reason}); {cause.remedy}; the data is "
-            "as it was before"
+            "unchanged"
         ) from error
     finally:
         with suppress(duckdb.Error):
@@ -104,20 +101,18 @@ def connect(
 
 
 def _is_of_the_machine(error: duckdb.Error) -> bool:
-    """Whether an error is about the machine or DuckDB itself, and not about a statement."""
+    """Whether an error is of the machine or DuckDB itself, and not of a statement."""
     broken = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
     return (
         isinstance(error, broken) or type(error) is duckdb.Error
-    )  # the last is what has no class of its own
+    )  # the last is an error without a specific class
 
 
 def check_usable(*paths: Path) -> None:
-    """Make sure that databases can be written to these paths, before anything is asked of the archive.
-
-    The first is the working database; if it is there, it is opened.
+    """Check that databases can be written to these paths, of which the first is the working database.
 
     Raises:
-        StoreError: A folder cannot be written to, or the file is not a working database of this program.
+        StoreError: A folder is not writable, or the file is not a working database of this program.
     """
     make_folder(paths[0])
     for path in paths:
@@ -145,7 +140,7 @@ def _open(path: Path, wait_seconds: float | None, *, read_only: bool) -> duckdb.
 
 
 def _prepare(path: Path) -> None:
-    """Make the database if there is none, and remove what processes that died left beside it."""
+    """Create the database if it is missing, and remove drafts of dead processes."""
     try:
         if path.exists():
             remove_dead_drafts(path)
@@ -156,17 +151,17 @@ def _prepare(path: Path) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make the database under another name first, so that a process that dies meanwhile leaves no half of one."""
+    """Create the database atomically."""
     with draft_of(path) as draft, duckdb.connect(draft, config=CONFIG) as connection:
         _write_schema(connection)
         connection.execute("CHECKPOINT")
-        # While it is open, others wait for it: a log of a former database must be gone before they open it.
+        # While it is open, others wait: a log of a former database must be gone before they open it.
         if _put(draft, path):
             put_logs_aside(path)
 
 
 def _put(draft: Path, path: Path) -> bool:
-    """Give a file its name, unless another process has made one of this name by now."""
+    """Rename a file unless the target exists by now."""
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -185,13 +180,10 @@ def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> int:
-    """Make sure that it is a working database that this program knows; an older one is migrated unless `read_only`.
-
-    Returns:
-        Its schema version.
+    """Check, and migrate unless `read_only`, a working database; returns its schema version.
 
     Raises:
-        StoreError: It is something else, or of a newer version; the message names the path.
+        StoreError: It is another database, or of a newer version.
     """
     relations = {name for (name,) in connection.execute(_RELATIONS).fetchall()}
     if not relations and not read_only:
@@ -227,7 +219,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> int:
 
 @contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All or nothing: commit at the end, roll back on any exception."""
+    """Commit at the end, roll back on any exception."""
     connection.execute("BEGIN TRANSACTION")
     try:
         yield
@@ -278,11 +270,11 @@ def set_source(connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive_
 
 
 def read_info(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:
-    """A fact about the database itself, or None."""
+    """A value of `database_info`, or None."""
     rows = connection.execute("SELECT value FROM database_info WHERE key = ?", [key]).fetchall()
     return rows[0][0] if rows else None
 
 
 def write_info(connection: duckdb.DuckDBPyConnection, key: str, value: str) -> None:
-    """Remember a fact about the database itself."""
+    """Set a value of `database_info`."""
     connection.execute("INSERT OR REPLACE INTO database_info VALUES (?, ?)", [key, value])

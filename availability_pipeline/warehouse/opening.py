@@ -29,46 +29,39 @@ from availability_pipeline.errors import (
 _log = logging.getLogger(__name__)
 
 _ENDINGS = (".wal", ".wal.checkpoint", ".wal.recovery")
-"""Of the log, and of those that DuckDB has while it takes that over."""
+"""Suffixes of the write-ahead log, and of its copies during a checkpoint or recovery."""
 
 
 def logs(path: Path, other: Path | None = None) -> list[tuple[Path, Path]]:
-    """What DuckDB has put beside a file and not into it yet, and what it would be called beside another file."""
+    """The existing write-ahead logs of a file, each with its name beside `other`."""
     names = [(path.with_name(path.name + ending), ending) for ending in _ENDINGS]
     beside = other or path
     return [(log, beside.with_name(beside.name + ending)) for log, ending in names if log.exists()]
 
 
 def put_logs_aside(path: Path) -> None:
-    """Rename logs that belong to no database or have nothing in them, so that none is mistaken for the database's own.
-
-    Args:
-        path: The database, which no other process can have open meanwhile.
-    """
+    """Rename orphaned or empty logs, so that DuckDB does not replay them; no other process may have the file open."""
     for log, _ in logs(path):
         aside = log.with_name(f"{log.name}.orphaned")
         log.replace(aside)
         _log.warning("Renamed %s, which belongs to no database, to %s.", log, aside.name)
 
 
-_opening_log = logging.getLogger(__name__)
-
 LOCK_TIMEOUT_SECONDS = 60.0
-"""How long a writer waits for another one; a write takes a few seconds."""
+"""A write takes a few seconds."""
 
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "512MB",
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-"""Bounded, because a whole history is written at once; and a file of another program is not to be opened with an
-extension from the network."""
+"""Bounded memory, because a whole history is written at once; no extensions from the network for foreign files."""
 
 ELSEWHERE = "set AVAILABILITY_DATA_DIR to a folder that you can write to"
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file; raises StoreError if its folder cannot be looked into."""
+    """Whether the file exists; raises StoreError if its folder is not accessible."""
     try:
         return path.exists()
     except OSError as error:
@@ -76,16 +69,12 @@ def exists(path: Path) -> bool:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder of a working database, which is the pipeline's alone: whoever opens the file blocks it.
-
-    Raises:
-        StoreError: It cannot be made.
-    """
+    """Create the folder of a working database, private because any reader blocks the pipeline; raises StoreError."""
     make_folders(path.parent, mode=0o700)
 
 
 def make_folders(folder: Path, mode: int = 0o777) -> None:
-    """Make a folder and those above it; raises StoreError if it cannot be made."""
+    """Create a folder and its parents; raises StoreError."""
     try:
         folder.mkdir(mode, parents=True, exist_ok=True)
     except OSError as error:
@@ -97,15 +86,15 @@ def when_free(
     open_file: Callable[[], duckdb.DuckDBPyConnection],
     wait_seconds: float | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """Open a working database as soon as no other process keeps it from being opened.
+    """Open a working database, waiting while another process locks it.
 
     Args:
         path: The file.
-        open_file: What opens it.
-        wait_seconds: How long to wait; `LOCK_TIMEOUT_SECONDS` if None.
+        open_file: Opens it.
+        wait_seconds: `LOCK_TIMEOUT_SECONDS` if None.
 
     Raises:
-        StoreError: It cannot be opened.
+        StoreError: It cannot be opened, or stays locked (DatabaseInUse).
     """
     until = LOCK_TIMEOUT_SECONDS if wait_seconds is None else wait_seconds
     began = time.monotonic()
@@ -113,7 +102,7 @@ def when_free(
     while True:
         file = _identity(path)
         try:
-            # DuckDB ends the whole process where it cannot open a single file.
+            # DuckDB aborts the process if no file descriptor is left.
             os.close(os.open(os.devnull, os.O_RDONLY))
             connection = open_file()
         except (duckdb.Error, OSError) as error:
@@ -123,15 +112,15 @@ def when_free(
         else:
             if _identity(path) == file:
                 return connection
-            connection.close()  # another file has got the name meanwhile
+            connection.close()  # replaced meanwhile
         if not said and time.monotonic() - began > 1:
-            _opening_log.warning("Waiting for the process that has %s open.", path)
+            _log.warning("Waiting for the process that has %s open.", path)
             said = True
         time.sleep(0.2)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file has the name now."""
+    """Device and inode."""
     try:
         found = path.stat()
     except OSError:
@@ -140,7 +129,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def cannot_open(path: Path, error: Exception) -> StoreError:
-    """Why the file could not be opened, as an error to raise."""
+    """The error for a file that could not be opened."""
     cause = cause_of(error)
     if is_locked(error):
         return DatabaseInUse(
@@ -156,7 +145,7 @@ def cannot_open(path: Path, error: Exception) -> StoreError:
 
 
 def damage_of(path: Path, error: Exception) -> StoreError | None:
-    """What is damaged and what to do, if the error proves that."""
+    """The error for a damaged file or log, if `error` proves the damage."""
     reason = cause_of(error).reason
     if log := unusable_log(error):
         return StoreError(
@@ -172,16 +161,16 @@ def damage_of(path: Path, error: Exception) -> StoreError | None:
 
 
 POLL_SECONDS = 0.5
-"""How often a waiting process looks whether the lock is free."""
+"""Interval at which the lock is tried."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that holds the lock, or died while it did."""
+    """A run that holds the lock, or died while holding it."""
 
     run_id: str
     process: int
-    """Its number where it runs; in a container, another process may have the same one."""
+    """Process id, not unique across containers."""
     host: str
     since: str
     """UTC, such as `2026-11-26 02:00:05`."""
@@ -194,23 +183,23 @@ class Holder:
 def hold(
     folder: Path, run_id: str, timeout_seconds: float, tell: Callable[[str], object] = lambda _: None
 ) -> Iterator[Holder | None]:
-    """Hold the lock of a folder; a process that holds it already goes on.
+    """Hold the lock of a folder; reentrant within a process.
 
     Args:
-        folder: That of the working database; made if it is not there.
-        run_id: The run that is to hold it.
+        folder: That of the working database; created if missing.
+        run_id: The run that holds it.
         timeout_seconds: How long to wait for another run.
-        tell: Called with a sentence if there is one to wait for.
+        tell: Called with a sentence before waiting.
 
     Yields:
-        The run that died while it held the lock, if the last one did.
+        The last holder if it died while holding the lock, otherwise None.
 
     Raises:
-        DatabaseInUse: Another run holds it still.
-        StoreError: It cannot be locked at all.
+        DatabaseInUse: Another run still holds it.
+        StoreError: The lock file cannot be used.
     """
     make_folders(folder, mode=0o700)
-    # One object for the whole process, so that a run within a process that holds the lock does not wait for itself.
+    # One object per process, so that a run within a process that holds the lock does not wait for itself.
     lock, note = FileLock(folder / "run.lock", is_singleton=True, thread_local=False), folder / "run.json"
     _acquire(lock, note, timeout_seconds, tell)
     try:
@@ -251,12 +240,12 @@ def _described(note: Path) -> str:
 def _noted(note: Path) -> Holder | None:
     try:
         return Holder(**json.loads(note.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # there is none, or its process was killed while it wrote
+    except (OSError, ValueError, TypeError):  # missing or incomplete
         return None
 
 
 def _write(note: Path, run_id: str) -> None:
     holder = Holder(run_id, os.getpid(), socket.gethostname(), utc_now().isoformat(" ", "seconds"))
-    # Without a note, others are told less, and no run has to fail for it.
+    # The note only improves messages; no run fails without it.
     with suppress(OSError):
         note.write_text(json.dumps(asdict(holder)), encoding="utf-8")

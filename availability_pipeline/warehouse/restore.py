@@ -7,38 +7,44 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from availability_pipeline.errors import AvailabilityError, BackupError, StoreError, UsageError
+from availability_pipeline.errors import BackupError, StoreError, UsageError
 from availability_pipeline.settings import Settings, check_kind, mark_simulated
 from availability_pipeline.warehouse.atomic import draft_of, sync
-from availability_pipeline.warehouse.backup import Facts, named, read_facts, told, unreadable, verify
+from availability_pipeline.warehouse.backup import (
+    Facts,
+    backup_errors,
+    is_simulated,
+    named,
+    unreadable,
+    verify,
+)
 from availability_pipeline.warehouse.copies import attach, copy_to, put, replace, without_writers
 from availability_pipeline.warehouse.database import SCHEMA_VERSION, check_version, connect
 from availability_pipeline.warehouse.opening import exists, logs, make_folder
 
 LEAST_GAIN = 0.1
-"""The part of the working database's size that must be gained for a compact copy to replace it."""
+"""Share of the size that a compact copy must save to replace the working database."""
 
 
 @dataclass(frozen=True)
 class Compaction:
-    """What making it compact came to."""
+    """The result of `compact`."""
 
     path: Path
     before: int
-    """Size of the working database, bytes."""
+    """Bytes of the working database."""
     after: int
-    """Size of a compact copy, bytes."""
+    """Bytes of the compact copy."""
     replaced: bool
-    """Whether the copy was worth it and is the working database now."""
     seconds: float
 
 
 def compact(settings: Settings) -> Compaction:
-    """Write the working database anew without the space that nothing uses, if that makes it much smaller.
+    """Rewrite the working database without unused space, if that saves `LEAST_GAIN` or more.
 
     Raises:
-        StoreError: It is missing, something else, or in use.
-        BackupError: It could not be copied; it is as it was.
+        StoreError: It is missing, another database, or in use.
+        BackupError: The copy failed; the database is unchanged.
     """
     began = time.perf_counter()
     path = settings.working_path
@@ -46,7 +52,7 @@ def compact(settings: Settings) -> Compaction:
         raise StoreError(f"there is no working database {path}; `backfill` makes one")
     failed = f"{path} could not be made compact"
     with (
-        told(failed, "it is as it was"),
+        backup_errors(failed, "it is as it was"),
         draft_of(path) as draft,
         without_writers(path, draft) as connection,
     ):
@@ -61,30 +67,28 @@ def compact(settings: Settings) -> Compaction:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did."""
+    """The result of `restore`."""
 
     backup: Path
     facts: Facts
     path: Path
     """The working database."""
     former: Path | None
-    """Where the working database from before is; None if there was none."""
+    """The replaced working database, if any."""
     seconds: float
 
 
 def restore(settings: Settings, source: Path) -> Restored:
-    """Let the pipeline go on from a backup.
-
-    The database from before keeps a name beside the new one, until the next restore.
+    """Replace the working database by that of a backup; the replaced one is kept until the next restore.
 
     Args:
-        settings: Where the working database is, or will be.
-        source: The backup, or a folder whose newest one is meant.
+        settings: The settings.
+        source: The backup, or a folder, which means its newest one.
 
     Raises:
-        UsageError: There is no such file, or it is of other data than the data directory is for.
-        BackupError: It is no whole backup, or could not be restored; the working database is as it was.
-        DatabaseInUse: Another process does not close the working database.
+        UsageError: There is no such file, or one data is real and the other simulated.
+        BackupError: The backup is incomplete or could not be restored; the working database is unchanged.
+        DatabaseInUse: Another process keeps the working database open.
     """
     began = time.perf_counter()
     working, there = settings.working_path, exists(settings.working_path)
@@ -95,7 +99,7 @@ def restore(settings: Settings, source: Path) -> Restored:
     _check_restorable(settings, path, facts)
     make_folder(working)
     with (
-        told(f"{path} could not be restored", "the working database is as it was"),
+        backup_errors(f"{path} could not be restored", "the working database is as it was"),
         draft_of(working) as draft,
     ):
         _copy_of(path, facts, draft)
@@ -107,21 +111,16 @@ def restore(settings: Settings, source: Path) -> Restored:
 
 
 def _chosen(settings: Settings, source: Path) -> Path:
-    """The file, or the newest backup of the folder; others are passed over if they are of other data."""
+    """The file, or the newest backup in the folder of the data directory's kind of data."""
     try:
         found = named(source) if source.is_dir() else [source]
     except OSError as error:
         raise unreadable(source, error) from error
     if not found:
         raise UsageError(f"{source} has no backup in it; name another folder, or a file")
-    return next((path for path in reversed(found) if not _is_other(settings, path)), found[-1])
-
-
-def _is_other(settings: Settings, path: Path) -> bool:
-    try:
-        return read_facts(path).simulated != settings.is_demo
-    except AvailabilityError:  # it is damaged, which is not to be passed over in silence
-        return False
+    # A damaged backup is not skipped silently.
+    usable = (settings.is_demo, None)
+    return next((path for path in reversed(found) if is_simulated(path) in usable), found[-1])
 
 
 def _check_restorable(settings: Settings, path: Path, facts: Facts) -> None:
@@ -138,7 +137,7 @@ def _check_restorable(settings: Settings, path: Path, facts: Facts) -> None:
 
 
 def _copy_of(path: Path, facts: Facts, draft: Path) -> None:
-    """A working database of this program's version with what the backup has."""
+    """Write the backup's content as a working database of this schema version."""
     with closing(attach(path, draft)) as connection:
         tables = copy_to(connection, draft)
     if tables != facts.tables:

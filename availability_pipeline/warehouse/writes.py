@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,12 +20,12 @@ from availability_pipeline.errors import StoreError
 from availability_pipeline.warehouse.database import set_source, transaction
 
 ROWS_PER_SLICE = 300_000
-"""Rows of the dense table that are built at once, to bound the memory of a whole history."""
+"""Rows built at once, which bounds the memory of a whole history."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Days and contracts of which every combination gets a row."""
+    """Days × contracts to write, one row each."""
 
     days: Sequence[dt.date]
     symbols: Sequence[str]
@@ -32,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Collection:
-    """What one run collected, for the record."""
+    """The record of one collection; the fields are the first columns of `collection_runs`."""
 
     run_id: str
     mode: str
@@ -48,13 +49,13 @@ class Collection:
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What a write did."""
+    """The result of a write."""
 
     rows: int
     available: int
     bytes: int
     changes: Mapping[str, int]
-    """Number of entries in the ledger by kind."""
+    """Ledger entries by kind."""
 
 
 _KEY = ("date", "symbol")
@@ -88,7 +89,7 @@ WHERE old.file_size_bytes IS DISTINCT FROM new.file_size_bytes
 ORDER BY date, symbol
 """
 
-# What a listing has said of a checksum stays known while the file is the same: a HEAD does not ask for it.
+# A HEAD does not know has_checksum, so the value of an earlier listing stays while the file is the same.
 _TAKEN_OVER = ", ".join(
     f"{column.name} = incoming.{column.name}"
     for column in STORED
@@ -106,7 +107,7 @@ UPDATE availability AS held SET
 FROM incoming WHERE incoming.date = held.date AND incoming.symbol = held.symbol
 """  # noqa: S608 - our own text
 
-# Only the days of the slice, so that the memory does not grow with the history.
+# Restricted to the days of the slice, which bounds the memory.
 _INSERT = """
 INSERT INTO availability BY NAME
 SELECT * FROM incoming ANTI JOIN (
@@ -131,20 +132,18 @@ def write_collection(
     collection: Collection,
     dataset: Dataset = DEFAULT_DATASET,
 ) -> WriteReport:
-    """Write what was found, and what was not, in one transaction.
-
-    Writing the same again changes nothing but `probe_timestamp`.
+    """Upsert a collection with its ledger entries and record, in one transaction; idempotent but for `probe_timestamp`.
 
     Args:
         connection: The working database.
-        blocks: The rows to write; no day and contract in more than one.
-        files: `archive.files.FILES`: every file of the blocks that exists. Other rows of it are ignored.
-        archive_url: Where files are served; the base of every `url`.
+        blocks: The rows to write, without overlap.
+        files: All existing files of the blocks, as `archive.files.FILES`; other rows are ignored.
+        archive_url: The base of every `url`.
         collection: The record of the run.
         dataset: What the files are of.
 
     Raises:
-        StoreError: A file is there twice, or there are rows of another dataset; nothing is written.
+        StoreError: A file appears twice, or there are rows of another dataset; nothing is written.
     """
     rows = available = size = 0
     connection.register("found", files)
@@ -175,7 +174,7 @@ def _write_slice(
     symbols: Sequence[str],
     collection: Collection,
 ) -> tuple[int, int, int]:
-    """Write all combinations; returns rows, files and bytes."""
+    """Write days × symbols; returns rows, files and bytes."""
     connection.register("days", pa.table({"date": pa.array(days, pa.date32())}))
     names = sorted(set(symbols))
     connection.register("contracts", pa.table({"symbol": pa.array(names, pa.string())}))
@@ -203,51 +202,36 @@ def _changes_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str,
 def _record(connection: duckdb.DuckDBPyConnection, collection: Collection, rows: int, changes: int) -> None:
     connection.execute(
         "INSERT INTO collection_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            collection.run_id,
-            collection.mode,
-            collection.window_start,
-            collection.window_end,
-            collection.started_at,
-            collection.finished_at,
-            collection.requests,
-            collection.pages,
-            collection.keys_seen,
-            rows,
-            changes,
-        ],
+        [*astuple(collection), rows, changes],
     )
 
 
+def _column(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
+    return [value for (value,) in connection.execute(query).fetchall()]
+
+
 def held_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
-    """The days that the table has rows of, in order."""
-    rows = connection.execute("SELECT DISTINCT date FROM daily_availability ORDER BY date").fetchall()
-    return [day for (day,) in rows]
+    """The days with rows, in order."""
+    return _column(connection, "SELECT DISTINCT date FROM daily_availability ORDER BY date")
 
 
 def complete_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
-    """The days with a row of every tracked contract that has rows at all, in order.
-
-    A run for some contracts only leaves days without the others.
-    """
-    rows = connection.execute(_COMPLETE_DAYS).fetchall()
-    return [day for (day,) in rows]
+    """The days with a row of every tracked contract that has any, in order; runs for some contracts leave others."""
+    return _column(connection, _COMPLETE_DAYS)
 
 
 def days_with_files(connection: duckdb.DuckDBPyConnection) -> set[dt.date]:
     """The days on which any contract has a file."""
-    rows = connection.execute("SELECT DISTINCT date FROM daily_availability WHERE available").fetchall()
-    return {day for (day,) in rows}
+    return set(_column(connection, "SELECT DISTINCT date FROM daily_availability WHERE available"))
 
 
 def symbols_with_rows(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """The contracts that the table has rows of."""
-    rows = connection.execute("SELECT DISTINCT symbol FROM daily_availability").fetchall()
-    return {symbol for (symbol,) in rows}
+    """The contracts with rows."""
+    return set(_column(connection, "SELECT DISTINCT symbol FROM daily_availability"))
 
 
 def last_files_before(connection: duckdb.DuckDBPyConnection, day: dt.date) -> dict[str, dt.date]:
-    """By contract, its last day with a file before a day; contracts without one are left out."""
+    """By contract with a file before `day`, the last day with one."""
     return dict(
         connection.execute(
             "SELECT symbol, max(date) FROM daily_availability WHERE available AND date < ? GROUP BY symbol",
@@ -258,7 +242,7 @@ def last_files_before(connection: duckdb.DuckDBPyConnection, day: dt.date) -> di
 
 @dataclass(frozen=True)
 class SymbolsReport:
-    """What a discovery changed."""
+    """The result of `write_symbols`."""
 
     total: int
     tracked: int
@@ -286,13 +270,13 @@ def write_symbols(
     tracked: set[str],
     now: dt.datetime,
 ) -> SymbolsReport:
-    """Remember all folders that were seen, and what exchangeInfo says of them.
+    """Upsert the folders of the archive with their exchangeInfo.
 
     Args:
         connection: The working database.
         symbols: All folders of the archive.
-        listed: What exchangeInfo says; empty if it could not be asked.
-        tracked: The names that are to have rows in `daily_availability`.
+        listed: exchangeInfo's contracts; empty if unknown.
+        tracked: The names that have rows in `daily_availability`.
         now: The moment of the discovery, UTC.
     """
     seen = pa.table(
@@ -311,7 +295,7 @@ def write_symbols(
             "onboard_date": pa.array([contract.onboard_date for contract in listed], pa.date32()),
         }
     )
-    known = {name for (name,) in connection.execute("SELECT symbol FROM symbols").fetchall()}
+    known = set(_column(connection, "SELECT symbol FROM symbols"))
     connection.register("seen", seen)
     connection.register("listed", contracts)
     with transaction(connection):
@@ -322,9 +306,8 @@ def write_symbols(
 
 
 def tracked_symbols(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The contracts that have rows in `daily_availability`, in order."""
-    rows = connection.execute("SELECT symbol FROM symbols WHERE tracked ORDER BY symbol").fetchall()
-    return [symbol for (symbol,) in rows]
+    """The tracked contracts, in order."""
+    return _column(connection, "SELECT symbol FROM symbols WHERE tracked ORDER BY symbol")
 
 
 _FOUND = "SELECT count(*), min(date), max(date) FROM daily_availability WHERE date >= $today"
@@ -336,7 +319,7 @@ _REMOVE = (
     "UPDATE collection_runs SET window_end = $today::DATE - 1 WHERE window_end >= $today",
 )
 
-# It is not known how far the clock was ahead, only that nothing can have happened after now.
+# The clock's error is unknown; only moments after now are certainly wrong.
 _BRING_BACK = (
     "UPDATE availability SET probe_timestamp = $now WHERE probe_timestamp > $now",
     "UPDATE availability_changes SET observed_at = $now WHERE observed_at > $now",
@@ -348,7 +331,7 @@ _BRING_BACK = (
 
 @dataclass(frozen=True)
 class UnfinishedDays:
-    """What was removed."""
+    """Removed rows of `daily_availability`."""
 
     rows: int
     first: dt.date
@@ -356,14 +339,11 @@ class UnfinishedDays:
 
 
 def remove_unfinished_days(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> UnfinishedDays | None:
-    """Remove all that is of days that are not over, and let no moment be later than now, in one transaction.
+    """Remove rows of unfinished days and cap all moments at `now`, in one transaction; None if there were none.
 
     Args:
         connection: The working database.
-        now: The moment, naive in UTC, by a clock that is known to be right: one that is behind would remove good rows.
-
-    Returns:
-        The rows of `daily_availability` that were removed; None if there were none.
+        now: The current moment, naive in UTC, by a verified clock: one that is behind would remove good rows.
     """
     with transaction(connection):
         [(rows, first, last)] = connection.execute(_FOUND, {"today": now.date()}).fetchall()

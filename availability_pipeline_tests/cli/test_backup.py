@@ -78,7 +78,7 @@ def test_what_is_compact_is_left_alone_with_a_sentence(run: Run, data: Path) -> 
     path = data / "working" / "availability.duckdb"
     size = f"{path.stat().st_size:,} bytes"
     assert done.stdout == (
-        f"{path} is left as it is, a compact copy gains too little: {size} before, {size} after.\n"
+        f"{path} is unchanged, because a compact copy saves too little: {size} before, {size} after.\n"
     )
 
 

@@ -39,7 +39,7 @@ def test_missing_begins_with_the_first_gap(site: Site) -> None:
         (["backfill", "--end", "2999-01-01"], "2999-01-01 is not over yet in UTC"),
         (["backfill", "--start", "2024-13-01"], "--start is '2024-13-01', which is not a day"),
         (["backfill", "--symbols", ","], "--symbols names no contract"),
-        (["backfill", "--missing", "--start", "2024-01-01"], "--missing finds out the days itself"),
+        (["backfill", "--missing", "--start", "2024-01-01"], "--missing chooses the days itself"),
         (["backfill", "--start", ""], "--start is '', which is not a day"),
         (["demo", "--data-dir", ""], "data_dir is empty"),
         (["demo", "--symbols", "5000"], "symbols is 5000"),

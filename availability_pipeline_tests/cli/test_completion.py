@@ -1,4 +1,4 @@
-"""`completion`: a real bash completes commands and contracts with what it prints, quickly and without a word more."""
+"""Completion by click's own scripts: commands and contracts, quickly and without a word more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from availability_pipeline.cli.main import cli
 from availability_pipeline.cli.options import PROGRAM
-from availability_pipeline_tests.cli.conftest import Run, Shell
+from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.conftest import ROOT, run_python
 
 VARIABLE = "_BINANCE_FUTURES_AVAILABILITY_COMPLETE"
@@ -53,7 +53,7 @@ def run(environment: dict[str, str]) -> Run:
         (("backfill", "--symbols", "lu"), ["LUNAUSDT"]),
         (("urls", "--che"), ["--checksums"]),
         (("query", "snapshot", "2024"), []),
-        (("completion", ""), ["bash", "zsh", "fish"]),
+        (("export", "--format", ""), ["parquet", "csv"]),
     ],
 )
 def test_what_is_completed(run: Run, words: tuple[str, ...], expected: list[str]) -> None:
@@ -80,20 +80,14 @@ def test_completing_loads_neither_dagster_nor_the_archive(environment: dict[str,
     assert run_python(code, **environment, **line).splitlines() == ["plain,BTCUSDT", "[]"]
 
 
-@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
-def test_the_script_of_each_shell_is_about_this_program(run: Run, shell_name: str) -> None:
-    script = run("completion", shell_name).stdout
-    assert f"{VARIABLE}={shell_name}_complete" in script
-    assert run("completion", SHELL=f"/usr/local/bin/{shell_name}").stdout == script
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_the_documented_line_prints_the_script_of_each_shell(run: Run, name: str) -> None:
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
+    assert f"{VARIABLE}={name}_source {PROGRAM}" in page
+    assert f"{VARIABLE}={name}_complete" in run(**{VARIABLE: f"{name}_source"}).stdout
 
 
-def test_an_unknown_shell_is_wrong_usage(run: Run) -> None:
-    done = run("completion", SHELL="/bin/tcsh")
-    assert done.exit_code == 2
-    assert "name one of bash, zsh, fish" in done.stderr
-
-
-def test_bash_completes_with_it(shell: Shell, environment: dict[str, str], tmp_path: Path) -> None:
+def test_bash_completes_with_it(environment: dict[str, str], tmp_path: Path) -> None:
     program = tmp_path / PROGRAM
     program.write_text(
         f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.argv[0] = \'{program.name}\'; '
@@ -101,16 +95,15 @@ def test_bash_completes_with_it(shell: Shell, environment: dict[str, str], tmp_p
         encoding="utf-8",
     )
     program.chmod(0o755)
-    (tmp_path / "script").write_bytes(shell("completion", "bash").stdout)
-    code = """
-        source "$1/script"
+    code = f"""
+        eval "$({VARIABLE}=bash_source {PROGRAM})"
         COMP_WORDS=(binance-futures-availability query timeline btc); COMP_CWORD=3
         $(complete -p binance-futures-availability | sed 's/.*-F \\([^ ]*\\) .*/\\1/') binance-futures-availability
-        echo "${COMPREPLY[@]}"
+        echo "${{COMPREPLY[@]}}"
     """
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        ["bash", "-c", code, "bash", str(tmp_path)], env={**os.environ, **environment, **path},
+        ["bash", "-c", code], env={**os.environ, **environment, **path},
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("BTCUSDT\n", "")

@@ -20,7 +20,7 @@ import pytest
 from availability_pipeline.cli import output
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.columns import COLUMNS
-from availability_pipeline.queries.connection import Connection
+from availability_pipeline.queries.reader import Connection
 from availability_pipeline.queries.service_levels import ServiceLevels, write
 from availability_pipeline_tests.cli.conftest import Run, Shell
 from availability_pipeline_tests.publishing import sample

@@ -32,9 +32,21 @@ def test_publish_publishes_the_working_database_as_a_run_of_its_own(run: Run, tm
     rows, files = len(sample.DAYS) * len(sample.SPANS), len(sample.sample_files())
     start = f"Published {tmp_path}/availability.duckdb: {rows} rows, {files} files, 6 contracts, in "
     assert done.stdout.startswith(start)
-    assert done.stdout.endswith(f" s (generation {generation})\n")
+    how = f"{rows} rows written, because there is no generation before"
+    assert done.stdout.endswith(f" s (generation {generation}; {how})\n")
     assert generation.endswith("Z-manual")
     assert run_read(tmp_path).startswith("manual-2")
+
+
+def test_all_rows_are_written_on_demand(run: Run, tmp_path: Path) -> None:
+    sample.publish_run(tmp_path, "run-1")
+    assert run("publish").stdout.endswith("; 0 rows written)\n")
+    assert run("publish", "--full").stdout.endswith("; 420 rows written, because that was asked for)\n")
+    assert run_read(tmp_path).startswith("manual-2")
+    for option in ("--full", "--accept-fewer-files"):
+        refused = run("publish", "--rollback", option)
+        assert refused.exit_code == 2
+        assert f"--rollback publishes nothing new; leave out {option}" in refused.stderr
 
 
 def test_rollback_says_what_is_read_now_and_what_comes_next(run: Run, tmp_path: Path) -> None:

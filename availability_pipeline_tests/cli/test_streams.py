@@ -112,7 +112,6 @@ ANSWERING = [
     (*LONG, "--format", "table", "--all"),
     SQL, ("urls",), ("urls", "--output", "-"), (*LONG, "--output", "/dev/stdout", "--force"),
     ("status",), ("status", "--format", "table"), ("--help",), ("query", "--help"), ("--version",),
-    ("completion", "bash"),
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from availability_pipeline.dates import DayRange
-from availability_pipeline.defs.alerts import Finding, Memory, Queue, failure_alerts, newly_ended
+from availability_pipeline.defs.alerts import Alert, AlertLog, Queue, failure_alerts, newly_ended
 from availability_pipeline.defs.failures import failures_reported
 from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.defs.resources import PipelineSettings
@@ -358,11 +358,9 @@ def test_the_log_is_json_where_that_is_the_format(
     assert json.loads(line)["message"].startswith("The step table failed (2024-01-15).")
 
 
-def finding(subject: str = "table") -> Finding:
+def finding(subject: str = "table") -> Alert:
     days = DayRange(dt.date(2024, 3, 1), dt.date(2024, 3, 1))
-    return Finding(
-        subject=subject, what=f"The step {subject} failed", why="x", days=days, run_id="r", job="j"
-    )
+    return Alert(subject=subject, what=f"The step {subject} failed", why="x", days=days, run_id="r", job="j")
 
 
 @contextmanager
@@ -385,7 +383,7 @@ def test_a_channel_that_does_not_take_it_is_a_warning_and_tried_again(
     webhook: Webhook, answer: tuple[int, bytes, dict[str, str]], clock: list[dt.datetime],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    memory = Memory()
+    memory = AlertLog()
     good, webhook.answer = webhook.answer, answer
     assert memory.deliver(["text"], [webhook.url]) == 0
     expected = f"the alert channel 1 did not take a message (JSON: it answered HTTP {answer[0]}); waiting"
@@ -394,7 +392,7 @@ def test_a_channel_that_does_not_take_it_is_a_warning_and_tried_again(
     webhook.answer = good
     assert memory.deliver([], [webhook.url]) == 0, "it is not tried again at once"
     clock.append(NOW + dt.timedelta(minutes=1))
-    memory = Memory.read(memory.write())
+    memory = AlertLog.read(memory.write())
     assert memory.deliver([], [webhook.url]) == 1
     assert memory.queues == [Queue()]
     assert webhook.paths == [PATH, PATH], "a redirect is not followed"
@@ -403,7 +401,7 @@ def test_a_channel_that_does_not_take_it_is_a_warning_and_tried_again(
 def test_a_channel_that_cannot_be_used_is_a_warning_and_holds_up_no_other(
     webhook: Webhook, caplog: pytest.LogCaptureFixture
 ) -> None:
-    memory = Memory()
+    memory = AlertLog()
     with closed_port() as closed:
         urls = [f"json://{closed}{PATH}", f"tgram://SECRET{PATH}", webhook.url]
         assert memory.deliver(["text"], urls) == 1
@@ -414,7 +412,7 @@ def test_a_channel_that_cannot_be_used_is_a_warning_and_holds_up_no_other(
 
 
 def test_a_url_that_is_corrected_gets_what_waits_for_it(webhook: Webhook, clock: list[dt.datetime]) -> None:
-    memory = Memory()
+    memory = AlertLog()
     memory.deliver(["one"], ["nonsense://x"])
     clock.append(NOW + dt.timedelta(minutes=1))
     assert memory.deliver(["two"], [webhook.url]) == 2
@@ -426,12 +424,12 @@ def test_a_channel_that_says_nothing_is_given_up(caplog: pytest.LogCaptureFixtur
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"json://127.0.0.1:{silent.getsockname()[1]}{PATH}?rto=0.2"
-        assert Memory().deliver(["text"], [url]) == 0
+        assert AlertLog().deliver(["text"], [url]) == 0
     assert "(JSON: no answer in time)" in caplog.text
 
 
 def test_the_waits_between_tries_grow_and_are_bounded(clock: list[dt.datetime]) -> None:
-    memory, waits = Memory(), []
+    memory, waits = AlertLog(), []
     for number in range(12):
         memory.deliver(["text"] if number == 0 else [], ["nonsense://x"])
         clock.append(dt.datetime.fromisoformat(memory.queues[0].retry_at).replace(tzinfo=dt.UTC))
@@ -482,24 +480,24 @@ def test_mail_has_what_failed_as_its_subject(location: Location, monkeypatch: py
 
 
 def test_what_is_remembered_is_bounded_and_survives_as_json() -> None:
-    memory = Memory()
+    memory = AlertLog()
     texts = [text for number in range(300) if (text := memory.note(finding(f"step {number}")))]
     memory.deliver(texts, ["nonsense://x"])
     assert len(memory.subjects) == 200
     assert memory.waiting == 50
     assert "step 299" in memory.queues[0].messages[-1]
-    assert Memory.read(memory.write()) == memory
+    assert AlertLog.read(memory.write()) == memory
 
 
 def test_a_cursor_of_another_form_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
     for text in ("{", "[1]", '{"colour": "red"}', '{"queues": [1]}'):
-        assert Memory.read(text) == Memory()
+        assert AlertLog.read(text) == AlertLog()
     assert caplog.text.count("start anew") == 4
-    assert Memory.read(None) == Memory()
+    assert AlertLog.read(None) == AlertLog()
 
 
 def test_a_long_reason_is_cut() -> None:
-    long = Finding(subject="s", what="It failed", why="x" * 100_000, days=None, run_id="r", job="j")
+    long = Alert(subject="s", what="It failed", why="x" * 100_000, days=None, run_id="r", job="j")
     assert len(long.text()) < 2_000
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
-from availability_pipeline.defs.alerts import findings
+from availability_pipeline.defs.alerts import alerts_of
 from availability_pipeline.defs.automation import make_publication_watch
 from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.partitions import request_for
@@ -145,6 +145,6 @@ def test_a_run_of_the_ui_that_has_waited_for_too_long_says_for_whom(
     with live_run(site) as live:
         result = site.execute(request_for(DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 2)), "key"))
         assert not result.success
-        [finding] = findings(site.instance, result.dagster_run)
+        [finding] = alerts_of(site.instance, result.dagster_run)
         assert f"is still held by the run live (process {live.pid} on " in finding.why
     assert site.execute(request_for(DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 2)), "key")).success

@@ -15,8 +15,8 @@ from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.checks import make_checks
 from availability_pipeline.defs.factory import build_defs
-from availability_pipeline.defs.history import update_records
 from availability_pipeline.defs.names import asset_key
+from availability_pipeline.defs.runs import update_records
 from availability_pipeline.queries.service_levels import read, window
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site

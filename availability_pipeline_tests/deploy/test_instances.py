@@ -13,7 +13,9 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 
 from availability_pipeline.defs import launch
+from availability_pipeline.defs.event_log import BATCH_SIZE, BatchingSqliteStorage
 from availability_pipeline_tests.dagster_side import root
+from availability_pipeline_tests.deploy.stack import image_environment
 
 INSTANCES = (
     "availability_pipeline/defs/dagster_home.yaml",
@@ -42,6 +44,20 @@ def in_snakes(value: Any) -> Any:
 def test_what_matters_is_as_in_the_checkout(name: str) -> None:
     ours, checkout = read(name), read("dagster.yaml")
     assert {key: ours[key] for key in SAME} == {key: checkout[key] for key in SAME}
+
+
+@pytest.mark.parametrize("name", [name for name in ("dagster.yaml", *INSTANCES) if "docker" not in name])
+def test_records_in_sqlite_are_written_in_batches(name: str) -> None:
+    storage = read(name)["storage"]["custom"]
+    assert (storage["module"], storage["class"]) == (
+        BatchingSqliteStorage.__module__,
+        BatchingSqliteStorage.__name__,
+    )
+
+
+def test_so_are_those_in_postgresql() -> None:
+    """By dagster-postgres, in the processes of runs; the cluster has the same image."""
+    assert image_environment()["DAGSTER_EVENT_BATCH_SIZE"] == str(BATCH_SIZE)
 
 
 def test_so_it_is_in_the_cluster() -> None:
@@ -84,7 +100,12 @@ def test_what_no_instance_knows_is_refused(tmp_path: Path) -> None:
 def test_only_folders_that_are_written_out_are_put_below_the_instance(tmp_path: Path) -> None:
     config = {
         "compute_logs": {"config": {"base_dir": {"env": "DAGSTER_LOGS_DIR"}}},
+        "storage": {"custom": {"config": {"base_dir": {"env": "DAGSTER_HOME"}}}},
         "x": {"base_dir": "below"},
     }
     absolute = launch._absolute(config, tmp_path)
-    assert absolute == {"compute_logs": config["compute_logs"], "x": {"base_dir": str(tmp_path / "below")}}
+    assert absolute == {
+        "compute_logs": config["compute_logs"],
+        "storage": {"custom": {"config": {"base_dir": str(tmp_path)}}},
+        "x": {"base_dir": str(tmp_path / "below")},
+    }

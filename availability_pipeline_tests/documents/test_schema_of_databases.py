@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION
-from availability_pipeline.publishing.write import STORAGE_VERSION
+from availability_pipeline.publishing.rows import STORAGE_VERSION
 from availability_pipeline.warehouse.database import SCHEMA_VERSION as WORKING_VERSION
 from availability_pipeline_tests.documents import schemas
 from availability_pipeline_tests.documents.schemas import (

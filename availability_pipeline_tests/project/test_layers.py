@@ -10,6 +10,8 @@ from availability_pipeline_tests.conftest import ROOT
 PACKAGE = ROOT / "availability_pipeline"
 MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 WITHOUT_SQL = ("archive/", "cli/", "defs/", "publishing/remote/", "simulator/")
+ON_PRIVATE_MODULES = "defs/event_log.py"
+"""The storage of Dagster's records: on private modules of Dagster, which test_event_log.py watches, and one PRAGMA."""
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|CREATE|WITH|DELETE|FROM|COPY|ATTACH|PRAGMA)\s")
 
 
@@ -23,13 +25,15 @@ def statements(source: str) -> list[str]:
 def test_no_private_module_of_dagster_is_imported() -> None:
     private = re.compile(r"^\s*(?:from|import) (dagster\S*\._\S*)", re.MULTILINE)
     found = {module: private.findall((PACKAGE / module).read_text("utf-8")) for module in MODULES}
-    assert {module: names for module, names in found.items() if names} == {}
+    assert {module for module, names in found.items() if names} == {ON_PRIVATE_MODULES}
 
 
 def test_there_is_no_sql_outside_the_database_layers() -> None:
     without = [name for name in MODULES if name.startswith(WITHOUT_SQL)]
     found = {module: statements((PACKAGE / module).read_text("utf-8")) for module in without}
-    assert {module: texts for module, texts in found.items() if texts} == {}
+    assert {module: texts for module, texts in found.items() if texts} == {
+        ON_PRIVATE_MODULES: ["PRAGMA synchronous=NORMAL"]
+    }
 
 
 def test_sql_would_be_seen() -> None:

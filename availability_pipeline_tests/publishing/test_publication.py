@@ -150,10 +150,10 @@ def test_a_file_that_differs_from_the_working_database_is_thrown_away(
 ) -> None:
     audit = write.audit
 
-    def damaged_audit(working: Connection, path: Path) -> None:
+    def damaged_audit(working: Connection, path: Path, since: dt.date) -> None:
         with duckdb.connect(path) as new:
             new.execute(TAMPERINGS[message])
-        audit(working, path)
+        audit(working, path, since)
 
     monkeypatch.setattr(write, "audit", damaged_audit)
     with pytest.raises(PublicationError, match=message):
@@ -167,9 +167,9 @@ def test_a_file_cut_short_fails_the_audit(
 ) -> None:
     audit = write.audit
 
-    def cut(working: Connection, path: Path) -> None:
+    def cut(working: Connection, path: Path, since: dt.date) -> None:
         os.truncate(path, int(path.stat().st_size * share))
-        audit(working, path)
+        audit(working, path, since)
 
     monkeypatch.setattr(write, "audit", cut)
     with pytest.raises(PublicationError, match="could not be made"):
@@ -193,7 +193,7 @@ def _child(program: str, folder: Path) -> subprocess.Popen[str]:
 def test_kill_9_leaves_the_old_file_and_the_next_publication_tidies_up(tmp_path: Path) -> None:
     before = sample.publish_sample(tmp_path).path.read_bytes()
     program = """
-def wait(working, path):
+def wait(*_):
     print("ready", flush=True)
     time.sleep(60)
 publication.audit = wait
@@ -230,10 +230,10 @@ def test_leftovers_make_room_before_the_new_files_are_written(
 def test_the_draft_of_a_publisher_that_is_alive_is_left_to_it(tmp_path: Path) -> None:
     program = """
 audit = publication.audit
-def wait(working, path):
+def wait(*given):
     print("ready", flush=True)
     sys.stdin.readline()
-    audit(working, path)
+    audit(*given)
 publication.audit = wait
 with sample.working_database(Path(sys.argv[1])) as working:
     publication.publish(working, Path(sys.argv[1]).parent / "availability.duckdb", "slow")
@@ -387,7 +387,7 @@ def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
     with duckdb.connect(sample.writable(sample.publish_sample(tmp_path).path)) as newer:
         newer.execute("UPDATE publication SET schema_version = 99")
     assert _refusal(tmp_path).endswith(
-        "availability.duckdb has schema version 99, and this program knows only 2; "
+        "availability.duckdb has schema version 99, and this program knows only 3; "
         "upgrade binance-futures-availability"
     )
 

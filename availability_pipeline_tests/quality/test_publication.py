@@ -13,6 +13,7 @@ from availability_pipeline.errors import PublicationError, StoreError
 from availability_pipeline.lifecycle.derive import derive
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.write import publish
+from availability_pipeline.quality import publication
 from availability_pipeline.quality.check import SAMPLE, Finding, Severity, all_checks
 from availability_pipeline.quality.files import changed_files
 from availability_pipeline.quality.guard import AvailabilityValidator, publish_checked
@@ -151,6 +152,41 @@ def test_what_was_published_equals_what_was_audited(published: Path) -> None:
         finding = equals_working(connection, scope_of(published))
     assert finding.passed
     assert finding.numbers == {"working_rows": 800, "published_rows": 800, "differences": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ("SELECT 1", None),
+        (
+            "DELETE FROM availability WHERE symbol = 'A03USDT' AND date = '2024-02-03'",
+            "daily_availability differs",
+        ),
+        ("UPDATE symbols SET status = 'SETTLING'", "symbols differs"),
+    ],
+)
+def test_the_run_that_has_published_compares_checksum_and_content(
+    published: Path, monkeypatch: pytest.MonkeyPatch, change: str, difference: str | None
+) -> None:
+    monkeypatch.setattr(publication, "differences", lambda *_: ["the whole audit was repeated"])
+    with connect(settings_of(published).working_path) as connection:
+        connection.execute(change)
+        own, other = (
+            equals_working(connection, scope_of(published, run_id=run)) for run in ("run-1", "run-2")
+        )
+    assert own.passed == (difference is None)
+    assert (difference or "has the 800 rows") in own.summary
+    assert "the whole audit was repeated" in other.summary
+
+
+def test_a_file_without_its_checksum_is_audited_by_the_run_that_has_published_it_too(published: Path) -> None:
+    path = settings_of(published).db_file
+    with duckdb.connect(sample.writable(path)) as changed:
+        changed.execute("UPDATE published_days SET missing = missing + 1")
+    with connect(settings_of(published).working_path) as connection:
+        finding = equals_working(connection, scope_of(published, run_id="run-1"))
+    assert finding.is_error
+    assert "published_days does not agree with the rows" in finding.summary
 
 
 @pytest.mark.parametrize(

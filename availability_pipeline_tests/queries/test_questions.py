@@ -99,7 +99,7 @@ def test_case_does_not_matter(queries: AvailabilityQueries, name: str) -> None:
 def test_other_questions_in_between_do_not_cut_an_iteration_off(
     queries: AvailabilityQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.connection.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.reader.ROWS_AT_ONCE", 10)
     rows = queries.get_availability_range(sample.FIRST_DAY, sample.LAST_DAY).stream()
     seen = [next(rows)]
     queries.get_symbol_availability_timeline("BTCUSDT")
@@ -364,9 +364,9 @@ DAMAGES = {
     "text": "is damaged or not a DuckDB database (",
     "folder": "cannot be read (Is a directory); correct the path",
     "cut": "is damaged or not a DuckDB database (",
-    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '2', which is none;",
-    "UPDATE publication SET schema_version = 3":
-        "has schema version 3, and this program knows only 2; upgrade binance-futures-availability",
+    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '3', which is none;",
+    "UPDATE publication SET schema_version = 4":
+        "has schema version 4, and this program knows only 3; upgrade binance-futures-availability",
     "DROP TABLE publication": "is a DuckDB database of something else; set AVAILABILITY_DB_PATH",
     "DELETE FROM publication": "says nothing about itself",
     "DROP TABLE published_days": "cannot be read (Catalog Error",
@@ -500,7 +500,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_reloading_and_closing_leave_results_alone(
     path: Path, symbols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("availability_pipeline.queries.connection.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("availability_pipeline.queries.reader.ROWS_AT_ONCE", 10)
     opened = AvailabilityQueries(path)
     ends = (sample.FIRST_DAY, sample.LAST_DAY)
     expected = opened.get_availability_range(*ends, symbols)

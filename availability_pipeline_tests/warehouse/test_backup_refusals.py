@@ -54,9 +54,7 @@ def test_a_byte_that_is_another_anywhere_is_seen(settings: Settings, taken: Path
     for offset in [*edges, *range(5000, len(whole), len(whole) // 40)]:
         broken.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
         message = refused(settings, broken)
-        assert (
-            "was damaged or changed since it was made" in message or "is not the whole of a backup" in message
-        )
+        assert "was damaged or changed since it was made" in message or "is not a complete backup" in message
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99, 0.99999])
@@ -65,7 +63,7 @@ def test_a_backup_that_was_cut_off_is_refused(
 ) -> None:
     whole = taken.read_bytes()
     (tmp_path / "cut").write_bytes(whole[: int(len(whole) * share)])
-    assert "is not the whole of a backup that `backup` made" in refused(settings, tmp_path / "cut")
+    assert "is not a complete backup" in refused(settings, tmp_path / "cut")
 
 
 def _published(folder: Path) -> Path:
@@ -89,9 +87,9 @@ def _empty_folder(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (_published, "is not the whole of a backup"),
-        (foreign, "is not the whole of a backup"),
-        (_text, "is not the whole of a backup"),
+        (_published, "is not a complete backup"),
+        (foreign, "is not a complete backup"),
+        (_text, "is not a complete backup"),
         (_pipe, "is not a file"),
         (_empty_folder, "has no backup in it"),
         (lambda folder: folder / "none", "cannot be read (No such file or directory)"),
@@ -122,7 +120,7 @@ def test_a_data_directory_that_cannot_be_looked_into_is_told(taken: Path, tmp_pa
 
 def test_something_after_the_end_is_seen(settings: Settings, taken: Path, tmp_path: Path) -> None:
     (tmp_path / "longer").write_bytes(taken.read_bytes() + b"\n")
-    assert "is not the whole of a backup" in refused(settings, tmp_path / "longer")
+    assert "is not a complete backup" in refused(settings, tmp_path / "longer")
 
 
 def test_the_working_database_is_no_backup_of_itself(settings: Settings, tmp_path: Path) -> None:
@@ -136,7 +134,7 @@ def test_a_backup_that_somebody_wrote_to_is_refused(settings: Settings, taken: P
     shutil.copyfile(taken, copy)
     remember(copy, "key")
     message = refused(settings, copy)
-    assert "damaged or changed" in message or "not the whole" in message
+    assert "damaged or changed" in message or "not a complete backup" in message
     shutil.copyfile(taken, copy)
     with start_python(STOPPED, copy, "key") as process:
         process.wait(60)
@@ -161,7 +159,7 @@ def test_in_a_folder_the_newest_of_the_same_kind_of_data_is_meant(
     assert restore(Settings.load({}, data_dir=str(tmp_path / "new")), folder).backup == real
     damaged = folder / "availability-20990101T000000Z.duckdb"
     damaged.write_bytes(taken.read_bytes()[:-1])
-    assert f"{damaged} is not the whole of a backup" in refused(settings, folder)
+    assert f"{damaged} is not a complete backup" in refused(settings, folder)
 
 
 def test_a_backup_of_an_older_version_is_migrated(

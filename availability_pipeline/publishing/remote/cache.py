@@ -1,6 +1,6 @@
-"""Reading a release from object storage: what is believed of `latest.json`, and the cache of fetched databases.
+"""Reading a release from object storage: validation of `latest.json`, and the cache of downloaded databases.
 
-Everything in a `latest.json` is input of a stranger: names of known forms, and nothing else, are accepted.
+`latest.json` is untrusted input: only names of known forms are accepted.
 """
 
 from __future__ import annotations
@@ -37,11 +37,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @contextmanager
 def reading_from(url: str) -> Iterator[None]:
-    """Turn what goes wrong with requests into an error of a reader's.
-
-    Raises:
-        PublishedDatabaseError: A request failed.
-    """
+    """Translate RequestFailed into PublishedDatabaseError."""
     try:
         yield
     except RequestFailed as error:
@@ -49,15 +45,15 @@ def reading_from(url: str) -> Iterator[None]:
 
 
 def folder_of(generation: str) -> str:
-    """Where the files of a generation are, relative to the URL, with a slash at the end."""
+    """The folder of a generation, relative to the URL, with a trailing slash."""
     return f"{FOLDER}/{generation}/"
 
 
 def read_latest(source: Source) -> Manifest | None:
-    """What `latest.json` says; None if there is none.
+    """`latest.json`; None if it does not exist.
 
     Raises:
-        RequestFailed: It cannot be read, or it is something else or newer than this program.
+        RequestFailed: It cannot be read, is invalid, or of a newer schema version.
     """
     text = read_small(source, LATEST)
     if text is None:
@@ -79,11 +75,7 @@ def read_latest(source: Source) -> Manifest | None:
 
 
 def read_published(source: Source) -> Manifest:
-    """The same where it has to be there.
-
-    Raises:
-        RequestFailed: As `read_latest`, or there is none.
-    """
+    """`latest.json`, which must exist; raises RequestFailed."""
     manifest = read_latest(source)
     if manifest is None:
         raise RequestFailed(f"there is no {LATEST}", "check the address, or publish there first")
@@ -91,11 +83,7 @@ def read_published(source: Source) -> Manifest:
 
 
 def database_entry(manifest: Manifest) -> FileEntry:
-    """The entry of the database.
-
-    Raises:
-        RequestFailed: There is none.
-    """
+    """The manifest's entry of the database; raises RequestFailed if it has none."""
     path = folder_of(manifest.generation) + DATABASE
     for entry in manifest.files:
         if entry.path == path:
@@ -109,7 +97,7 @@ def _is_sound(manifest: Manifest) -> bool:
         return all(is_id(name) for name in names) and all(
             _is_sound_entry(entry, folder_of(manifest.generation)) for entry in manifest.files
         )
-    except (TypeError, AttributeError):  # numbers where there should be text, and the like
+    except (TypeError, AttributeError):  # a value of another type
         return False
 
 
@@ -123,7 +111,7 @@ def _is_sound_entry(entry: FileEntry, folder: str) -> bool:
 
 
 _RESERVED = "!$%&'()*+,/:;=@[]~"
-"""What a URL consists of beside letters, digits and - . _"""
+"""Characters of a URL besides letters, digits and - . _"""
 
 
 def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
@@ -131,16 +119,15 @@ def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
 
     Args:
         location: The path of the published database, or the URL of published generations (`s3://bucket/prefix`,
-            `https://host/path`); by default what the settings say (`AVAILABILITY_DB_PATH`).
+            `https://host/path`); `AVAILABILITY_DB_PATH` by default.
 
     Returns:
-        By relation its files in order, as paths or full URLs: `daily_availability` (one of each year), `latest` (the
-        last day that has files), `status_spans`, `symbol_lifecycle`. They never change; after some publications they
-        are gone, and this is asked again.
+        By relation its files in order, as paths or full URLs: `daily_availability` (one per year), `latest` (the last
+        day with files), `status_spans`, `symbol_lifecycle`. They are immutable, and removed some publications later.
 
     Raises:
-        UsageError: The location is a URL that cannot be read from.
-        PublishedDatabaseError: There is nothing published, or it cannot be read.
+        UsageError: The location is not a supported URL.
+        PublishedDatabaseError: Nothing is published there, or it cannot be read.
 
     Example:
         >>> parquet_files()["daily_availability"][0].rsplit("/", 1)[1]
@@ -154,7 +141,7 @@ def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
     url = published_url("the location", location)
     with reading_from(url):
         manifest = read_published(open_source(url, settings.timeout_seconds))
-    # Not every program that reads https encodes names that are not ASCII; in s3:// nothing may be encoded.
+    # Not every HTTP client encodes non-ASCII names; s3:// URLs must not be encoded.
     return _by_relation(manifest, url if url.startswith("s3://") else quote(url, safe=_RESERVED))
 
 
@@ -181,19 +168,19 @@ def _by_relation(manifest: Manifest, base: str) -> dict[str, list[str]]:
 
 
 ATTEMPTS = 3
-"""How many generations are tried to be fetched, if each is pruned while it is fetched."""
+"""Downloads to try while generations are pruned during the download."""
 
 
 def published_file(location: Path | str, settings: Settings | None = None) -> Path:
-    """The published database as a file of this machine.
+    """The published database as a local file.
 
     Args:
-        location: Its path, or the URL of published generations, whose database is fetched if it is a new one.
-        settings: Where it is kept; from the environment by default.
+        location: Its path, or the URL of published generations, of which a new database is downloaded.
+        settings: Those with the data directory that keeps it; from the environment by default.
 
     Raises:
-        UsageError: It is a URL that cannot be read from.
-        PublishedDatabaseError: It cannot be fetched, or is damaged.
+        UsageError: The location is not a supported URL.
+        PublishedDatabaseError: It cannot be downloaded, or is damaged.
     """
     if isinstance(location, Path) or not is_url(location):
         return database_path("the published database", str(location))
@@ -212,7 +199,7 @@ def published_file(location: Path | str, settings: Settings | None = None) -> Pa
 
 
 def file_at_hand(location: Path | str, settings: Settings) -> Path | None:
-    """The same without asking a server: what was fetched last, None if nothing was; arguments and errors likewise."""
+    """As `published_file`, without requests: the last download of a URL, or None."""
     if isinstance(location, Path) or not is_url(location):
         return published_file(location)
     fetched = _folder(published_url("the published database", location), settings).glob(f"*/{DATABASE}")
@@ -233,7 +220,7 @@ def _newest(source: Source, folder: Path) -> Path:
             _fetch(source, entry, target)
             break
         except RequestFailed:
-            # Whatever went wrong: S3 answers 403, not 404, to those who may not list, and a download may be cut off.
+            # Any failure: without permission to list, S3 answers 403 for missing objects; a download may be truncated.
             now = read_published(source)
             if now.generation == manifest.generation or attempt == ATTEMPTS:
                 raise
@@ -243,7 +230,7 @@ def _newest(source: Source, folder: Path) -> Path:
 
 
 def _fetch(source: Source, entry: FileEntry, target: Path) -> None:
-    """Write the object into a file that is there in whole and with its checksum, or not at all."""
+    """Download an object atomically, and verify size and checksum."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(target) as draft:
         digest, size = hashlib.sha256(), 0
@@ -260,13 +247,13 @@ def _fetch(source: Source, entry: FileEntry, target: Path) -> None:
             )
         if size > entry.bytes or digest.hexdigest() != entry.sha256:
             raise RequestFailed(f"{entry.path} does not have its checksum", "publish there again")
-        draft.chmod(draft.stat().st_mode & 0o444)  # as those of generations, which nobody is to write to
+        draft.chmod(draft.stat().st_mode & 0o444)  # read-only, like the files of generations
         sync(draft)
         draft.replace(target)
 
 
 def _forget_older(folder: Path, generation: str) -> None:
-    """Remove all but this generation and the one that was fetched before it, which others may be about to open."""
+    """Remove all but this generation and the one before it, which another process may be about to open."""
     with suppress(OSError):
         others = [path for path in folder.iterdir() if is_id(path.name) and path.name != generation]
         for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-1]:

@@ -1,4 +1,4 @@
-"""What can be read from: objects by their names below a URL, whoever serves them."""
+"""Sources of published objects: the protocol, its error, and the choice between S3 and HTTP."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from contextlib import closing
 from typing import Protocol
 
 MAX_SMALL = 1_000_000
-"""The most bytes that a manifest may have; that of a hundred years has a hundredth of it."""
+"""Limit for a manifest, bytes; one of a hundred years has a hundredth of it."""
 
 
 class RequestFailed(Exception):
-    """A request that brought no usable answer.
+    """A failed request, which callers translate into their own error.
 
-    Callers say for whom this is which error. What a server said is left out but for its status and code, and so is what
-    libraries said: credentials might be in it.
+    The message has no text of servers (but status and code) or libraries, which may contain credentials.
 
     Args:
-        problem: What went wrong, as part of a sentence.
-        remedy: What to do, as the end of a sentence.
+        problem: What went wrong.
+        remedy: What to do.
         transient: Whether the same request may succeed later.
-        missing: Whether the answer was that the object is not there.
+        missing: Whether the object does not exist.
     """
 
     def __init__(
@@ -37,33 +36,26 @@ class RequestFailed(Exception):
 
 
 Chunks = Generator[bytes, None, None]
-"""The content of an object in pieces."""
+"""The content of an object."""
 
 
 class Source(Protocol):
-    """Somewhere to read from."""
+    """Objects below a URL."""
 
     def chunks(self, path: str) -> Chunks:
-        """The content of an object, asked for when the first piece is taken.
-
-        Args:
-            path: Its name, relative to the URL.
+        """The content of an object, requested with the first chunk; `path` is relative to the URL.
 
         Raises:
-            RequestFailed: It cannot be read, or not to its end.
+            RequestFailed: It cannot be read to its end.
         """
         ...
 
 
 def open_source(url: str, timeout_seconds: int) -> Source:
-    """What is behind a URL.
-
-    Args:
-        url: As `locations.published_url` has it.
-        timeout_seconds: Without a byte, after which a request has failed.
+    """The source at a URL of `settings.published_url`; a request fails after `timeout_seconds` without a byte.
 
     Raises:
-        RequestFailed: The settings of AWS cannot be used.
+        RequestFailed: The AWS configuration is invalid.
     """
     if url.startswith("s3://"):
         from availability_pipeline.publishing.remote.s3 import Bucket  # noqa: PLC0415 - boto3 is slow to load
@@ -75,10 +67,10 @@ def open_source(url: str, timeout_seconds: int) -> Source:
 
 
 def read_small(source: Source, path: str) -> bytes | None:
-    """A small object in whole; None if it is not there.
+    """The content of a small object; None if it does not exist.
 
     Raises:
-        RequestFailed: It cannot be read, or is none that is small.
+        RequestFailed: It cannot be read, or is larger than `MAX_SMALL`.
     """
     content = b""
     try:
@@ -86,7 +78,7 @@ def read_small(source: Source, path: str) -> bytes | None:
             for chunk in chunks:
                 content += chunk
                 if len(content) > MAX_SMALL:
-                    raise RequestFailed(f"{path} is too large for what it should be", "check the address")
+                    raise RequestFailed(f"{path} is too large for a manifest", "check the address")
     except RequestFailed as error:
         if error.missing:
             return None

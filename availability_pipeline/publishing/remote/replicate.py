@@ -32,13 +32,13 @@ from availability_pipeline.publishing.remote.s3 import CONNECTIONS, Bucket
 from availability_pipeline.settings import LATEST, Settings
 
 MAX_BYTES = 5 * 1024**3
-"""The most that S3 takes in one request."""
+"""S3's limit for one PutObject."""
 
 FOR_EVER = "public, max-age=31536000, immutable"
-"""How long the files of a generation may be kept by readers and caches."""
+"""Cache-Control of the files of a generation."""
 
 ASK_AGAIN = "no-cache"
-"""That `latest.json` may be kept, but not used without asking whether there is a newer one."""
+"""Cache-Control of `latest.json`: revalidate before every use."""
 
 _TYPES = {".json": "application/json", ".parquet": "application/vnd.apache.parquet"}
 _ANY_TYPE = "application/octet-stream"
@@ -48,29 +48,28 @@ _PUBLISH = "run `publish` to make a new generation"
 
 @dataclass(frozen=True)
 class Sent:
-    """What an upload did."""
+    """The result of an upload."""
 
     files: int
-    """How many files were uploaded; none of a generation that was there already."""
+    """Uploaded files; 0 if the generation was there already."""
     bytes: int
-    """Their size."""
     listed: tuple[str, ...]
-    """The generations that `latest.json` names, newest first."""
+    """The generations that `latest.json` names now, newest first."""
     dropped: tuple[str, ...]
-    """Those that it named before and names no longer, because there are enough newer ones."""
+    """Those that it no longer names."""
 
 
 History = Callable[[str, tuple[str, ...]], tuple[str, ...]]
-"""From a generation and those that `latest.json` names, newest first, to those that it is to name."""
+"""From a generation and those that `latest.json` names, newest first, to those that it shall name."""
 
 
 def newest(keep: int) -> History:
-    """The generation before those that were read, unless it was among them: then another one was published since."""
+    """Prepend the generation, unless it is listed already: then another one was published since."""
     return lambda name, before: before if name in before else (name, *before)[:keep]
 
 
 def back_to(name: str, before: tuple[str, ...]) -> tuple[str, ...]:
-    """The generation, and those that were read before it."""
+    """The generation and the older ones."""
     older = (
         before[before.index(name) + 1 :] if name in before else [other for other in before if other < name]
     )
@@ -83,17 +82,17 @@ def upload(
     history: History,
     confirm: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Sent:
-    """Upload a generation, if it is not there, and let readers have it.
+    """Upload a generation, unless it is there, and make it current.
 
     Args:
-        bucket: Where to.
-        generation: The generation, on this machine.
-        history: What `latest.json` is to name; it stays as it is if that does not begin with the generation.
-        confirm: Entered while `latest.json` is moved; what it raises before keeps that as it is.
+        bucket: The destination.
+        generation: The local generation.
+        history: The new list of generations; `latest.json` is not moved unless it begins with this generation.
+        confirm: Entered around the move of `latest.json`; an exception prevents it.
 
     Raises:
-        RequestFailed: Readers have what they had.
-        OSError: A file of the generation cannot be read; likewise.
+        RequestFailed: A request failed; `latest.json` is unchanged.
+        OSError: A file of the generation cannot be read; `latest.json` is unchanged.
     """
     above = read_latest(bucket)
     before = above.generations if above else ()
@@ -106,22 +105,17 @@ def upload(
 
 
 def _send_files(bucket: Bucket, generation: Generation) -> tuple[int, int]:
-    """Upload the files that make a generation complete, if it is not; how many, and their size in bytes."""
+    """Upload the files of a generation, unless it is complete; returns their number and bytes."""
     folder = folder_of(generation.manifest.generation)
     own = (generation.folder / manifests.NAME).read_bytes()
     there = read_small(bucket, folder + manifests.NAME)
     if there is not None and there != own:
-        raise RequestFailed(f"{folder} has another generation, which is not overwritten", _PUBLISH)
+        raise RequestFailed(f"{folder} holds another generation, which is not overwritten", _PUBLISH)
     if there is not None:
         return 0, 0
     entries = generation.manifest.files
-
-    def send(entry: FileEntry) -> None:
-        _send(bucket, generation.folder, entry, folder)
-
     with ThreadPoolExecutor(CONNECTIONS // 2) as pool:
-        for _ in pool.map(send, entries):
-            pass
+        list(pool.map(lambda entry: _send(bucket, generation.folder, entry, folder), entries))
     _put(bucket, folder + manifests.NAME, own, FOR_EVER)
     return len(entries) + 1, sum(entry.bytes for entry in entries) + len(own)
 
@@ -130,7 +124,7 @@ def _send(bucket: Bucket, source: Path, entry: FileEntry, folder: str) -> None:
     path = source / entry.path
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     if path.stat().st_size > MAX_BYTES:
-        raise RequestFailed(f"{path} has more than the 5 GiB that S3 takes at once", "track fewer contracts")
+        raise RequestFailed(f"{path} exceeds S3's limit of 5 GiB per request", "track fewer contracts")
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             sha256.update(chunk)
@@ -156,23 +150,23 @@ def _move(bucket: Bucket, manifest: Manifest, listed: tuple[str, ...], above: Ma
 
 
 ABANDONED_AFTER = dt.timedelta(days=1)
-"""How much older than the newest object one must be for nobody to be still uploading beside it."""
+"""Age, relative to the newest object, after which an upload counts as abandoned."""
 
 _logger = logging.getLogger(__name__)
 
 _Objects = dict[str, dict[str, dt.datetime]]
-"""By generation, the names of its objects and when they were written."""
+"""By generation, its objects with their write times."""
 
 
 def prune(bucket: Bucket, listed: Collection[str], dropped: Collection[str]) -> list[str]:
-    """Remove generations, and return which.
+    """Remove dropped and abandoned generations; returns their names.
 
-    What cannot be removed is a warning in the log, and removed by a later publication: it costs space only.
+    A failure is only logged: a later publication tries again.
 
     Args:
-        bucket: Where they are.
-        listed: What `latest.json` names.
-        dropped: What it does not name any longer because there are enough newer ones.
+        bucket: The bucket.
+        listed: The generations that `latest.json` names.
+        dropped: Those that it no longer names.
     """
     removed = []
     try:
@@ -195,10 +189,7 @@ def _found(bucket: Bucket) -> _Objects:
 
 
 def _superfluous(found: _Objects, listed: Collection[str], dropped: Collection[str]) -> list[str]:
-    """Those that were dropped, and those that are not listed and that nobody can be at work on.
-
-    The latter are what uploads left that died, what was rolled back, and what lost a race.
-    """
+    """Dropped generations, and unlisted ones without a recent object: failed uploads, rollbacks, lost races."""
     newest = {name: max(objects.values()) for name, objects in found.items()}
     limit = max(newest.values(), default=dt.datetime.now(dt.UTC)) - ABANDONED_AFTER
     return [
@@ -207,13 +198,12 @@ def _superfluous(found: _Objects, listed: Collection[str], dropped: Collection[s
 
 
 def _remove(bucket: Bucket, name: str, paths: Collection[str]) -> None:
-    """The manifest first, so that what is left, if the rest fails, does not look complete."""
+    """Remove the manifest first, so that the rest does not look complete if a later request fails."""
     manifest = folder_of(name) + manifests.NAME
     if manifest in paths:
         bucket.delete(manifest)
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for _ in pool.map(bucket.delete, [path for path in paths if path != manifest]):
-            pass
+        list(pool.map(bucket.delete, [path for path in paths if path != manifest]))
 
 
 _SILENT = Progress()
@@ -221,19 +211,18 @@ _SILENT = Progress()
 
 @dataclass(frozen=True)
 class UploadReport:
-    """What was uploaded."""
+    """An upload."""
 
     url: str
-    """Where to."""
     files: int
-    """How many files; none if the generation was there already."""
+    """0 if the generation was there already."""
     bytes: int
     seconds: float
     removed: int
-    """How many generations were removed there."""
+    """Removed generations."""
 
     def metadata(self) -> dict[str, str | int | float]:
-        """The same as the metadata of a materialization."""
+        """The metadata of the materialization."""
         return {
             "uploaded_to": self.url,
             "uploaded_files": self.files,
@@ -249,30 +238,26 @@ class UploadReport:
 
 
 def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | None:
-    """Let readers of object storage have the generation that is read on this machine.
+    """Replicate the current local generation to AVAILABILITY_PUBLISH_URL; idempotent.
 
-    None if that is not asked for, or the data is simulated.
-
-    Doing it again does no harm, and nothing but what is missing.
+    None if the URL is not set or the data is simulated.
 
     Args:
-        settings: What is read, and where it goes.
-        progress: Who is told that it is uploaded.
+        settings: The settings.
+        progress: Gets a stage for the upload.
 
     Raises:
-        UploadError: They have what they had before.
-        PublicationError: Likewise; another publisher on this machine does not come to an end.
+        UploadError: The upload failed; readers keep the generation before.
+        PublicationError: Another publisher on this machine does not release the lock.
     """
     url = _url(settings)
     if url is None:
         return None
-    from availability_pipeline.publishing.remote.s3 import Bucket  # noqa: PLC0415
-
     progress.stage(f"uploading to {url}")
     began = time.perf_counter()
     place = Place.of(settings.db_file)
     generation = _read_here(place, url)
-    with _told(url, generation):
+    with _translated(url, generation):
         bucket = Bucket(url, settings.timeout_seconds, writing=True)
         sent = upload(
             bucket, generation, newest(settings.publish_keep), lambda: _still_read(place, generation)
@@ -282,18 +267,13 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
 
 
 def going_back(settings: Settings) -> Callable[[Generation], None]:
-    """What has to be done with a generation before a rollback to it: readers of object storage get it first.
-
-    It raises UploadError if they do not, and then nothing is rolled back.
-    """
+    """The step before a rollback: make the generation current in object storage, or raise UploadError."""
 
     def first(generation: Generation) -> None:
         url = _url(settings)
         if url is None:
             return
-        from availability_pipeline.publishing.remote.s3 import Bucket  # noqa: PLC0415 - boto3 is slow to load
-
-        with _told(url, generation, back=True):
+        with _translated(url, generation, back=True):
             upload(Bucket(url, settings.timeout_seconds, writing=True), generation, back_to)
 
     return first
@@ -314,7 +294,7 @@ def _read_here(place: Place, url: str) -> Generation:
 
 @contextmanager
 def _still_read(place: Place, generation: Generation) -> Iterator[None]:
-    """Pass if the generation is still the one that is read on this machine, and let no rollback change it meanwhile."""
+    """Check that the generation is still current on this machine, and block rollbacks meanwhile."""
     with locked(place):
         now = generation_read(place)
         if now is None or now.manifest.generation != generation.manifest.generation:
@@ -325,7 +305,7 @@ def _still_read(place: Place, generation: Generation) -> Iterator[None]:
 
 
 @contextmanager
-def _told(url: str, generation: Generation, *, back: bool = False) -> Iterator[None]:
+def _translated(url: str, generation: Generation, *, back: bool = False) -> Iterator[None]:
     name = generation.manifest.generation
     try:
         yield

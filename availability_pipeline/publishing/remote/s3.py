@@ -1,7 +1,7 @@
-"""S3 and what speaks its language: one function per kind of request, and what its failures become.
+"""S3-compatible object storage: one method per request, with errors translated to `RequestFailed`.
 
-Endpoint, credentials and region are found as boto3 finds them for any program. The archive's client is another one, in
-`archive.client`, and shares only how requests are sent.
+boto3 finds endpoint, credentials and region as for any program. The archive's own client, `archive.client`, shares only
+the sending of requests.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from availability_pipeline.archive.boto import send_by
-from availability_pipeline.archive.http import Environment, ProxyFailed, Session, cause_here, within
+from availability_pipeline.archive.http import Environment, Session
 from availability_pipeline.errors import is_transient_status
 from availability_pipeline.publishing.remote.objects import Chunks, RequestFailed
+from availability_pipeline.publishing.remote.web import Meanings, failure_of
 from availability_pipeline.settings import bucket_and_prefix
 
 CHUNK_BYTES = 1 << 20
@@ -47,9 +48,9 @@ CONNECTIONS = 8
 _TRANSIENT_CODES = frozenset({"BadDigest", "RequestTimeout", "SlowDown", "InternalError", "OperationAborted"})
 _CODE = re.compile(r"[A-Za-z]{1,60}")
 _TELLING = (ProfileNotFound, ConfigParseError, PartialCredentialsError, InvalidRegionError)
-"""What boto3 says of the user's configuration with nothing secret in it."""
+"""Errors about the user's configuration whose text has no secret in it."""
 
-_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
+_FAILURES: Meanings = (
     (
         (ssl.SSLCertVerificationError,),
         "the endpoint's certificate is not trusted", "check AWS_ENDPOINT_URL and AWS_CA_BUNDLE", False,
@@ -71,9 +72,8 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
     ((RecursionError,), "the endpoint redirects", "check AWS_ENDPOINT_URL, https may be meant", False),
     ((ValueError,), "the endpoint is no URL", "check AWS_ENDPOINT_URL", False),
 )  # fmt: skip
-"""What else boto3 raises: what it means, what to do, and whether it may pass."""
 
-# boto3 follows a redirection by asking for the region of the bucket, and that by following a redirection.
+# RecursionError: boto3 follows a redirect by asking for the region of the bucket, which is redirected again.
 _RAISED = (
     BotoCoreError, ResponseParserError, requests.RequestException, urllib3.exceptions.HTTPError, ValueError,
     RecursionError, OSError,
@@ -81,55 +81,51 @@ _RAISED = (
 
 
 class Bucket:
-    """The objects below an `s3://` URL. Safe to use from several threads at once.
+    """The objects below an `s3://` URL; thread-safe.
 
     Args:
-        url: As `locations.bucket_url` has it.
-        timeout_seconds: Without a byte, after which a request has failed.
-        writing: Whether objects will be written, which takes credentials; without them, reading is anonymous.
+        url: As of `settings.bucket_url`.
+        timeout_seconds: Seconds without a byte after which a request fails.
+        writing: Whether credentials are required; without any, reading is anonymous.
 
     Raises:
-        RequestFailed: There are no credentials, or the configuration cannot be used.
+        RequestFailed: There are no credentials, or the configuration is invalid.
     """
 
     def __init__(self, url: str, timeout_seconds: int, *, writing: bool = False) -> None:
         self._name, self._prefix = bucket_and_prefix(url)
-        with self._told("the bucket"):
+        with self._translated("the bucket"):
             self._client = _client(timeout_seconds, writing=writing)
 
     def chunks(self, path: str) -> Chunks:
         """As `Source.chunks`."""
-        with self._told(path):
+        with self._translated(path):
             answer = self._client.get_object(Bucket=self._name, Key=self._prefix + path)
             with closing(answer["Body"]) as body:
                 yield from body.iter_chunks(CHUNK_BYTES)
 
     def put(self, path: str, content: bytes | IO[bytes], md5: str, content_type: str, caching: str) -> None:
-        """Write an object with one request, so that it is there in whole or not at all.
+        """Write an object atomically, with one request.
 
         Args:
             path: Its name, relative to the URL.
-            content: What is in it.
-            md5: The checksum by which the store sees whether that is what arrived, base64.
+            content: Its content.
+            md5: The content's checksum, which the store verifies, base64.
             content_type: Its media type.
-            caching: How long readers and caches may keep it, as Cache-Control.
+            caching: Its Cache-Control.
 
         Raises:
-            RequestFailed: The store did not say that it has it.
+            RequestFailed: The store did not confirm it.
         """
-        with self._told(path):
+        with self._translated(path):
             self._client.put_object(
                 Bucket=self._name, Key=self._prefix + path, Body=content, ContentMD5=md5,
                 ContentType=content_type, CacheControl=caching,
             )  # fmt: skip
 
     def objects(self, folder: str) -> list[tuple[str, dt.datetime]]:
-        """The objects below a folder: names, relative to the URL, and when they were written by the store's clock.
-
-        Raises:
-            RequestFailed: They cannot be listed.
-        """
-        with self._told(folder):
+        """Names, relative to the URL, and write times, by the store's clock, of the objects below a folder."""
+        with self._translated(folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._name, Prefix=self._prefix + folder
             )
@@ -140,19 +136,16 @@ class Bucket:
             ]
 
     def delete(self, path: str) -> None:
-        """Remove an object; it is no failure if it is not there.
+        """Remove an object if it exists.
 
-        Several at once would be fewer requests, but not every store knows that request, or the checksum that it needs.
-
-        Raises:
-            RequestFailed: It may still be there.
+        One at a time: not every store supports bulk deletion, or the checksum that it requires.
         """
-        with self._told(path):
+        with self._translated(path):
             self._client.delete_object(Bucket=self._name, Key=self._prefix + path)
 
     @contextmanager
-    def _told(self, path: str) -> Iterator[None]:
-        """Turn what boto3 raises into RequestFailed, without the original: credentials might be in it."""
+    def _translated(self, path: str) -> Iterator[None]:
+        """Translate boto3's errors into RequestFailed, unchained: they may contain credentials."""
         try:
             yield
         except ClientError as error:
@@ -166,7 +159,7 @@ class Bucket:
         if code == "NoSuchBucket":
             return RequestFailed(f"there is no bucket {self._name}", "check the address and the endpoint")
         if status == 404:
-            return RequestFailed(f"{path} is not there", "check the address", missing=True)
+            return RequestFailed(f"{path} does not exist", "check the address", missing=True)
         said = f"HTTP {status} {code}" if _CODE.fullmatch(code) else f"HTTP {status}"
         transient = is_transient_status(status) or code in _TRANSIENT_CODES
         return RequestFailed(f"{said} for {path}", transient=transient)
@@ -177,15 +170,7 @@ def _failed(error: Exception) -> RequestFailed:
         return _no_credentials()
     if isinstance(error, _TELLING):
         return RequestFailed(str(error).rstrip("."), "correct the AWS configuration")
-    if isinstance(error, ProxyFailed):
-        return RequestFailed(str(error), error.remedy, transient=True)
-    if own := cause_here(error):
-        return RequestFailed(own.reason, own.remedy)
-    causes = list(within(error))
-    for kinds, problem, remedy, transient in _FAILURES:
-        if any(isinstance(cause, kinds) for cause in causes):
-            return RequestFailed(problem, remedy, transient=transient)
-    return RequestFailed(
+    return failure_of(error, _FAILURES) or RequestFailed(
         f"the AWS configuration cannot be used ({type(error).__name__})",
         "correct it; `aws s3 ls` may say more",
     )
@@ -205,7 +190,7 @@ def _client(timeout_seconds: int, *, writing: bool) -> Any:
         config=Config(
             signature_version=UNSIGNED if anonymous else None,
             retries={"total_max_attempts": 1, "mode": "standard"},
-            # Stores other than Amazon's do not know its newer checksums; puts have a Content-MD5, reads a SHA-256.
+            # Other stores do not know Amazon's newer checksums; puts have a Content-MD5, reads a SHA-256.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),

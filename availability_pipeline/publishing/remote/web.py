@@ -1,6 +1,6 @@
-"""Reading over https: a web server, a CDN, or a bucket that everybody may read.
+"""Reading over HTTPS: a web server, a CDN or a public bucket. HTTP is for intranets and tests.
 
-http is for intranets and tests. No answer to https is taken from a server without it.
+A redirect from https to http is an error.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ CHUNK_BYTES = 1 << 20
 
 
 class _Downgraded(requests.RequestException):
-    """https led to somewhere else."""
+    """A redirect from https to http."""
 
 
-_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
+Meanings = tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...]
+"""By classes of exceptions: the problem, the remedy, and whether it is transient."""
+
+_FAILURES: Meanings = (
     ((_Downgraded,), "https was redirected to somewhere without it", "check the address", False),
     ((requests.TooManyRedirects,), "it redirects in a circle", "check the address", False),
     (
@@ -37,7 +40,6 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
     ),
     ((requests.exceptions.ChunkedEncodingError,), "an answer was cut off", "try again", True),
 )  # fmt: skip
-"""What requests raises: what it means, what to do, and whether it may pass; everything else is the connection."""
 
 
 class _Session(Session):
@@ -57,7 +59,7 @@ class WebServer:
 
     def chunks(self, path: str) -> Chunks:
         """As `Source.chunks`."""
-        # Compressed, nobody would notice that the end is missing; and caches on the way are to ask for what is new.
+        # A truncated compressed body would not be noticed; caches on the way must revalidate.
         headers = {"Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         try:
             with _Session() as session:
@@ -66,25 +68,29 @@ class WebServer:
                     _check(answer, path)
                     yield from answer.iter_content(CHUNK_BYTES)
         except FAILURES as error:
-            raise _failed(error) from None
+            failure = failure_of(error, _FAILURES)
+            raise failure or RequestFailed(
+                "the connection failed", "check the address and the network", transient=True
+            ) from None
 
 
-def _failed(error: Exception) -> RequestFailed:
+def failure_of(error: Exception, meanings: Meanings) -> RequestFailed | None:
+    """The failure of the proxy, of this machine, or of the first meaning that fits the error or one of its causes."""
     if isinstance(error, ProxyFailed):
         return RequestFailed(str(error), error.remedy, transient=True)
-    causes = list(within(error))
-    for kinds, problem, remedy, transient in _FAILURES:
-        if any(isinstance(cause, kinds) for cause in causes):
-            return RequestFailed(problem, remedy, transient=transient)
     if own := cause_here(error):
         return RequestFailed(own.reason, own.remedy)
-    return RequestFailed("the connection failed", "check the address and the network", transient=True)
+    causes = list(within(error))
+    for kinds, problem, remedy, transient in meanings:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return RequestFailed(problem, remedy, transient=transient)
+    return None
 
 
 def _check(answer: Any, path: str) -> None:
     status = answer.status_code
     if status in (404, 410):
-        raise RequestFailed(f"{path} is not there", "check the address", missing=True)
+        raise RequestFailed(f"{path} does not exist", "check the address", missing=True)
     if status != 200:
         raise RequestFailed(
             f"HTTP {status} for {path}", "check the address", transient=is_transient_status(status)

@@ -11,7 +11,7 @@ from availability_pipeline.archive.contents import traded_minutes
 from availability_pipeline.archive.exchange_info import fetch_contracts
 from availability_pipeline.archive.listing import list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.defs.alerts import Memory
+from availability_pipeline.defs.alerts import AlertLog
 from availability_pipeline.publishing.remote import s3
 from availability_pipeline.publishing.remote.objects import open_source
 from availability_pipeline.settings import Settings
@@ -57,7 +57,7 @@ def bucket(url: str) -> object:
 
 def alert(url: str) -> object:
     """An alert never raises; it is put off."""
-    return Memory().deliver(["text"], [f"{url.replace('http', 'json', 1)}/hook"])
+    return AlertLog().deliver(["text"], [f"{url.replace('http', 'json', 1)}/hook"])
 
 
 ARCHIVE: dict[str, Ask] = {"LIST": listing, "HEAD": head, "exchangeInfo": exchange_info, "klines": klines}

@@ -259,7 +259,7 @@ def test_what_is_no_json_is_told_so(environment: Store, reader: Settings, answer
 
 def test_a_latest_json_without_end_is_not_read_to_it(environment: Store, reader: Settings) -> None:
     environment.gateway.instead = lambda _: saying(200, b" " * 3_000_000)
-    with pytest.raises(PublishedDatabaseError, match=r"latest\.json is too large for what it should be"):
+    with pytest.raises(PublishedDatabaseError, match=r"latest\.json is too large for a manifest"):
         published_file(environment.http_url, reader)
 
 
@@ -374,7 +374,7 @@ def test_a_generation_that_stays_missing_is_told(
 ) -> None:
     mirror(machine())
     store.gateway.instead = lambda r: saying(404) if r.path.endswith(".duckdb") else None
-    with pytest.raises(PublishedDatabaseError, match=r"availability\.duckdb is not there"):
+    with pytest.raises(PublishedDatabaseError, match=r"availability\.duckdb does not exist"):
         published_file(store.http_url, reader)
     assert store.gateway.count("GET", "latest.json") == 2 + 1  # one of the upload
 

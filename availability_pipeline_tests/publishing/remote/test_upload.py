@@ -98,7 +98,9 @@ def test_the_same_generation_is_not_uploaded_twice(store: Store, machine: NewSet
 def test_a_complete_generation_is_never_overwritten(store: Store, machine: NewSettings) -> None:
     settings = machine()
     store.put(f"generations/{read_here(settings)}/manifest.json", b"somebody else's")
-    with pytest.raises(UploadError, match="has another generation, which is not overwritten; run `publish`"):
+    with pytest.raises(
+        UploadError, match="holds another generation, which is not overwritten; run `publish`"
+    ):
         mirror(settings)
     assert store.keys() == [f"generations/{read_here(settings)}/manifest.json"]
 

@@ -1,0 +1,344 @@
+"""A publication that only replaces the tail has the same content as one that writes all rows, and as good an order."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from availability_pipeline import dates
+from availability_pipeline.errors import PublicationError
+from availability_pipeline.publishing import rows, write
+from availability_pipeline.publishing.audit import differences
+from availability_pipeline.publishing.write import PublishReport, publish
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.warehouse.database import connect
+from availability_pipeline_tests.publishing import sample
+
+GROUP = 2048
+"""Rows of a row group: the least that DuckDB takes, so that a small table has several."""
+
+SYMBOLS = 60
+DAYS = 200
+
+FILL = f"""
+INSERT INTO availability BY NAME
+SELECT
+    date::DATE AS date, printf('S%02dUSDT', number) AS symbol, available,
+    if(available, 1000 + hash(date, number) % 60000, NULL)::BIGINT AS file_size_bytes,
+    if(available, date + INTERVAL 30 HOUR, NULL) AS last_modified,
+    if(available, 200, 404) AS status_code, TIMESTAMP '2024-09-01' AS probe_timestamp, available AS has_checksum
+FROM (
+    SELECT date, number, hash(number, date) % 20 > 0 AND date >= DATE '2024-01-01' + number::INTEGER AS available
+    FROM generate_series(DATE '2024-01-01', DATE '2024-01-01' + {DAYS - 1}, INTERVAL 1 DAY) AS days(date),
+         range({SYMBOLS}) AS symbols(number)
+) ORDER BY date, symbol
+"""
+
+# What may happen to the working database between two publications; $day and $number are drawn.
+CHANGES = {
+    "a day is collected again":
+        "UPDATE availability SET probe_timestamp = probe_timestamp + INTERVAL 1 DAY WHERE date = $day",
+    "a file is withdrawn":
+        "UPDATE availability SET available = false, file_size_bytes = NULL, last_modified = NULL, status_code = 404, "
+        "has_checksum = NULL WHERE date = $day AND symbol = printf('S%02dUSDT', $number)",
+    "a file is replaced":
+        "UPDATE availability SET file_size_bytes = file_size_bytes + 1 "
+        "WHERE date = $day AND symbol = printf('S%02dUSDT', $number) AND available",
+    "the last day is taken back": "DELETE FROM availability WHERE date = (SELECT max(date) FROM availability)",
+    "a day is collected":
+        "INSERT INTO availability SELECT * REPLACE (date + 1 AS date) FROM availability "
+        "WHERE date = (SELECT max(date) FROM availability)",
+    "a day is removed": "DELETE FROM availability WHERE date = $day",
+    "a contract is new":
+        "INSERT INTO availability SELECT * REPLACE ('NEW' || symbol AS symbol) FROM availability "
+        "WHERE symbol = printf('S%02dUSDT', $number) AND NOT exists(FROM availability WHERE symbol LIKE 'NEW%')",
+    "nothing": "SELECT 1",
+}  # fmt: skip
+
+
+@contextmanager
+def large_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A working database whose rows fill several row groups."""
+    with sample.working_database(folder, {}, sample.DAYS[:1]) as working:
+        working.execute("DELETE FROM availability")
+        working.execute(FILL)
+        yield working
+
+
+@pytest.fixture(autouse=True)
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "ROW_GROUP_SIZE", GROUP)
+
+
+def relations(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """All that a published database holds, but what it says of the publication itself."""
+    with duckdb.connect(path, read_only=True) as published:
+        names = [
+            name
+            for (name,) in published.execute("SELECT table_name FROM information_schema.tables").fetchall()
+        ]
+        found = {name: published.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names}
+        columns = "* EXCLUDE (run_id, published_at, rebuilt_at, tail_from)"
+        found["publication"] = published.execute(f"SELECT {columns} FROM publication").fetchall()
+    return found
+
+
+def groups_read(path: Path, table: str, column: str) -> int:
+    """The most row groups that may hold a value of a column, by their zone maps."""
+    with duckdb.connect(path, read_only=True) as published:
+        zones = published.execute(
+            f"SELECT DISTINCT row_group_id, stats['min']::VARCHAR, stats['max']::VARCHAR "
+            f"FROM pragma_storage_info('{table}') WHERE column_name = ? AND segment_type <> 'VALIDITY'", [column],
+        ).fetchall()  # fmt: skip
+        values = published.execute(f"SELECT DISTINCT {column}::VARCHAR FROM {table}").fetchall()
+    return max(len({group for group, low, high in zones if low <= value <= high}) for (value,) in values)
+
+
+def assert_as_good_as_a_rebuild(
+    working: duckdb.DuckDBPyConnection, part: PublishReport, folder: Path
+) -> None:
+    assert differences(working, part.path) == []
+    whole = publish(working, folder / "whole" / "availability.duckdb", "whole", full=True)
+    assert whole.rebuilt == "that was asked for"
+    assert relations(part.path) == relations(whole.path)
+    for table, column in (("availability_by_date", "date"), ("availability_by_symbol", "symbol")):
+        assert groups_read(part.path, table, column) <= groups_read(whole.path, table, column) + 2
+    assert part.path.stat().st_size <= 3 * whole.path.stat().st_size
+    with AvailabilityQueries(part.path) as few, AvailabilityQueries(whole.path) as all_rows:
+        last = few.publication.data_through
+        first = last  # of the last days without one that is missing
+        while few.publication.first_day < first and first - dt.timedelta(days=1) in few._file_counts:
+            first -= dt.timedelta(days=1)
+        assert (
+            few.availability_matrix(first, last).arrow() == all_rows.availability_matrix(first, last).arrow()
+        )
+        for symbol in ("S00USDT", "S31USDT"):
+            timeline = list(few.get_symbol_availability_timeline(symbol))
+            assert timeline == list(all_rows.get_symbol_availability_timeline(symbol))
+        assert list(few.get_availability_range(first, last)) == list(
+            all_rows.get_availability_range(first, last)
+        )
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # making an example smaller takes minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    seed=st.integers(0, 1000),
+    steps=st.lists(
+        st.lists(st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 40)), max_size=3), min_size=1, max_size=5
+    ),
+)  # fmt: skip
+def test_the_content_is_that_of_a_rebuild(seed: int, steps: list[list[tuple[str, int]]]) -> None:
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name, large_database(Path(name)) as working:
+        folder = Path(name)
+        report = publish(working, folder / "availability.duckdb", "first")
+        for number, changes in enumerate(steps):
+            for change, back in changes:
+                [(last,)] = working.execute("SELECT max(date) FROM availability").fetchall()
+                values = {"day": last - dt.timedelta(days=back), "number": draw.randrange(SYMBOLS)}
+                working.execute(
+                    CHANGES[change], {key: values[key] for key in values if f"${key}" in CHANGES[change]}
+                )
+            report = publish(working, folder / "availability.duckdb", f"run-{number}")
+            assert report.remark is None
+        assert_as_good_as_a_rebuild(working, report, folder)
+
+
+def collect_again(working: duckdb.DuckDBPyConnection, days: int) -> None:
+    working.execute(
+        "UPDATE availability SET probe_timestamp = probe_timestamp + INTERVAL 1 DAY "
+        "WHERE date > (SELECT max(date) FROM availability) - ?::INTEGER", [days],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def working(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A large working database, published once."""
+    with large_database(tmp_path) as connection:
+        first = publish(connection, tmp_path / "availability.duckdb", "run-0")
+        assert (first.rebuilt, first.written) == ("there is no generation before", SYMBOLS * DAYS)
+        yield connection
+
+
+def again(working: duckdb.DuckDBPyConnection, folder: Path, *, full: bool = False) -> PublishReport:
+    return publish(working, folder / "availability.duckdb", "run-1", full=full)
+
+
+def test_only_the_changed_days_are_written(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    assert (again(working, tmp_path).written, again(working, tmp_path).rebuilt) == (0, None)
+    collect_again(working, 3)
+    report = again(working, tmp_path)
+    assert (report.written, report.rebuilt, report.how) == (3 * SYMBOLS, None, "180 rows written")
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+
+
+def test_the_tail_never_becomes_shorter_until_it_is_too_long(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    collect_again(working, 10)
+    again(working, tmp_path)
+    collect_again(working, 1)
+    assert again(working, tmp_path).written == 10 * SYMBOLS
+    collect_again(working, GROUP // SYMBOLS + 1)
+    report = again(working, tmp_path)
+    assert (report.written, report.rebuilt) == (SYMBOLS * DAYS, "rows from 2024-06-14 on have changed")
+    collect_again(working, 1)
+    assert again(working, tmp_path).written == SYMBOLS
+
+
+def test_many_copies_of_copies_take_no_more_space(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    sizes = []
+    for _ in range(12):
+        collect_again(working, 20)
+        sizes.append(again(working, tmp_path).bytes)
+    assert max(sizes[4:]) <= max(sizes[:4])
+
+
+def test_a_new_contract_means_all_rows(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    working.execute(CHANGES["a contract is new"], {"number": 7})
+    report = again(working, tmp_path)
+    assert (report.written, report.rebuilt) == (
+        (SYMBOLS + 1) * DAYS,
+        "rows from 2024-01-01 on have changed",
+    )
+
+
+@pytest.mark.parametrize(("days", "full"), [(6, False), (7, True), (-1, True)])
+def test_all_rows_are_written_once_a_week(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, full: bool
+) -> None:
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    monkeypatch.setattr(dates, "_clock", lambda: later)
+    report = again(working, tmp_path)
+    assert (report.written == SYMBOLS * DAYS) == full
+    assert ("all rows were last written at" in (report.rebuilt or "")) == full
+    assert report.remark is None
+
+
+def test_all_rows_are_written_when_asked_for(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    report = again(working, tmp_path, full=True)
+    assert (report.written, report.rebuilt) == (SYMBOLS * DAYS, "that was asked for")
+
+
+def spoil(path: Path) -> None:
+    """Flip a bit in the middle, where rows are."""
+    with sample.writable(path).open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_damage_is_not_carried_over(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    spoil(tmp_path / "availability.duckdb")
+    collect_again(working, 1)
+    report = again(working, tmp_path)
+    assert report.written == SYMBOLS * DAYS
+    assert "availability.duckdb does not have its checksum" in (report.remark or "")
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM availability_by_symbol WHERE symbol = 'S07USDT' AND date = '2024-02-01'",
+        "UPDATE availability_by_symbol SET file_size_bytes = 7 WHERE symbol = 'S40USDT' AND date = '2024-03-01'",
+        "DROP TABLE availability_by_date",
+    ],
+)
+def test_what_no_checksum_tells_fails_the_audit_and_is_written_anew(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    with duckdb.connect(sample.writable(tmp_path / "availability.duckdb")) as published:
+        published.execute(statement)
+    monkeypatch.setattr(rows, "is_intact", lambda *_: True)
+    monkeypatch.setattr(write, "check_target", lambda *_: None)
+    collect_again(working, 1)
+    report = again(working, tmp_path)
+    assert report.written == SYMBOLS * DAYS
+    assert report.remark
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "reason"),
+    [
+        (rows, "SCHEMA_VERSION", 4, "has schema version 3"),
+        (rows, "__version__", "99.0", "was published by version"),
+    ],
+)
+def test_a_generation_of_another_form_is_not_continued(  # noqa: PLR0917
+    working: duckdb.DuckDBPyConnection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: object,
+    name: str,
+    value: object,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(module, name, value)
+    report = again(working, tmp_path)
+    assert (report.written, report.remark) == (SYMBOLS * DAYS, None)
+    assert reason in (report.rebuilt or "")
+
+
+def test_a_generation_that_is_gone_is_not_continued(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    [generation] = sample.generations(tmp_path)
+    (tmp_path / "generations" / generation / "availability.duckdb").unlink()
+    report = again(working, tmp_path)
+    assert report.written == SYMBOLS * DAYS
+    assert report.remark
+
+
+def test_the_generation_before_is_only_read(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    path = tmp_path / "generations" / sample.generations(tmp_path)[0] / "availability.duckdb"
+    before = path.read_bytes()
+    collect_again(working, 3)
+    again(working, tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_wrong_rows_are_refused_however_few_were_written(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    before = (tmp_path / "availability.duckdb").read_bytes()
+    working.execute(
+        "UPDATE availability SET status_code = 403 WHERE date = (SELECT max(date) FROM availability)"
+    )
+    with pytest.raises(PublicationError, match="60 rows contradict themselves"):
+        again(working, tmp_path)
+    assert (tmp_path / "availability.duckdb").read_bytes() == before
+
+
+def test_a_restored_database_is_compared_and_not_believed(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """A day that is as it was, and one that is not: whatever runs happened in between."""
+    source = tmp_path / "working" / "availability.duckdb"
+    working.execute("CHECKPOINT")
+    shutil.copy(source, tmp_path / "backup.duckdb")
+    collect_again(working, 5)
+    again(working, tmp_path)
+    with connect(tmp_path / "backup.duckdb") as restored:
+        collect_again(restored, 2)
+        report = publish(restored, tmp_path / "availability.duckdb", "run-2")
+        # The three days before are as in the backup again.
+        assert report.written == 5 * SYMBOLS
+        assert_as_good_as_a_rebuild(restored, report, tmp_path)
