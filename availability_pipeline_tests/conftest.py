@@ -56,15 +56,10 @@ def pytest_configure() -> None:
 
 
 HEAVY = {
-    "subprocess",
-    "fork",
-    "multiprocessing",
-    "open_instance",
-    "execute_in_process",
-    "publish",
-    "moto_server",
-}
-"""Names in the code of tests that `make test-fast` leaves out: processes, Dagster, publications, servers of S3."""
+    "subprocess", "fork", "multiprocessing", "open_instance", "execute_in_process", "publish",
+    "moto_server", "http_proxy", "socks_proxy", "in_front_of",
+}  # fmt: skip
+"""Names in the code of tests that `make test-fast` leaves out: processes, Dagster, publications, S3, proxies, TLS."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -199,7 +199,7 @@ SYMBOLS = st.text(st.sampled_from(string.ascii_uppercase + string.digits + "_币
 
 @given(symbol=SYMBOLS)
 def test_duckdb_encodes_symbols_as_the_archives_keys_do(symbol: str) -> None:
-    row = duckdb.execute("SELECT url_encode(?)", [symbol]).fetchone()
+    row = duckdb.connect().execute("SELECT url_encode(?)", [symbol]).fetchone()
     assert row is not None
     assert DEFAULT_DATASET.url_stem("http://host", symbol).endswith(f"/{row[0]}/1m/{row[0]}-1m-")
 

@@ -64,7 +64,7 @@ def test_a_relation_that_is_published_later_is_exported_as_well(published: Path,
     with duckdb.connect(path) as connection:
         connection.execute("CREATE TABLE rankings AS SELECT 'BTCUSDT' AS symbol, 1 AS rank")
     done = export(path, tmp_path / "out", "parquet", force=False)
-    assert duckdb.read_parquet(f"{done.folder}/rankings.parquet").fetchall() == [("BTCUSDT", 1)]
+    assert duckdb.connect().read_parquet(f"{done.folder}/rankings.parquet").fetchall() == [("BTCUSDT", 1)]
 
 
 def test_daily_availability_has_a_file_per_year(tmp_path: Path) -> None:
