@@ -179,7 +179,7 @@ MAKE = """
 
     print("ready", flush=True)
     sys.stdin.readline()
-    for number in range(20):
+    for number in range(5):
         with connect(Path(sys.argv[1])) as connection:
             write_info(connection, f"k{sys.argv[2]}-{number}", "1")
 """
@@ -197,7 +197,7 @@ def test_processes_that_make_it_at_once_lose_nothing_of_each_other(path: Path, o
         maker.stdin.flush()
     ended = [maker.communicate(timeout=120) for maker in makers]
     assert [maker.returncode for maker in makers] == [0] * 4, ended
-    assert written(path) == 80
+    assert written(path) == 20
     assert log_of(path).with_name(f"{log_of(path).name}.orphaned").read_bytes() == other.log
 
 
