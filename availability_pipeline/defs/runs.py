@@ -16,7 +16,7 @@ from availability_pipeline.defs.names import asset_key, writers_pool
 from availability_pipeline.errors import DatabaseInUse
 from availability_pipeline.queries.service_levels import UpdateRecords
 from availability_pipeline.settings import Settings
-from availability_pipeline.warehouse.opening import Holder, hold
+from availability_pipeline.warehouse.lock import Holder, hold
 
 
 @contextmanager

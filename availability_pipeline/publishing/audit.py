@@ -6,26 +6,22 @@ Nothing is repaired here. A file that fails is thrown away by `publication`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION
+from availability_pipeline.publishing.opening import reading_back
+from availability_pipeline.publishing.rows import day_prints, rows_of
 from availability_pipeline.warehouse.database import CONTRADICTORY
-
-_MEMORY_LIMIT = "512MB"
 
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table(?))"
 
-# For each day the number of rows, and a sum of hashes that any other content of any column would change.
-_DAYS = "SELECT date, count(*), sum(hash(held)) FROM query_table(?) AS held GROUP BY date"
-
-# The same for each column, to name those that differ.
+# A sum of hashes for each column, to name those that differ.
 _FINGERPRINT = "SELECT sum(hash(date, symbol, COLUMNS(*))) FROM query_table(?)"
 
 # What views add to the rows is the same expression for all days: one day proves it for every contract.
@@ -178,14 +174,6 @@ def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield published
 
 
-def reading_back(path: Path) -> duckdb.DuckDBPyConnection:
-    """A connection for comparing a new file; what does not fit into its memory is kept beside that for the time.
-
-    DuckDB's default is the current folder, which a service may not be able to write to.
-    """
-    return duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": f"{path}.tmp"})
-
-
 def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:
     expected, columns = day_prints(working, "availability"), _columns(working, "availability")
     shown = [working.execute(query, values).fetchall() for query, values in _of_view("daily_availability")]
@@ -229,24 +217,6 @@ def _contradictions(published: duckdb.DuckDBPyConnection, since: dt.date) -> Ite
             yield f"{table} does not agree with the rows"
     if rows := _count(published, _CONTRADICTORY, since):
         yield f"{rows} rows contradict themselves (available, status, size and last-modified do not agree)"
-
-
-class DayPrint(NamedTuple):
-    """What the rows of a day are, without the rows."""
-
-    rows: int
-    total: int
-    """Of the hashes of the rows, as this version of DuckDB makes them."""
-
-
-def day_prints(connection: duckdb.DuckDBPyConnection, table: str) -> dict[dt.date, DayPrint]:
-    """What the rows of each day are; 2.4 million take 0.05 s of CPU."""
-    return {day: DayPrint(*facts) for day, *facts in connection.execute(_DAYS, [table]).fetchall()}
-
-
-def rows_of(days: Mapping[dt.date, DayPrint]) -> int:
-    """The number of rows of all days."""
-    return sum(day.rows for day in days.values())
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> list[tuple[str, str]]:

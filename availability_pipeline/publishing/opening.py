@@ -273,3 +273,11 @@ def _not_opened(target: Path, error: duckdb.Error) -> PublicationError:
     return PublicationError(
         f"{target} cannot be recognised as a published database ({cause.reason}); {cause.remedy}, or {_ELSEWHERE}"
     )
+
+
+def reading_back(path: Path) -> duckdb.DuckDBPyConnection:
+    """A connection for comparing a new file, with 512 MB of memory; what does not fit is kept beside the file.
+
+    DuckDB's default is the current folder, which a service may not be able to write to.
+    """
+    return duckdb.connect(config={"memory_limit": "512MB", "temp_directory": f"{path}.tmp"})

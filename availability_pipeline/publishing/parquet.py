@@ -20,9 +20,10 @@ import duckdb
 
 from availability_pipeline import __version__
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing.audit import DayPrint, reading_back
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
+from availability_pipeline.publishing.opening import reading_back
 from availability_pipeline.publishing.release import Generation
+from availability_pipeline.publishing.rows import DayPrint
 from availability_pipeline.warehouse.database import dataset_of, read_info
 
 YEARS = "daily_availability"

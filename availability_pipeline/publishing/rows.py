@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from availability_pipeline import __version__
 from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing.audit import DayPrint, day_prints, rows_of
 from availability_pipeline.publishing.manifest import DATABASE, SCHEMA_VERSION, is_intact
 from availability_pipeline.publishing.release import Generation
 
@@ -39,6 +39,28 @@ REBUILT_EVERY = dt.timedelta(days=7)
 _ORDERS = {"availability_by_date": "date, symbol", "availability_by_symbol": "symbol, date"}
 
 _FORMER = "SELECT program_version, rebuilt_at, tail_from FROM published.publication"
+
+
+# For each day the number of rows, and a sum of hashes that any other content of any column would change.
+_DAYS = "SELECT date, count(*), sum(hash(held)) FROM query_table(?) AS held GROUP BY date"
+
+
+class DayPrint(NamedTuple):
+    """What the rows of a day are, without the rows."""
+
+    rows: int
+    total: int
+    """Of the hashes of the rows, as this version of DuckDB makes them."""
+
+
+def day_prints(connection: duckdb.DuckDBPyConnection, table: str) -> dict[dt.date, DayPrint]:
+    """What the rows of each day are; 2.4 million take 0.05 s of CPU."""
+    return {day: DayPrint(*facts) for day, *facts in connection.execute(_DAYS, [table]).fetchall()}
+
+
+def rows_of(days: Mapping[dt.date, DayPrint]) -> int:
+    """The number of rows of all days."""
+    return sum(day.rows for day in days.values())
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from availability_pipeline.errors import PublicationError, cause_of
 from availability_pipeline.lifecycle.derive import derive_if_stale
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing import parquet
-from availability_pipeline.publishing.audit import DayPrint, audit, day_prints, differences
+from availability_pipeline.publishing.audit import audit, differences
 from availability_pipeline.publishing.manifest import (
     DATABASE,
     SCHEMA_VERSION,
@@ -33,7 +33,14 @@ from availability_pipeline.publishing.manifest import (
 )
 from availability_pipeline.publishing.opening import check_target
 from availability_pipeline.publishing.release import Generation, generation_read, install, remove_leftovers
-from availability_pipeline.publishing.rows import RebuildNeeded, Rows, take_over_rows, write_rows
+from availability_pipeline.publishing.rows import (
+    DayPrint,
+    RebuildNeeded,
+    Rows,
+    day_prints,
+    take_over_rows,
+    write_rows,
+)
 from availability_pipeline.warehouse.atomic import draft_of, sync
 from availability_pipeline.warehouse.database import dataset_of, read_info
 

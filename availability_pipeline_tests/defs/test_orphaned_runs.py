@@ -20,14 +20,14 @@ from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.partitions import request_for
 from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline.defs.runs import alone, end_orphaned_run
-from availability_pipeline.warehouse.opening import hold
+from availability_pipeline.warehouse.lock import hold
 from availability_pipeline_tests.conftest import run_python
 from availability_pipeline_tests.dagster_side import Site
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from availability_pipeline.warehouse.opening import hold
+from availability_pipeline.warehouse.lock import hold
 
 with hold(Path(sys.argv[1]), sys.argv[2], 0):
     os._exit(0)

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline.errors import DatabaseInUse, StoreError
-from availability_pipeline.warehouse import opening
-from availability_pipeline.warehouse.opening import Holder, hold
+from availability_pipeline.warehouse import lock
+from availability_pipeline.warehouse.lock import Holder, hold
 from availability_pipeline_tests.conftest import ROOT
 
 HOLDER = """
 import sys
 from pathlib import Path
-from availability_pipeline.warehouse.opening import hold
+from availability_pipeline.warehouse.lock import hold
 
 with hold(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), lambda line: print(line, flush=True)) as died:
     print("held", died.run_id if died else "", flush=True)
@@ -92,8 +92,8 @@ def test_waiting_takes_no_processor(tmp_path: Path) -> None:
     with holder(tmp_path) as first, holder(tmp_path, "run-2") as second:
         processes = {line(process).split()[0]: process for process in (first, second)}
         before = cpu_seconds(processes["Waiting"])
-        time.sleep(4 * opening.POLL_SECONDS)
-        assert cpu_seconds(processes["Waiting"]) - before < opening.POLL_SECONDS
+        time.sleep(4 * lock.POLL_SECONDS)
+        assert cpu_seconds(processes["Waiting"]) - before < lock.POLL_SECONDS
 
 
 @pytest.mark.parametrize(
