@@ -40,11 +40,12 @@ demo: setup ## The same on a simulated archive, offline, in a data directory of 
 demo-ui: setup ## The demo, then the Dagster UI on it on http://127.0.0.1:3000
 	@$(CLI) demo --ui --port $(PORT) $(ARGS)
 
+# Compiled files are kept whatever is set: each of the processes that tests start would compile the package again.
 test: setup-test ## Run all tests; coverage must stay at 95 % or more
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
 test-fast: setup-test ## Run what takes a minute: no test with processes, Dagster, publications
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow and not heavy' $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow and not heavy' $(ARGS)
 
 lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff format --check .

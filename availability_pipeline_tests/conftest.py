@@ -93,6 +93,7 @@ def _functions(item: pytest.Function) -> Iterator[object]:
 def _is_heavy(value: object, known: dict[object, bool]) -> bool:
     """Whether a function of the tests uses something heavy, itself or through others of the tests."""
     function = inspect.unwrap(value) if callable(value) else value
+    function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
     if not inspect.isfunction(function) or not function.__module__.startswith("availability_pipeline_tests"):
         return False
     if function not in known:

@@ -278,9 +278,11 @@ def nothing_is_written(settings: Settings, collect: Callable[[], object]) -> Non
     assert settings.working_path.read_bytes() == before
 
 
-@pytest.mark.parametrize("symbol", [None, "SOLUSDT"])
 @pytest.mark.parametrize(
-    "name", [name for name in ON_FILES if "time-out" not in name and name != "repeated token"]
+    ("name", "symbol"),
+    # Of one contract among several; and of all of them.
+    [(name, "SOLUSDT") for name in ON_FILES if "time-out" not in name and name != "repeated token"]
+    + [("503", None)],
 )
 def test_no_fault_in_a_listing_is_written(
     server: ObservedServer, filled: Settings, name: str, symbol: str | None
@@ -289,8 +291,10 @@ def test_no_fault_in_a_listing_is_written(
     nothing_is_written(filled, lambda: pipeline.collect_days(filled, WINDOW.start, WINDOW.end))
 
 
-@pytest.mark.parametrize("symbol", [None, "SOLUSDT"])
-@pytest.mark.parametrize("name", [name for name in ON_HEAD if "time-out" not in name])
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [(name, "SOLUSDT") for name in ON_HEAD if "time-out" not in name] + [("503", None)],
+)
 def test_no_fault_in_a_probe_is_written(
     server: ObservedServer, filled: Settings, name: str, symbol: str | None
 ) -> None:
@@ -305,8 +309,12 @@ def test_no_fault_in_a_discovery_is_written(server: ObservedServer, filled: Sett
 
 
 # What a fault in any one page of a long history, once, makes of the whole.
-@pytest.mark.parametrize("spared", [0, 2, 4])
-@pytest.mark.parametrize("name", [name for name in ON_FILES if "time-out" not in name])
+@pytest.mark.parametrize(
+    ("name", "spared"),
+    # In the middle each, and what is refused, cut short or left out on the first and the last page as well.
+    [(name, 2) for name in ON_FILES if "time-out" not in name]
+    + [(name, spared) for name in ("503", "half missing", "repeated token") for spared in (0, 4)],
+)
 def test_one_bad_page_of_a_history_is_enough(
     server: ObservedServer, filled: Settings, archive: ScriptedArchive, name: str, spared: int
 ) -> None:
