@@ -17,11 +17,12 @@ WITH market AS (
     FROM file_days GROUP BY date
 ),
 -- outage_over: the day on which few enough of the contracts that stopped together are left; infinity if too many are,
--- NULL if there never were.
+-- NULL if there never were. A contract whose next days were collected too late to say so did not stop together with others.
 stops AS (
     SELECT
         last_file_day, next_market_day,
-        list(coalesce(next_day, 'infinity') ORDER BY next_day DESC NULLS FIRST)[
+        list(coalesce(next_day, 'infinity') ORDER BY next_day DESC NULLS FIRST)
+            FILTER (first_day <= coalesce(next_market_day, first_day))[
             1 + greatest(1, floor(0.05 * file_count))::INTEGER
         ] AS outage_over
     FROM gaps JOIN market ON market.date = last_file_day GROUP BY last_file_day, next_market_day, file_count

@@ -88,6 +88,18 @@ def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
     # The first day after the last file that was collected comes late.
     lives={"AUSDT": "LLLL????.", "BUSDT": "LLLLL"}, listings={}, cuts={7, 8},
 )  # fmt: skip
+@example(
+    # Two have their last file on the same day, and of one the next days were collected later.
+    lives={
+        "AUSDT": "L" * 9,
+        "BUSDT": "LL??????LLLLLLLL???????....LLLLLLLLL",
+        "CUSDT": "L" * 15 + "?" + "L" * 24,
+        "DUSDT": "L" * 16 + "." * 7,
+        "EUSDT": "L" * 6,
+    },
+    listings={},
+    cuts={3, 4, 22},
+)
 @given(
     lives=LIVES, listings=st.just({}) | LISTINGS, cuts=st.sets(st.integers(3, LENGTH), min_size=3, max_size=3)
 )
