@@ -17,7 +17,7 @@ WITH market AS (
     FROM file_days GROUP BY date
 ),
 -- outage_over: the day on which few enough of the contracts that stopped together are left; infinity if too many are,
--- NULL if there never were. A contract whose next days were collected too late to say so did not stop together with others.
+-- NULL if there never were. A contract of which the market's next day was not collected says nothing of that.
 stops AS (
     SELECT
         last_file_day, next_market_day,

@@ -210,7 +210,7 @@ def test_the_view_works_under_any_name_of_the_database(folder: Path) -> None:
     assert rows == (len(sample.DAYS) * len(sample.SPANS),)
 
 
-def test_duckdb_1_4_reads_it(folder: Path) -> None:
+def test_duckdb_1_4_reads_it_and_a_copy_with_another_tail(tmp_path: Path) -> None:
     client = os.environ.get("DUCKDB_1_4_PATH")
     if not client:
         pytest.skip("DUCKDB_1_4_PATH does not name a folder with DuckDB 1.4 in it")
@@ -218,12 +218,19 @@ def test_duckdb_1_4_reads_it(folder: Path) -> None:
         "import duckdb, sys; assert duckdb.__version__.startswith('1.4'), duckdb.__version__; "
         "c = duckdb.connect(sys.argv[1], read_only=True); "
         "q = 'SELECT count(*), count(DISTINCT url), sum(file_size_bytes) FROM daily_availability'; "
-        "print(c.execute(q).fetchone())"
+        "print(c.execute(q).fetchone(), c.execute('SELECT tail_from IS NULL FROM publication').fetchone()[0])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(folder / "availability.duckdb")],
-        env={**os.environ, "PYTHONPATH": client}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
     rows = len(sample.DAYS) * len(sample.SPANS)
     size = sum(size for size, _ in sample.sample_files().values())
-    assert (done.stdout.strip(), done.stderr) == (f"({rows}, {rows}, {size})", "")
+    for number, whole in enumerate((True, False)):
+        with sample.working_database(tmp_path) as working:
+            working.execute(
+                "UPDATE availability SET probe_timestamp = probe_timestamp + INTERVAL 1 HOUR WHERE date = ?",
+                [sample.LAST_DAY],
+            )
+            published = publish(working, tmp_path / "availability.duckdb", f"run-{number}")
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(published.path)],
+            env={**os.environ, "PYTHONPATH": client}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.stdout.strip(), done.stderr) == (f"({rows}, {rows}, {size}) {whole}", "")
