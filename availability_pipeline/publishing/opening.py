@@ -275,9 +275,12 @@ def _not_opened(target: Path, error: duckdb.Error) -> PublicationError:
     )
 
 
+_MEMORY_LIMIT = "512MB"
+
+
 def reading_back(path: Path) -> duckdb.DuckDBPyConnection:
-    """A connection for comparing a new file, with 512 MB of memory; what does not fit is kept beside the file.
+    """A connection for comparing a new file, with bounded memory; what does not fit is kept beside the file.
 
     DuckDB's default is the current folder, which a service may not be able to write to.
     """
-    return duckdb.connect(config={"memory_limit": "512MB", "temp_directory": f"{path}.tmp"})
+    return duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": f"{path}.tmp"})

@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_the_data_as_it_was(small_disk: Path) -> None:
     with start_python(WRITER, path, 200, 1000) as process:
         output, errors = process.communicate(timeout=600)
     assert "StoreError: the working database" in errors.splitlines()[-1]
-    assert "No space left on device); make room on the disk; the data is as it was" in errors.splitlines()[-1]
+    assert "No space left on device); make room on the disk; the data is unchanged" in errors.splitlines()[-1]
     assert written(path) == int(output.split()[-1].replace("ready", "1"))
 
 

@@ -15,7 +15,7 @@ from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.names import parse_symbol
 from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
-from availability_pipeline.publishing import audit
+from availability_pipeline.publishing import opening
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.quality.check import Scope
 from availability_pipeline.quality.continuity import history_continuity
@@ -53,7 +53,7 @@ def test_three_times_the_history_fits_into_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(CONFIG, "memory_limit", "170MB")
-    monkeypatch.setattr(audit, "_MEMORY_LIMIT", "170MB")
+    monkeypatch.setattr(opening, "_MEMORY_LIMIT", "170MB")
     settings = Settings.load({}, data_dir=str(tmp_path), fapi_url="http://127.0.0.1:9")
     with connect(settings.working_path) as connection:
         write_symbols(
