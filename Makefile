@@ -45,10 +45,10 @@ test: setup-test ## Run all tests; coverage must stay at 95 % or more
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
 # Tests with processes, browsers, servers and Dagster, and of the others those that take longest.
-LONG := cli collecting defs deploy documents project publishing scenarios archive/network archive/test_faults.py \
-  lifecycle/test_point_in_time.py queries/test_sql_fence.py warehouse/test_availability.py
-test-fast: setup-test ## Run in a minute what tests most of archive, lifecycle, quality, queries and warehouse
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow and not heavy' $(LONG:%=--ignore=availability_pipeline_tests/%) $(ARGS)
+LONG := cli collecting defs deploy documents project publishing scenarios warehouse archive/network archive/test_faults.py \
+  lifecycle/test_point_in_time.py quality/test_publication.py queries/test_sql_fence.py simulator/test_command.py
+test-fast: setup-test ## Run in a minute what tests most of archive, lifecycle, quality, queries and simulator
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow' $(LONG:%=--ignore=availability_pipeline_tests/%) $(ARGS)
 
 lint: setup-test ## Check formatting, style, types and documents
 	$(BIN)/ruff format --check .

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import gc
-import inspect
 import os
 import shutil
 import signal
@@ -18,7 +17,6 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CodeType
 
 import hypothesis
 import pytest
@@ -55,20 +53,9 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
-HEAVY = {
-    "subprocess", "fork", "multiprocessing", "open_instance", "execute_in_process", "publish",
-    "moto_server", "http_proxy", "socks_proxy", "in_front_of",
-}  # fmt: skip
-"""Names in the code of tests that `make test-fast` leaves out: processes, Dagster, publications, S3, proxies, TLS."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that at the end nobody waits for one test, and mark what is heavy."""
+    """Begin with what takes long, so that at the end nobody waits for one test."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    known: dict[object, bool] = {}
-    for item in items:
-        if isinstance(item, pytest.Function) and any(_is_heavy(each, known) for each in _functions(item)):
-            item.add_marker(pytest.mark.heavy)
 
 
 def pytest_collection_finish() -> None:
@@ -80,38 +67,6 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """Let it go through everything at the end again, where some libraries look for what is left."""
     gc.unfreeze()
-
-
-def _functions(item: pytest.Function) -> Iterator[object]:
-    """A test and its fixtures but those that are made once."""
-    yield item.function
-    for *_, definition in item._fixtureinfo.name2fixturedefs.values():
-        if definition.scope != "session":
-            yield definition.func
-
-
-def _is_heavy(value: object, known: dict[object, bool]) -> bool:
-    """Whether a function of the tests uses something heavy, itself or through others of the tests."""
-    function = inspect.unwrap(value) if callable(value) else value
-    function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
-    if not inspect.isfunction(function) or not function.__module__.startswith("availability_pipeline_tests"):
-        return False
-    if function not in known:
-        known[function] = False  # if it calls itself
-        names = set(_names(function.__code__)) - {"copy_published"}  # which publishes once
-        used = [function.__globals__.get(name) for name in names]
-        modules = [value for value in used if inspect.ismodule(value)]
-        used += [getattr(module, name, None) for module in modules for name in names]
-        known[function] = not HEAVY.isdisjoint(names) or any(_is_heavy(value, known) for value in used)
-    return known[function]
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """The names that code uses, that of functions in it as well."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 FOREIGN = ("AVAILABILITY_", "AWS_", "DAGSTER_")

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.report import table
@@ -86,9 +87,7 @@ def compared(archive: Bench, pythons: dict[str, Path], runs: int) -> Iterable[Se
 
 def run(archive: Bench, python: Path, data_dir: Path, *arguments: str) -> list[float]:
     """Run a command; CPU seconds, wall seconds, MB of its largest process."""
-    # Dagster's records belong to the data, so that each command finds those of its own revision.
-    home = {"AVAILABILITY_DATA_DIR": str(data_dir), "DAGSTER_HOME": str(data_dir / "dagster")}
-    environ = {**os.environ, **archive.environment, **home}
+    environ = replace(archive, data_dir=data_dir).environ()
     (data_dir / "dagster").mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     process = subprocess.Popen(

@@ -30,7 +30,7 @@ class Bench:
         self._control("reset")
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.tasks", name, *arguments],
-            env=self._environ(),
+            env=self.environ(),
             check=True,
             stdout=subprocess.PIPE,
         )
@@ -42,7 +42,7 @@ class Bench:
         began = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "availability_pipeline", *arguments],
-            env=self._environ(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=self.environ(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         return {"wall": time.perf_counter() - began, "seen": self._seen()}
 
@@ -50,7 +50,8 @@ class Bench:
         """Let every answer of the archive come that much later."""
         self._control(f"latency?seconds={seconds}")
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
+        """The environment of a process that works in the data directory on the archive."""
         home = {"AVAILABILITY_DATA_DIR": str(self.data_dir), "DAGSTER_HOME": str(self.data_dir / "dagster")}
         return {**os.environ, **self.environment, **home}
 

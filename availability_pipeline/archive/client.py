@@ -179,7 +179,7 @@ class ListingClient:
             parameters: boto3's parameters, `Bucket` and `EncodingType` left out.
 
         Returns:
-            boto3's answer, with `Contents` as `page_parser.Entries`.
+            boto3's answer, with `Contents` as `Entries`.
 
         Raises:
             ArchiveError: No usable answer came.

@@ -1,6 +1,6 @@
 """Whether a new published database can be trusted: it is opened as a reader would, and compared with the working one.
 
-Nothing is repaired here. A file that fails is thrown away by `publication`.
+Nothing is repaired here. A file that fails is thrown away by `write`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from availability_pipeline.errors import PublicationError
 from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.publishing.opening import reading_back
-from availability_pipeline.publishing.rows import day_prints, rows_of
+from availability_pipeline.publishing.rows import day_prints, row_count_of
 from availability_pipeline.warehouse.database import CONTRADICTORY
 
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table(?))"
@@ -181,8 +181,8 @@ def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyC
         found = day_prints(published, table)
         if _columns(published, table) != columns:
             yield f"{view} has other columns than the working table"
-        elif rows_of(found) != rows_of(expected):
-            yield f"{view} has {rows_of(found)} rows instead of {rows_of(expected)}"
+        elif row_count_of(found) != row_count_of(expected):
+            yield f"{view} has {row_count_of(found)} rows instead of {row_count_of(expected)}"
         elif found != expected:
             yield f"{view} differs from the working table in {_differing_columns(working, published, table)}"
         elif [published.execute(query, values).fetchall() for query, values in _of_view(view)] != shown:

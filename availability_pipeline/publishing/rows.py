@@ -58,7 +58,7 @@ def day_prints(connection: duckdb.DuckDBPyConnection, table: str) -> dict[dt.dat
     return {day: DayPrint(*facts) for day, *facts in connection.execute(_DAYS, [table]).fetchall()}
 
 
-def rows_of(days: Mapping[dt.date, DayPrint]) -> int:
+def row_count_of(days: Mapping[dt.date, DayPrint]) -> int:
     """The number of rows of all days."""
     return sum(day.rows for day in days.values())
 
@@ -139,8 +139,8 @@ def take_over_rows(
 def _replace_tail(
     connection: duckdb.DuckDBPyConnection, tail_from: dt.date, days: Mapping[dt.date, DayPrint]
 ) -> int:
-    rows = rows_of({day: of_day for day, of_day in days.items() if day >= tail_from})
-    if rows > max(ROW_GROUP_SIZE, rows_of(days) // TAIL_SHARE):
+    rows = row_count_of({day: of_day for day, of_day in days.items() if day >= tail_from})
+    if rows > max(ROW_GROUP_SIZE, row_count_of(days) // TAIL_SHARE):
         raise RebuildNeeded(f"rows from {tail_from} on have changed")
     for table, order in _ORDERS.items():
         connection.execute(f"DELETE FROM published.{table} WHERE date >= ?", [tail_from])  # noqa: S608 - our own names

@@ -44,7 +44,7 @@ class Scope:
         symbols: The contracts that the run was restricted to; empty for all tracked ones.
         run_id: The run whose entries of the ledger are meant; None for the whole ledger.
         today: The current UTC day.
-        made: The temporary tables that checks of this scope have made already, and share.
+        made: The temporary tables that checks of this scope have made on its connection, and share.
     """
 
     settings: Settings
@@ -52,7 +52,7 @@ class Scope:
     symbols: tuple[str, ...] = ()
     run_id: str | None = None
     today: dt.date = field(default_factory=utc_today)
-    made: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set, compare=False)
 
     def window(self, connection: duckdb.DuckDBPyConnection) -> DayRange | None:
         """The days to look at, up to the last collected one for a whole table; None if there is no row at all."""

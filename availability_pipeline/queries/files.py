@@ -316,16 +316,17 @@ def _cells(
     connection: Connection, days: DayRange, symbols: int, tail_from: dt.date | None
 ) -> list[tuple[pa.Array, int]]:
     """Truth values by symbol, then by day, and the number of days: before the tail, and in it."""
-    cut = min(max(days.start, tail_from or dt.date.max), days.end + dt.timedelta(days=1))
+    after = days.end + dt.timedelta(days=1)
+    cut = min(max(days.start, tail_from or dt.date.max), after)
     parts = []
-    for first, end in ((days.start, cut), (cut, days.end + dt.timedelta(days=1))):
-        length = (end - first).days
-        table = connection.arrow(_MATRIX, [first, end])
-        if table.num_rows != length * symbols:
-            table = connection.arrow(
-                _MATRIX_WITH_GAPS, {"days": [first + dt.timedelta(days=n) for n in range(length)]}
-            )
-        parts.append((table["available"].combine_chunks(), length))
+    for first, end in ((days.start, cut), (cut, after)):
+        if length := (end - first).days:
+            table = connection.arrow(_MATRIX, [first, end])
+            if table.num_rows != length * symbols:
+                table = connection.arrow(
+                    _MATRIX_WITH_GAPS, {"days": list(DayRange(first, end - dt.timedelta(days=1)))}
+                )
+            parts.append((table["available"].combine_chunks(), length))
     return parts
 
 

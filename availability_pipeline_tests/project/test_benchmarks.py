@@ -15,9 +15,6 @@ from availability_pipeline_tests.documents.schemas import load
 from benchmarks import patterns, questions, storing
 from benchmarks.runner import Bench, bench
 
-pytestmark = pytest.mark.heavy
-"""They start processes."""
-
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:

@@ -13,7 +13,16 @@ from availability_pipeline.errors import UsageError
 from availability_pipeline.quality.check import Finding, Severity
 from availability_pipeline.quality.files import completeness, gaps, known_gaps
 from availability_pipeline.warehouse.database import connect
-from availability_pipeline_tests.quality.table import TODAY, Lives, day, scope_of, settings_of, span, table
+from availability_pipeline_tests.quality.table import (
+    TODAY,
+    Lives,
+    day,
+    scope_of,
+    settings_of,
+    span,
+    table,
+    write,
+)
 
 FULL = span("02-01", "02-29")
 OTHERS = {f"A{number}USDT": FULL for number in range(30)}
@@ -30,6 +39,15 @@ def complete(folder: Path, lives: Lives, *, start: str = "02-01", today: dt.date
 def found_gaps(folder: Path, lives: Lives, today: dt.date = TODAY) -> Finding:
     with table(folder, {**OTHERS, **lives}, FULL) as connection:
         return gaps(connection, scope_of(folder, today=today))
+
+
+def test_checks_of_one_scope_look_for_absences_once(tmp_path: Path) -> None:
+    with table(tmp_path, {**OTHERS, "BTCUSDT": span("02-01", "02-29", "02-10")}, FULL) as connection:
+        scope, another = scope_of(tmp_path), scope_of(tmp_path)
+        assert completeness(connection, scope).numbers["missing"] == 1
+        write(connection, {"BTCUSDT": FULL}, FULL, "run-2")
+        assert gaps(connection, scope).numbers["gaps"] == 1
+        assert gaps(connection, another).numbers["gaps"] == 0
 
 
 def counts(finding: Finding) -> tuple[float, ...]:
