@@ -47,9 +47,10 @@ class SizeRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One kind of daily file in the archive: a folder for each contract, and in it a zip for each UTC day.
+    """One kind of file in the archive: a folder for each contract, and in it a zip for each UTC day or month.
 
-    Files are `{root}{SYMBOL}/[{interval}/]{SYMBOL}-{interval or kind}-{YYYY-MM-DD}.zip`, each with a `.CHECKSUM`.
+    Files are `{root}{SYMBOL}/[{interval}/]{SYMBOL}-{interval or kind}-{YYYY-MM-DD or YYYY-MM}.zip`, each with a
+    `.CHECKSUM`.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Dataset:
     """What is in the files, as the archive calls it, such as `klines`."""
     interval: str | None = None
     """The length of a bar, such as `1m`; None where files have no bars."""
+    period: str = "daily"
+    """What one file is about: `daily` or `monthly`. A month is named by its first day."""
     first_day: dt.date
     """The first day of the market's history, and the first partition."""
     first_file_day: dt.date
@@ -91,7 +94,7 @@ class Dataset:
     @property
     def root(self) -> str:
         """The prefix under which every contract has a folder."""
-        return f"data/{self.market}/daily/{self.kind}/"
+        return f"data/{self.market}/{self.period}/{self.kind}/"
 
     @property
     def label(self) -> str:
@@ -112,7 +115,21 @@ class Dataset:
 
     def day_mark(self, symbol: str, day: dt.date) -> str:
         """A key that does not exist and sorts right before the day's zip: list after it to begin with that day."""
-        return f"{self.key_stem(symbol)}{day}"
+        return f"{self.key_stem(symbol)}{self.date_text(day)}"
+
+    def date_text(self, day: dt.date) -> str:
+        """A day as names of files have it: `2024-01-15`, or `2024-01` for its month."""
+        return str(day) if self.period == "daily" else f"{day:%Y-%m}"
+
+    def daily_bars(self, period: str) -> Dataset:
+        """The files with one bar a day of the same market, in daily or monthly files.
+
+        Raises:
+            ValueError: The dataset has no bars.
+        """
+        if self.interval is None:
+            raise ValueError(f"{self.name} has no bars")
+        return replace(self, interval="1d", period=period)
 
     def url_stem(self, archive_url: str, symbol: str) -> str:
         """The percent-encoded public URL of a contract's files, up to the day."""
@@ -120,7 +137,7 @@ class Dataset:
 
     def file_url(self, archive_url: str, symbol: str, day: dt.date) -> str:
         """The percent-encoded public URL of a day's zip."""
-        return f"{self.url_stem(archive_url, symbol)}{day}.zip"
+        return f"{self.url_stem(archive_url, symbol)}{self.date_text(day)}.zip"
 
     def url_sql(self, archive_url: str) -> str:
         """`file_url` as an SQL expression over the columns `symbol` and `date`.

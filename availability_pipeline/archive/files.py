@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from availability_pipeline.archive.names import FileKey, UnknownName, parse_key
+from availability_pipeline.archive.names import FileKey, UnknownName, first_day_text, parse_key
 from availability_pipeline.catalogue import CHECKSUM, IN_FILES, Dataset, arrow_schema
 
 FILES = arrow_schema(IN_FILES, moments="s")
 """The columns of a table of files."""
 
-_DAY_AND_ENDING = len("2024-01-15.zip")
+_DATE_LENGTH = {"daily": len("2024-01-15"), "monthly": len("2024-01")}
 
 
 def files_of_page(
@@ -45,17 +45,17 @@ def files_of_page(
     if not all(map(bytes.isdigit, sizes)):
         raise ValueError("a size is no number")
     prefix = dataset.key_stem(symbol)
-    length = len(prefix) + _DAY_AND_ENDING
+    date = slice(len(prefix), len(prefix) + _DATE_LENGTH[dataset.period])
+    length = date.stop + len(".zip")
     rows = [
         row for row, name in enumerate(names)
         if len(name) == length and name.endswith(".zip") and name.startswith(prefix)
     ]  # fmt: skip
-    days = [names[row][-_DAY_AND_ENDING:-4] for row in rows]
     try:
-        dates = pa.array(days, pa.string()).cast(pa.date32())
+        dates = _dates(dataset, [names[row][date] for row in rows])
     except pa.ArrowInvalid:
         rows = [row for row in rows if _is_file(dataset, names[row])]
-        dates = pa.array([names[row][-_DAY_AND_ENDING:-4] for row in rows], pa.string()).cast(pa.date32())
+        dates = _dates(dataset, [names[row][date] for row in rows])
     present = set(names)
     return pa.record_batch(
         [
@@ -67,6 +67,12 @@ def files_of_page(
         ],
         schema=FILES,
     )
+
+
+def _dates(dataset: Dataset, texts: list[str]) -> pa.Array:
+    if dataset.period != "daily":
+        texts = [first_day_text(dataset, text) for text in texts]
+    return pa.array(texts, pa.string()).cast(pa.date32())
 
 
 def _is_file(dataset: Dataset, name: str) -> bool:

@@ -13,9 +13,10 @@ from availability_pipeline.catalogue import CHECKSUM, Dataset
 
 _SETTLED = re.compile(r"(?P<pair>.+?)_?(?:SETTLED)+")
 _DELIVERY = re.compile(r"(?P<pair>.+)_(?P<expiry>\d{6})", re.ASCII)
-_DAY_AND_ENDING = re.compile(
-    rf"(?P<day>\d{{4}}-\d{{2}}-\d{{2}})\.zip(?P<checksum>{re.escape(CHECKSUM)})?", re.ASCII
-)
+_DATE_AND_ENDING = {
+    period: re.compile(rf"(?P<date>{date})\.zip(?P<checksum>{re.escape(CHECKSUM)})?", re.ASCII)
+    for period, date in (("daily", r"\d{4}-\d{2}-\d{2}"), ("monthly", r"\d{4}-\d{2}"))
+}
 
 
 class UnknownName(ValueError):
@@ -40,6 +41,7 @@ class FileKey:
 
     symbol: str
     day: dt.date
+    """The day, or the first one of the month."""
     checksum: bool = False
     """Whether it is the `.CHECKSUM` beside the zip."""
 
@@ -83,18 +85,23 @@ def parse_folder(dataset: Dataset, prefix: str) -> Symbol:
 
 
 def parse_key(dataset: Dataset, key: str) -> FileKey:
-    """Read the key of a daily file or of its checksum.
+    """Read the key of a file or of its checksum.
 
     Raises:
         UnknownName: It is anything else.
     """
     symbol = key[len(dataset.root) :].partition("/")[0]
     stem = dataset.key_stem(symbol)
-    match = _DAY_AND_ENDING.fullmatch(key, len(stem)) if key.startswith(stem) else None
+    match = _DATE_AND_ENDING[dataset.period].fullmatch(key, len(stem)) if key.startswith(stem) else None
     if not match:
-        raise UnknownName(f"{key!r} is not the key of a daily {dataset.name} file")
+        raise UnknownName(f"{key!r} is not the key of a {dataset.period} {dataset.name} file")
     try:
-        day = dt.date.fromisoformat(match["day"])
+        day = dt.date.fromisoformat(first_day_text(dataset, match["date"]))
     except ValueError:
         raise UnknownName(f"{key!r} names a day that does not exist") from None
     return FileKey(parse_symbol(dataset, symbol).name, day, checksum=bool(match["checksum"]))
+
+
+def first_day_text(dataset: Dataset, date: str) -> str:
+    """The ISO text of the first day that a file is about, from the date in its name."""
+    return date if dataset.period == "daily" else f"{date}-01"
