@@ -9,25 +9,31 @@ A page of a listing shows 500 days, so files are kept in columns that can be cut
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import math
 import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, key_order, recorded_facts
+from availability_pipeline.simulator.minutes import zip_body
 from availability_pipeline.simulator.shape import (
     ETAG_BYTES,
+    FLAT_BYTES,
     SECONDS_PER_DAY,
     day_number,
     day_of,
     file_etags,
     file_sizes,
     publication_moments,
+    silent_indices,
 )
+from availability_pipeline.simulator.volumes import Bar, Volumes
 
 _PUBLICATION_DAYS = 3
 """Days after which the first file of a folder is there, if no gap is recorded for it."""
@@ -80,6 +86,9 @@ class Files:
         )
 
 
+NO_FILES = Files(array("i"), array("q"), array("i"), b"")
+
+
 def checksum_moment(modified: int, etag: int) -> int:
     """Last-modified of a CHECKSUM, from that of its zip and the first byte of the zip's ETag."""
     # Never over midnight, so that a second of the day can be moved on by itself.
@@ -104,6 +113,16 @@ class Folder:
         self._known: Files | None = None
         self._visible: Files | None = None
         self._visible_from = self._visible_until = 0.0
+        self._silent: dict[int, int] = {}
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """What is traded."""
+        return Volumes(self.facts)
+
+    def moment(self, now: float) -> float:
+        """The moment that the folder shows when its archive's clock shows this one."""
+        return now
 
     def visible(self, now: float) -> Files:
         """The files that have appeared by a moment in seconds."""
@@ -130,10 +149,38 @@ class Folder:
             self._known = self._build(through)
         return self._known
 
+    def silent_since(self, day: int) -> int | None:
+        """The first of the days without a trade that a day is among, or None for a day with trades."""
+        self.known(day)
+        return self._silent.get(day)
+
+    def bar(self, day: int) -> Bar:
+        """What was traded on a day, whether it has a file or not."""
+        files = self.known(day)
+        at = files.index(day)
+        size = self.facts.live_zip_bytes if at is None else files.sizes[at]
+        return self.volumes.bar(day, size, silent_since=self.silent_since(day))
+
+    def body(self, name: str, files: Files, at: int) -> bytes:
+        """What GET gives of a file.
+
+        Args:
+            name: Its name.
+            files: The files that are visible.
+            at: Which of them.
+        """
+        flat = files.sizes[at] < FLAT_BYTES[1]
+        return zip_body(name, files.days[at], files.etag(at), flat=flat)
+
+    def checksum(self, name: str, files: Files, at: int) -> bytes:
+        """What GET gives of a file's CHECKSUM; arguments as of `body`."""
+        return f"{hashlib.sha256(self.body(name, files, at)).hexdigest()}  {name}\n".encode()
+
     def _build(self, horizon: int) -> Files:
         end = max(self._first, int(min(horizon, self._last)) + 1)
         count = end - self._first
         modified = publication_moments(self.facts.symbol, self._first, count)
+        self._silent = _runs(silent_indices(self.facts, self._first, count), self._first)
         missing = self._apply_gaps(modified, end)
         files = Files(
             array("i", range(self._first, end)),
@@ -155,6 +202,14 @@ class Folder:
                 second = modified[day - self._first] % SECONDS_PER_DAY
                 modified[day - self._first] = day_number(gap.filled_on) * SECONDS_PER_DAY + second
         return missing
+
+
+def _runs(indices: Iterable[int], first: int) -> dict[int, int]:
+    """Day numbers, each with the first day of the run of days that it is in."""
+    starts: dict[int, int] = {}
+    for day in sorted(first + at for at in indices):
+        starts[day] = starts.get(day - 1, day)
+    return starts
 
 
 class SimulatedArchive:
@@ -198,7 +253,11 @@ class SimulatedArchive:
             self._ordered = tuple(self._folders[name] for name in sorted(self._folders, key=key_order))
         return self._ordered
 
+    def folder(self, symbol: str) -> Folder | None:
+        """A folder, or None."""
+        return self._folders.get(symbol)
+
     def visible(self, symbol: str) -> Files | None:
         """The visible files of a folder as columns, or None without a folder."""
-        folder = self._folders.get(symbol)
+        folder = self.folder(symbol)
         return None if folder is None else folder.visible(self.seconds())

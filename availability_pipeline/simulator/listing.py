@@ -3,30 +3,30 @@
 Belongs here: the grammar of keys, and prefix, delimiter, start and limit of a listing over all folders. Does not
 belong here: how a page is asked for and written as XML (`s3.py`).
 
-A folder has at most one stray object in an empty-named child, then two keys for each of its days. No key is looked
-at that is not on the page: a position is found by bisection over folders and days, and a page of many keys is a few
-runs of positions.
+A contract has at most one stray object in an empty-named child, then a folder for each dataset with two keys for each
+of its files. No key is looked at that is not on the page: a position is found by bisection over folders and days, and a
+page of many keys is a few runs of positions.
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import NamedTuple
 
 from availability_pipeline.catalogue import Dataset
 from availability_pipeline.simulator.content import Files, Folder, SimulatedArchive
-from availability_pipeline.simulator.shape import DAY_TEXTS, parse_day_text
+from availability_pipeline.simulator.shape import DAY_TEXTS, MONTH_TEXTS, parse_day_text, parse_month_text
 
 SUFFIXES = (".zip", ".zip.CHECKSUM")
 """How the two keys of a day end, in their order."""
 
-_DAY_LENGTH = len("2024-01-15")
-
 
 class FileKey(NamedTuple):
-    """A key that can be of a file: symbol, day number, and whether it is the CHECKSUM."""
+    """A key that can be of a file: symbol, number of its day or of its first one, and whether it is the CHECKSUM."""
 
     symbol: str
     day: int
@@ -43,31 +43,40 @@ class KeyNames:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self.root = f"data/{dataset.market}/daily/{dataset.kind}/"
+        self.root = f"data/{dataset.market}/{dataset.period}/{dataset.kind}/"
         self.inner = f"{dataset.interval}/" if dataset.interval else ""
         self._label = dataset.interval or dataset.kind
+        is_daily = dataset.period == "daily"
+        self.texts: Mapping[int, str] = DAY_TEXTS if is_daily else MONTH_TEXTS
+        self.parse_date = parse_day_text if is_daily else parse_month_text
+        self.date_length = len("2024-01-15" if is_daily else "2024-01")
+        self.has_strays = is_daily
 
     def head(self, symbol: str) -> str:
         """What the names of a folder's files begin with."""
         return f"{symbol}-{self._label}-"
 
+    def stem(self, symbol: str) -> str:
+        """What the keys of a folder's files begin with."""
+        return f"{self.root}{symbol}/{self.inner}{self.head(symbol)}"
+
     def parse(self, key: str) -> FileKey | None:
         """The parts of a key, or None if no file of the archive is named like this."""
         symbol = self.symbol_of(key) or ""
-        head = f"{self.root}{symbol}/{self.inner}{self.head(symbol)}"
-        if not key.startswith(head):
+        stem = self.stem(symbol)
+        if not key.startswith(stem):
             return None
-        text, suffix = key[len(head) : len(head) + _DAY_LENGTH], key[len(head) + _DAY_LENGTH :]
-        day = parse_day_text(text)
+        end = len(stem) + self.date_length
+        day, suffix = self.parse_date(key[len(stem) : end]), key[end:]
         return FileKey(symbol, day, suffix == SUFFIXES[1]) if day is not None and suffix in SUFFIXES else None
 
     def file_name(self, symbol: str, day: int) -> str:
         """The name of a zip without its folder."""
-        return f"{self.head(symbol)}{DAY_TEXTS[day]}.zip"
+        return f"{self.head(symbol)}{self.texts[day]}.zip"
 
     def checksum_size(self, symbol: str) -> int:
         """Bytes of a CHECKSUM: the hex digest, two spaces, the zip's name and the end of the line."""
-        return 64 + 2 + len(f"{self.head(symbol)}2024-01-15.zip".encode()) + 1
+        return 64 + 2 + len(self.file_name(symbol, 0).encode()) + 1
 
     def symbol_of(self, path: str) -> str | None:
         """The symbol that a key or a prefix is inside of, or None for one above the folders."""
@@ -90,7 +99,7 @@ STRAY_SIZE, STRAY_MODIFIED = 8_012, 1_614_668_400
 
 
 class FolderKeys:
-    """The keys of one folder.
+    """The keys of a folder's files of one dataset.
 
     Args:
         folder: The folder.
@@ -99,47 +108,53 @@ class FolderKeys:
 
     def __init__(self, folder: Folder, names: KeyNames) -> None:
         self.folder = folder
-        self.symbol = folder.facts.symbol
-        self.prefix = f"{names.root}{self.symbol}/"
+        self.prefix = names.stem(folder.facts.symbol)
         self.start = self.prefix.encode()
-        self.stray = stray_name(self.symbol)
-        self.strays = 0 if self.stray is None else 1
-        self.head = f"{names.inner}{names.head(self.symbol)}"
-        self.checksum_size = names.checksum_size(self.symbol)
-        self._head = self.head.encode()
+        self.texts = names.texts
+        self.checksum_size = names.checksum_size(folder.facts.symbol)
+        self._date_length = names.date_length
 
     def count(self, now: float) -> int:
-        """How many keys there are; a stray does not outlive the files."""
-        days = len(self.folder.visible(now))
-        return self.strays + 2 * days if days else 0
+        """How many keys there are."""
+        return 2 * len(self.folder.visible(now))
 
     def key(self, item: int, now: float) -> str:
         """The whole key at an index."""
-        if item < self.strays:
-            return f"{self.prefix}{self.stray}"
-        at, suffix = divmod(item - self.strays, 2)
-        day = DAY_TEXTS[self.folder.visible(now).days[at]]
-        return f"{self.prefix}{self.head}{day}{SUFFIXES[suffix]}"
+        at, suffix = divmod(item, 2)
+        return f"{self.prefix}{self.texts[self.folder.visible(now).days[at]]}{SUFFIXES[suffix]}"
 
     def seek(self, rest: bytes, now: float, *, after: bool) -> int:
         """Where the first key is whose part behind `prefix` is at least `rest`, or greater if `after`."""
-        if self.stray is not None and (rest, after) <= (self.stray.encode(), False):
-            return 0
-        if rest <= self._head:
-            return self.strays
-        if not rest.startswith(self._head):
-            return self.count(now)
-        return self.strays + _seek_day(self.folder.visible(now), rest[len(self._head) :], after=after)
+        # Latin-1 keeps the order of bytes, and the date and suffix that count here are ASCII.
+        text, files = rest.decode("latin-1"), self.folder.visible(now)
+        date, suffix = text[: self._date_length], text[self._date_length :]
+        at = bisect_left(files.days, date, key=self.texts.__getitem__)
+        if at == len(files) or self.texts[files.days[at]] != date:
+            return 2 * at
+        return 2 * at + (bisect_right if after else bisect_left)(SUFFIXES, suffix)
 
 
-def _seek_day(files: Files, rest: bytes, *, after: bool) -> int:
-    # Latin-1 keeps the order of bytes, and the day and suffix that count here are ASCII.
-    text = rest.decode("latin-1")
-    day, suffix = text[:_DAY_LENGTH], text[_DAY_LENGTH:]
-    at = bisect_left(files.days, day, key=DAY_TEXTS.__getitem__)
-    if at == len(files) or DAY_TEXTS[files.days[at]] != day:
-        return 2 * at
-    return 2 * at + (bisect_right if after else bisect_left)(SUFFIXES, suffix)
+class StrayKeys(FolderKeys):
+    """The key of a folder's stray object, which does not outlive the folder's files."""
+
+    def __init__(self, folder: Folder, names: KeyNames) -> None:
+        super().__init__(folder, names)
+        symbol = folder.facts.symbol
+        self.stray = stray_name(symbol) or ""
+        self.prefix = f"{names.root}{symbol}//"
+        self.start = self.prefix.encode()
+
+    def count(self, now: float) -> int:
+        """One, or none without files."""
+        return min(1, len(self.folder.visible(now)))
+
+    def key(self, item: int, now: float) -> str:  # noqa: ARG002 - there is only one
+        """The whole key."""
+        return f"{self.prefix.removesuffix('/')}{self.stray}"
+
+    def seek(self, rest: bytes, now: float, *, after: bool) -> int:
+        """Before or behind it."""
+        return 0 if (rest, after) <= (self.stray[1:].encode(), False) else self.count(now)
 
 
 _BEYOND = b"\xff"
@@ -151,7 +166,7 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive keys of one folder: from index `start` to before `stop`."""
+    """Consecutive keys of one folder and dataset: from index `start` to before `stop`."""
 
     keys: FolderKeys
     files: Files
@@ -179,16 +194,19 @@ class Page:
 
 
 class KeySpace:
-    """All keys of an archive in the order of their UTF-8 bytes.
+    """All keys of archives with the same root, in the order of their UTF-8 bytes.
 
     Args:
         archive: The archive.
+        beside: Those of other intervals in the same folders.
     """
 
-    def __init__(self, archive: SimulatedArchive) -> None:
+    def __init__(self, archive: SimulatedArchive, *beside: SimulatedArchive) -> None:
         self.archive = archive
-        self.names = KeyNames(archive.dataset)
-        self._folders: tuple[Folder, ...] = ()
+        self.shelves = [(each, KeyNames(each.dataset)) for each in (archive, *beside)]
+        self.names = self.shelves[0][1]
+        self._inners = [f"/{names.inner}" for _, names in self.shelves if names.inner]
+        self._folders: list[tuple[Folder, ...]] = []
         self._keys: list[FolderKeys] = []
         self._starts: list[bytes] = []
         self._now = 0.0
@@ -208,17 +226,28 @@ class KeySpace:
         first, last = prefix.encode(), after.encode()
         start = self._seek(last, after=True) if last >= first and last else self._seek(first)
         end = self._seek(first + _BEYOND)
-        if not delimiter or (delimiter == "/" and self.names.inner and f"/{self.names.inner}" in prefix):
+        if not delimiter or (delimiter == "/" and any(inner in prefix for inner in self._inners)):
             return self._plain(start, end, limit)
         return self._rolled_up(start, end, prefix, after, delimiter, limit)
 
     def _refresh(self) -> None:
         """Take the moment, and the folders if they changed: a page is one reading of all keys."""
-        self._now, folders = self.archive.seconds(), self.archive.folders()
-        if folders is not self._folders:
-            self._folders = folders
-            self._keys = [FolderKeys(folder, self.names) for folder in folders]
-            self._starts = [keys.start for keys in self._keys]
+        self._now, folders = self.archive.seconds(), [archive.folders() for archive, _ in self.shelves]
+        if len(folders) == len(self._folders) and all(map(is_, folders, self._folders)):
+            return
+        self._folders = folders
+        keys = [
+            FolderKeys(folder, names)
+            for (_, names), each in zip(self.shelves, folders, strict=True)
+            for folder in each
+        ]
+        keys += [
+            StrayKeys(folder, self.names)
+            for folder in folders[0]
+            if self.names.has_strays and stray_name(folder.facts.symbol)
+        ]
+        self._keys = sorted(keys, key=lambda each: each.start)
+        self._starts = [each.start for each in self._keys]
 
     def _seek(self, target: bytes, *, after: bool = False) -> Position:
         """Position of the first key that is at least the target, or greater if `after`."""

@@ -19,6 +19,7 @@ from availability_pipeline.simulator.listing import (
     STRAY_SIZE,
     KeySpace,
     Run,
+    StrayKeys,
     stray_etag,
 )
 from availability_pipeline.simulator.shape import (
@@ -143,30 +144,26 @@ def _elements(values: Mapping[str, str]) -> str:
 
 def _contents(run: Run, write: Callable[[str], str]) -> Iterator[str]:
     """The entries of a run: whole days together, as those are nearly all, and what is left at its ends."""
-    start, stop = run.start, run.stop
-    if start < run.keys.strays:
-        key = f"{run.keys.prefix}{run.keys.stray}"
+    if isinstance(run.keys, StrayKeys):
+        key = run.keys.key(0, 0)
         yield _entry(write(key), STRAY_MODIFIED, stray_etag(key), STRAY_SIZE)
-        start += 1
-    first, last = start - run.keys.strays, stop - run.keys.strays
-    yield "".join(_days(run, first // 2, -(-last // 2), write)) if first < last else ""
+        return
+    yield "".join(_days(run, run.start // 2, -(-run.stop // 2), write))
 
 
 def _days(run: Run, first: int, last: int, write: Callable[[str], str]) -> Iterator[str]:
     """Both entries of each day between two indices, as far as the run has them."""
     texts = _day_entries(run, first, last, write)
-    head = run.start > run.keys.strays and (run.start - run.keys.strays) % 2
-    tail = (run.stop - run.keys.strays) % 2
-    if head:
+    if run.start % 2:
         texts[0] = texts[0].partition("</Contents>")[2]
-    if tail:
+    if run.stop % 2:
         texts[-1] = texts[-1][: texts[-1].rindex("<Contents>")]
     return iter(texts)
 
 
 def _day_entries(run: Run, first: int, last: int, write: Callable[[str], str]) -> list[str]:
     # This loop runs for every file of every page, so it is written flat.
-    name = write(f"{run.keys.prefix}{run.keys.head}")
+    name, dates = write(run.keys.prefix), run.keys.texts
     sum_size = run.keys.checksum_size
     raw = run.files.etags[first * ETAG_BYTES : last * ETAG_BYTES]
     texts, hexes = [], raw.hex()
@@ -175,7 +172,7 @@ def _day_entries(run: Run, first: int, last: int, write: Callable[[str], str]) -
     )
     for at, (day, modified, size) in enumerate(columns):
         midnight, second = divmod(modified, SECONDS_PER_DAY)
-        key, date, start = f"{name}{DAY_TEXTS[day]}.zip", DAY_TEXTS[midnight], 64 * at
+        key, date, start = f"{name}{dates[day]}.zip", DAY_TEXTS[midnight], 64 * at
         sum_second = checksum_moment(second, raw[ETAG_BYTES * at])
         texts.append(
             f"<Contents><Key>{key}</Key><LastModified>{date}{CLOCK_TEXTS[second]}</LastModified>"

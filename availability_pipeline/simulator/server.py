@@ -14,7 +14,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -23,9 +23,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from availability_pipeline.simulator.bars import bar_archives
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.exchange import exchange_info
-from availability_pipeline.simulator.listing import KeySpace
+from availability_pipeline.simulator.listing import KeyNames, KeySpace
 from availability_pipeline.simulator.objects import object_response
 from availability_pipeline.simulator.s3 import S3Error, list_objects
 from availability_pipeline.simulator.shape import header_time
@@ -120,7 +121,7 @@ class SimulatorServer:
         beside: Sequence[SimulatedArchive] = (),
     ) -> None:
         self._answering = answering
-        self._spaces = [KeySpace(each) for each in (archive, *beside)]
+        self._spaces = list(self._key_spaces((archive, *beside)))
         self._numbers = itertools.count(1)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self.port: int = self._socket.getsockname()[1]
@@ -141,6 +142,18 @@ class SimulatorServer:
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="simulator", daemon=True
         )
+
+    def _key_spaces(self, archives: Iterable[SimulatedArchive]) -> Iterator[KeySpace]:
+        """One for each root, with the files of daily bars in the same folders."""
+        roots: dict[str, list[SimulatedArchive]] = {}
+        for archive in archives:
+            for each in (archive, *self.bars_of(archive)):
+                roots.setdefault(KeyNames(each.dataset).root, []).append(each)
+        return (KeySpace(*each) for each in roots.values())
+
+    def bars_of(self, archive: SimulatedArchive) -> Sequence[SimulatedArchive]:
+        """The files of daily bars that are served beside an archive's."""
+        return bar_archives(archive)
 
     @property
     def url(self) -> str:

@@ -9,7 +9,8 @@ of all of it.
 
 from availability_pipeline_tests.simulator.faults import Fault, Faults, Injection
 from availability_pipeline_tests.simulator.journal import RequestLog, RequestRecord
-from availability_pipeline_tests.simulator.scripted import ScriptedArchive, SimulatedFile
+from availability_pipeline_tests.simulator.scripted import ScriptedArchive
+from availability_pipeline_tests.simulator.scripting import SimulatedFile
 from availability_pipeline_tests.simulator.server import ObservedServer, serve
 
 __all__ = [

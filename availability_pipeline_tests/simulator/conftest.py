@@ -38,7 +38,11 @@ def all_keys(archive: ScriptedArchive) -> list[str]:
     keys = []
     for symbol in archive.symbols():
         keys += [f"{ROOT}{symbol}//{symbol}--2021-03-01.zip"] if symbol == "BTCUSDT" else []
-        zips = [f"{ROOT}{symbol}/1m/{symbol}-1m-{day}.zip" for day in archive.files(symbol)]
+        zips = [
+            f"{ROOT}{symbol}/{bars}/{symbol}-{bars}-{day}.zip"
+            for bars in ("1d", "1m")
+            for day in archive.files(symbol)
+        ]
         keys += [*zips, *(f"{key}.CHECKSUM" for key in zips)]
     return sorted(keys, key=str.encode)
 

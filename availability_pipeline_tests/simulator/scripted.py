@@ -6,69 +6,29 @@ Every method may be called from any thread while a server serves the archive.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import threading
-import time
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import UsageError
-from availability_pipeline.simulator.content import Files, Folder, SimulatedArchive
+from availability_pipeline.simulator.content import Files, Folder
 from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, recorded_facts
-from availability_pipeline.simulator.shape import ETAG_BYTES, SECONDS_PER_DAY, day_number, day_of
-
-Clock = Callable[[], dt.datetime] | dt.datetime | None
-"""A moment that stands still, one that moves, or the real time; without a time zone it is UTC."""
-
-
-def seconds_by(clock: Clock) -> float:
-    """The moment of a clock in seconds since 1970."""
-    if clock is None:
-        return time.time()
-    return seconds_of(clock() if callable(clock) else clock)
-
-
-def seconds_of(moment: dt.datetime) -> int:
-    """The whole seconds of a moment; one without a time zone is taken as UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    return int(aware.timestamp() // 1)
+from availability_pipeline.simulator.shape import SECONDS_PER_DAY, SILENT_BYTES, day_number, day_of
+from availability_pipeline_tests.simulator.scripted_bars import ScriptedBars
+from availability_pipeline_tests.simulator.scripting import (
+    Change,
+    Clock,
+    FileScript,
+    Scripted,
+    changed_files,
+    moment_of,
+    seconds_by,
+)
 
 
-def moment_of(seconds: int) -> dt.datetime:
-    """The moment as a naive datetime in UTC, as the database stores it."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).replace(tzinfo=None)
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedFile:
-    """One zip of the archive.
-
-    Args:
-        size: Its bytes, as a listing and HEAD give them.
-        last_modified: When it appeared, naive in UTC, whole seconds.
-        etag: Its ETag with the quotes.
-    """
-
-    size: int
-    last_modified: dt.datetime
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One file as a script wants it, and the second from which on it is visible."""
-
-    size: int
-    modified: int
-    etags: bytes
-    visible_from: int
-
-
-class ScriptedFolder(Folder):
+class ScriptedFolder(Scripted, Folder):
     """A folder with changes.
 
     Args:
@@ -80,21 +40,47 @@ class ScriptedFolder(Folder):
     def __init__(
         self, facts: FolderFacts, market_gaps: Iterable[Gap], last_published: Callable[[], int | None]
     ) -> None:
-        super().__init__(facts, market_gaps)
+        Folder.__init__(self, facts, market_gaps)
+        Scripted.__init__(self)
         self._last_published = last_published
-        self._changes: dict[int, Change | None] = {}
         self._shown: Files | None = None
         self._shown_at: tuple[float, int | None] = (0, None)
 
     def change(self, day: int, change: Change | None) -> None:
         """Set one file, or take it away."""
-        self._changes[day] = change
+        super().change(day, change)
         self._shown = None
+
+    def moment(self, now: float) -> float:
+        """The end of the day after the last published one if that is set."""
+        published = self._last_published()
+        return now if published is None else (published + 2) * SECONDS_PER_DAY - 1
+
+    def silent_since(self, day: int) -> int | None:
+        """As recorded; of a file with a scripted size, the size tells."""
+        change = self.changes.get(day)
+        if change is None:
+            return super().silent_since(day)
+        least, most = SILENT_BYTES
+        return day if least <= change.size <= most else None
+
+    def default_size(self, day: int) -> int:  # noqa: ARG002 - the same on every day
+        """Bytes of a median day."""
+        return self.facts.live_zip_bytes
+
+    def body(self, name: str, files: Files, at: int) -> bytes:
+        """The scripted content, or what is recorded."""
+        scripted = self.scripted_body(files.days[at])
+        return super().body(name, files, at) if scripted is None else scripted
+
+    def checksum(self, name: str, files: Files, at: int) -> bytes:
+        """The scripted CHECKSUM, or the right one."""
+        return self.checksums.get(files.days[at]) or super().checksum(name, files, at)
 
     def visible(self, now: float) -> Files:
         """The files that can be seen at a moment in seconds."""
         at = now, self._last_published()
-        if not self._changes and at[1] is None:
+        if not self.changes and at[1] is None:
             return super().visible(now)
         if self._shown is None or at != self._shown_at:
             self._shown, self._shown_at = self._select(*at), at
@@ -102,17 +88,17 @@ class ScriptedFolder(Folder):
 
     def has_files(self, now: float) -> bool:
         """Whether any file can be seen."""
-        if self._changes or self._last_published() is not None:
+        if self.changes or self._last_published() is not None:
             return len(self.visible(now)) > 0
         return super().has_files(now)
 
     def _select(self, now: float, published: int | None) -> Files:
         today = int(now // SECONDS_PER_DAY)
-        files = _changed(self.known(today if published is None else max(today, published)), self._changes)
+        files = changed_files(self.known(today if published is None else max(today, published)), self.changes)
         return files.take([at for at in range(len(files)) if self._shows(files, at, now, published)])
 
     def _shows(self, files: Files, at: int, now: float, published: int | None) -> bool:
-        day, change = files.days[at], self._changes.get(files.days[at])
+        day, change = files.days[at], self.changes.get(files.days[at])
         appeared = (files.modified[at] if change is None else change.visible_from) <= now
         if published is None:
             return appeared
@@ -120,23 +106,7 @@ class ScriptedFolder(Folder):
         return day <= published and (appeared or not late)
 
 
-def _changed(files: Files, changes: dict[int, Change | None]) -> Files:
-    files = files.take([at for at, day in enumerate(files.days) if day not in changes])
-    days, modified, sizes = (
-        array(column.typecode, column) for column in (files.days, files.modified, files.sizes)
-    )
-    etags = files.etags
-    for day, change in sorted(changes.items()):
-        if change is not None:
-            at = bisect_left(days, day)
-            days.insert(at, day)
-            modified.insert(at, change.modified)
-            sizes.insert(at, change.size)
-            etags = etags[: at * ETAG_BYTES] + change.etags + etags[at * ETAG_BYTES :]
-    return Files(days, modified, sizes, etags)
-
-
-class ScriptedArchive(SimulatedArchive):
+class ScriptedArchive(FileScript):
     """A simulated archive, and a script's hold on it.
 
     Args:
@@ -156,7 +126,6 @@ class ScriptedArchive(SimulatedArchive):
         self.dataset = dataset
         self.lock = threading.RLock()
         self._last_published: int | None = None
-        self._revision = 0
         self._clock = now
         self._scripted = {facts.symbol: self._new_folder(facts, market_gaps) for facts in folders}
         self._put_together()
@@ -192,6 +161,21 @@ class ScriptedArchive(SimulatedArchive):
     def set_last_published_day(self, day: dt.date | None) -> None:
         """Show every file up to this day and none after it, whatever the hour; None goes back to the clock."""
         self._last_published = None if day is None else day_number(day)
+
+    @cached_property
+    def bars(self) -> tuple[ScriptedBars, ScriptedBars]:
+        """The daily and the monthly files with daily bars; a script can change them on their own."""
+        return ScriptedBars(self, "daily"), ScriptedBars(self, "monthly")
+
+    @property
+    def daily_bars(self) -> ScriptedBars:
+        """The daily files with a bar."""
+        return self.bars[0]
+
+    @property
+    def monthly_bars(self) -> ScriptedBars:
+        """The monthly files with daily bars."""
+        return self.bars[1]
 
     def exchange_day(self) -> dt.date:
         """Today, or the day after the last published one if that is set."""
@@ -231,92 +215,11 @@ class ScriptedArchive(SimulatedArchive):
             del self._scripted[name]
             self._put_together()
 
-    def add_file(
-        self, symbol: str, day: dt.date, size: int | None = None, last_modified: dt.datetime | None = None
-    ) -> None:
-        """Add a file where none is visible.
-
-        Args:
-            symbol: An existing folder.
-            day: The file's day.
-            size: Bytes; those of a median day by default.
-            last_modified: When it appears, now by default; in UTC unless it has a time zone.
-        """
-        with self.lock:
-            if self.file(symbol, day) is not None:
-                raise UsageError(f"{symbol} has a file of {day} already; replace_file() changes it")
-            moment = int(self.seconds()) if last_modified is None else seconds_of(last_modified)
-            size = self._folder(symbol).facts.live_zip_bytes if size is None else size
-            self._change(symbol, day, size, moment, moment)
-
-    def replace_file(
-        self, symbol: str, day: dt.date, size: int | None = None, last_modified: dt.datetime | None = None
-    ) -> None:
-        """Put another file in the place of a visible one, with a new ETag.
-
-        Args:
-            symbol: An existing folder.
-            day: The file's day.
-            size: Bytes; as before by default.
-            last_modified: When it was replaced, now by default; in UTC unless it has a time zone.
-        """
-        with self.lock:
-            old = self._existing(symbol, day)
-            moment = int(self.seconds()) if last_modified is None else seconds_of(last_modified)
-            visible_from = min(int(self.seconds()), seconds_of(old.last_modified))
-            self._change(symbol, day, old.size if size is None else size, moment, visible_from)
-
-    def remove_file(self, symbol: str, day: dt.date) -> None:
-        """Take a visible file and its CHECKSUM away, for good."""
-        with self.lock:
-            self._existing(symbol, day)
-            self._folder(symbol).change(day_number(day), None)
-
-    def symbols(self) -> list[str]:
-        """Names of the folders that have a visible file, in the archive's order."""
-        with self.lock:
-            now = self.seconds()
-            return [folder.facts.symbol for folder in self.folders() if folder.has_files(now)]
-
-    def files(self, symbol: str) -> list[dt.date]:
-        """Days of a folder's visible files, oldest first; empty if there is no such folder."""
-        with self.lock:
-            files = self.visible(symbol)
-        return [] if files is None else [day_of(number) for number in files.days]
-
-    def file(self, symbol: str, day: dt.date) -> SimulatedFile | None:
-        """One visible file."""
-        with self.lock:
-            files = self.visible(symbol)
-        at = None if files is None else files.index(day_number(day))
-        if files is None or at is None:
-            return None
-        return SimulatedFile(files.sizes[at], moment_of(files.modified[at]), f'"{files.etag(at)}"')
-
     def _put_together(self) -> None:
         super().__init__(self._scripted.values(), self.dataset)
 
     def _new_folder(self, facts: FolderFacts, market_gaps: Iterable[Gap] = ()) -> ScriptedFolder:
         return ScriptedFolder(facts, market_gaps, lambda: self._last_published)
-
-    def _change(self, symbol: str, day: dt.date, size: int, modified: int, visible_from: int) -> None:
-        self._revision += 1
-        number = day_number(day)
-        etags = hashlib.shake_128(f"change {symbol} {number} {self._revision}".encode()).digest(ETAG_BYTES)
-        self._folder(symbol).change(number, Change(size, modified, etags, visible_from))
-
-    def _existing(self, symbol: str, day: dt.date) -> SimulatedFile:
-        self._folder(symbol)
-        file = self.file(symbol, day)
-        if file is None:
-            raise UsageError(f"{symbol} has no visible file of {day}; add_file() makes one")
-        return file
-
-    def _folder(self, symbol: str) -> ScriptedFolder:
-        folder = self._scripted.get(symbol)
-        if folder is None:
-            raise UsageError(f"there is no folder {symbol}; add_symbol() makes one")
-        return folder
 
 
 def quote_of(name: str, dataset: Dataset = DEFAULT_DATASET) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from availability_pipeline.simulator.bars import bar_archives
+from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.server import Answer, SimulatorServer, key_of, kind_of, path_of
 from availability_pipeline.simulator.shape import header_time
 from availability_pipeline_tests.simulator.faults import Delayed, Faults, Reset
 from availability_pipeline_tests.simulator.journal import RequestLog, RequestRecord
-from availability_pipeline_tests.simulator.scripted import Clock, ScriptedArchive, seconds_by
+from availability_pipeline_tests.simulator.scripted import ScriptedArchive
+from availability_pipeline_tests.simulator.scripting import Clock, seconds_by
 
 
 class ObservedServer(SimulatorServer):
@@ -35,6 +38,11 @@ class ObservedServer(SimulatorServer):
         """What the header Date of answers says, whatever moment the archive shows; the real time if None."""
         self.requests = RequestLog()
         self.faults = Faults()
+
+    def bars_of(self, archive: SimulatedArchive) -> Sequence[SimulatedArchive]:
+        """The scripted files of daily bars, where there are 1-minute files."""
+        assert isinstance(archive, ScriptedArchive)
+        return archive.bars if bar_archives(archive) else ()
 
     async def _observed(self, request: Request, answer: Answer) -> Response:
         if self.latency:

@@ -23,13 +23,13 @@ from availability_pipeline_tests.simulator.conftest import (
 
 ARCHIVE = make_small_archive()
 KEYS = all_keys(ARCHIVE)
-SPACE = KeySpace(ARCHIVE)
+SPACE = KeySpace(ARCHIVE, ARCHIVE.daily_bars)
 SPACE_OF_NAMES = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 # Cuts of real keys, and what sorts just before and after them.
 cuts = st.builds(lambda key, end, tail: key[:end] + tail, st.sampled_from(KEYS), st.integers(0, 80),
                  st.sampled_from(["", "", "", "!", "/", "~", "0", "é"]))  # fmt: skip
-delimiters = st.sampled_from(["", "/", "/", "-", ".zip", "/1m/", "03", "USDT", "CHECKSUM", "虾", "//"])
+delimiters = st.sampled_from(["", "/", "/", "-", ".zip", "/1m/", "/1", "03", "USDT", "CHECKSUM", "虾", "//"])
 
 
 class Answer(NamedTuple):
@@ -100,7 +100,7 @@ def test_every_key_is_a_place_to_go_on_from(after: str) -> None:
 
 def test_folders_are_listed_with_their_empty_child() -> None:
     page = ask(list_type="2", prefix=f"{ROOT}BTCUSDT/", delimiter="/")
-    assert page.entries == [f"{ROOT}BTCUSDT//", f"{ROOT}BTCUSDT/1m/"]
+    assert page.entries == [f"{ROOT}BTCUSDT/{child}/" for child in ("", "1d", "1m")]
 
 
 def test_folders_without_a_visible_file_are_not_listed() -> None:

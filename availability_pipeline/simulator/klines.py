@@ -1,0 +1,117 @@
+"""Klines as files: rows of CSV, and zips of an exact size around them.
+
+Belongs here: the text of a bar, the sizes of files with daily bars, and the zip's container. Does not belong here: what
+was traded (`volumes.py`), and the minutes of a day (`minutes.py`).
+
+A file with daily bars has a size that follows from its name and the number of its bars, so that a listing makes none.
+What its content does not fill is a field in the zip's header that readers skip.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import struct
+import zlib
+from collections.abc import Iterable
+
+from availability_pipeline.simulator.shape import SECONDS_PER_DAY, day_number, day_of
+from availability_pipeline.simulator.volumes import QUOTE_DIGITS, Bar
+
+HEADER = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
+    "taker_buy_volume,taker_buy_quote_volume,ignore\n"
+)
+HEADER_FROM = day_number(dt.date(2022, 4, 1))
+"""Files of this day or month and later ones begin with the names of the columns."""
+
+SPREAD = 16
+"""How many bytes files of equally many bars differ by at most."""
+
+_BAR_BYTES, _HEADER_BYTES, _TABLE_BYTES = 64, 92, 36
+"""Bytes that suffice for a packed bar, a packed header, and what is packed once."""
+
+_LOCAL, _CENTRAL, _END = "<4s5H3I2H", "<4s6H3I5H2I", "<4s4H2IH"
+_CONTAINER_BYTES = sum(map(struct.calcsize, (_LOCAL, _CENTRAL, _END)))
+_PADDING = 0xD935
+"""The kind of extra field that is there for its length."""
+
+_MOST_EXTRA = 65_535
+
+
+def bars_size(name: str, first: int, bars: int) -> int:
+    """Bytes of a zip with daily bars, to which up to `SPREAD` may be added.
+
+    Args:
+        name: The name of the zip.
+        first: The number of its first day, or of that of its month.
+        bars: How many it has.
+    """
+    header = _HEADER_BYTES if first >= HEADER_FROM else 0
+    return _CONTAINER_BYTES + 2 * len(name.encode()) + _TABLE_BYTES + header + _BAR_BYTES * bars
+
+
+def bars_text(first: int, bars: Iterable[tuple[int, Bar]]) -> bytes:
+    """The CSV of a file with daily bars, each with the number of its day; `first` tells whether it has a header."""
+    rows = [bar_row(day * SECONDS_PER_DAY * 1000, SECONDS_PER_DAY * 1000, bar) for day, bar in bars]
+    return "".join((HEADER if first >= HEADER_FROM else "", *rows)).encode()
+
+
+def bar_row(opened_ms: int, length_ms: int, bar: Bar) -> str:
+    """One row of CSV with the end of its line."""
+    opened, high, low, closed, base, quote, trades, buy_base, buy_quote, price, lot = bar
+    return (
+        f"{opened_ms},{fixed(opened, price)},{fixed(high, price)},{fixed(low, price)},{fixed(closed, price)},"
+        f"{fixed(base, lot)},{opened_ms + length_ms - 1},{fixed(quote, QUOTE_DIGITS)},{trades},"
+        f"{fixed(buy_base, lot)},{fixed(buy_quote, QUOTE_DIGITS)},0\n"
+    )
+
+
+def fixed(units: int, digits: int) -> str:
+    """Whole units of `10 ** -digits` as a decimal number."""
+    if not digits:
+        return str(units)
+    text = str(units).zfill(digits + 1)
+    return f"{text[:-digits]}.{text[-digits:]}"
+
+
+def deflated(text: bytes, level: int = 6) -> bytes:
+    """A text as zips hold it."""
+    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(text) + packer.flush()
+
+
+def zip_overhead(name: str) -> int:
+    """Bytes of a zip beside what is packed in its only entry."""
+    return _CONTAINER_BYTES + 2 * len(name.encode())
+
+
+def zipped(name: str, day: int, text: bytes, size: int, packed: bytes | None = None) -> bytes:
+    """A zip of exactly this size with one entry.
+
+    Args:
+        name: The name of the zip.
+        day: The number of the day on which it was made.
+        text: What is in it.
+        size: Bytes; enough for what is packed and at most 130,000 more.
+        packed: The text as `deflated` makes it.
+    """
+    entry = f"{name.removesuffix('.zip')}.csv".encode()
+    packed = deflated(text) if packed is None else packed
+    missing = size - zip_overhead(name) - len(packed)
+    if missing < 0:
+        raise ValueError(f"{name} needs {-missing} bytes more than {size}")
+    extra = min(missing, _MOST_EXTRA) if missing >= struct.calcsize("<2H") else 0
+    padding = struct.pack("<2H", _PADDING, extra - 4) + bytes(extra - 4) if extra else b""
+    comment = bytes(missing - extra)
+    date = _dos_date(day)
+    shared = (20, 0, 8, 0, date, zlib.crc32(text), len(packed), len(text), len(entry))
+    head = struct.pack(_LOCAL, b"PK\x03\x04", *shared, extra) + entry + padding
+    central = struct.pack(_CENTRAL, b"PK\x01\x02", 0x0314, *shared, 0, 0, 0, 0, 0o100644 << 16, 0) + entry
+    start = len(head) + len(packed)
+    end = struct.pack(_END, b"PK\x05\x06", 0, 0, 1, 1, len(central), start, len(comment))
+    return b"".join((head, packed, central, end, comment))
+
+
+def _dos_date(number: int) -> int:
+    day = day_of(number)
+    return (day.year - 1980) << 9 | day.month << 5 | day.day
