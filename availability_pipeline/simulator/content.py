@@ -21,13 +21,13 @@ from typing import Self
 
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, key_order, recorded_facts
-from availability_pipeline.simulator.minutes import zip_body
+from availability_pipeline.simulator.minutes import MINUTES, MinuteFile
 from availability_pipeline.simulator.shape import (
     ETAG_BYTES,
-    FLAT_BYTES,
     SECONDS_PER_DAY,
     day_number,
     day_of,
+    draws,
     file_etags,
     file_sizes,
     publication_moments,
@@ -169,8 +169,15 @@ class Folder:
             files: The files that are visible.
             at: Which of them.
         """
-        flat = files.sizes[at] < FLAT_BYTES[1]
-        return zip_body(name, files.days[at], files.etag(at), flat=flat)
+        day, seed = files.days[at], files.etag(at).encode()
+        return MinuteFile(name, day, files.sizes[at], self._minutes(day), self.bar(day), seed).body()
+
+    def _minutes(self, day: int) -> range:
+        """The minutes that a day's file has: all but on the first day, and on the last one if it is traded."""
+        silent, draw = self.silent_since(day) is not None, draws(b"minutes", self.facts.symbol, 2)
+        start = draw[0] % 1_200 if day == self._first else 0
+        stop = 240 + draw[1] % 1_200 if day == self._last and not silent else MINUTES
+        return range(min(start, stop - 60), stop)
 
     def checksum(self, name: str, files: Files, at: int) -> bytes:
         """What GET gives of a file's CHECKSUM; arguments as of `body`."""

@@ -27,7 +27,7 @@ _DAY_TEXT_LENGTH = len("2024-01-15")
 ETAG_BYTES = 32
 """Bytes of both ETags of a day: 16 for the zip, 16 for its CHECKSUM."""
 
-FLAT_BYTES = (7_400, 8_400)
+FLAT_BYTES = (7_620, 8_400)
 """Sizes of a file without a trade: from the first to below the second."""
 
 SILENT_BYTES = (7_000, 8_900)
@@ -180,7 +180,7 @@ def file_sizes(facts: FolderFacts, first: int, count: int) -> list[int]:
     return sizes
 
 
-_MINUTES_BY_SIZE = ((8_000, 0), (12_000, 144), (20_000, 432), (46_000, 1_440))
+_MINUTES_BY_SIZE = ((8_600, 0), (10_500, 50), (14_000, 160), (20_000, 432), (46_000, 1_440))
 """Minutes with a trade in a file of so many bytes; in between they are interpolated."""
 
 

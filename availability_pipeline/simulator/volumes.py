@@ -83,7 +83,7 @@ class Volumes:
         self._trade = _MEDIAN_TRADE * math.exp(_TRADE_SPREAD * levels[2]) * (6 if amount else 1)
         magnitude = math.floor(math.log10(self._price))
         self.price_digits = max(1, 4 - magnitude)
-        self.lot_digits = min(3, max(0, magnitude))
+        self.lot_digits = min(4, max(0, magnitude + 1))
         # One day's close is the next one's open.
         self._priced = -1, 0
         self._points: dict[tuple[bytes, int], array[int]] = {}
@@ -108,7 +108,7 @@ class Volumes:
         average = (opened + closed + high + low) // 4
         amount = self._amount_on(day, at, volume)
         trades = max(int(amount / (self._trade * (0.7 + trade / 109_000))), traded_minutes(size) * 3 // 2 + 1)
-        base = max(int(amount * 10 ** (self.lot_digits + self.price_digits) / average), 2 * trades)
+        base = max(int(amount * 10 ** (self.lot_digits + self.price_digits) / average), 20 * trades)
         buy = base * (26_000 + buyers // 5) // 65_536
         amounts = base, self._quote(base * average), trades, buy, self._quote(buy * average)
         return Bar(opened, high, low, closed, *amounts, self.price_digits, self.lot_digits)
