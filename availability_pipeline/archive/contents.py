@@ -1,38 +1,261 @@
-"""What is inside a file: the minutes of a day in which there was a trade.
+"""What is in the archive's files: downloading one, its checksum, its daily bars or its minutes.
 
-Only a few files are ever asked for, to confirm what sizes say; nothing of them is kept.
+Belongs here: one file by itself. Does not belong here: how zips and rows are read (`klines.py`), which files are read,
+and what a file should have had in it, as on the first day of a contract (`collecting`).
+
+A request that fails raises. What is wrong with a file is data: its `Fault`.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
-import zipfile
-import zlib
-from collections.abc import Collection
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from threading import Lock
+from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import requests
 
 from availability_pipeline.archive.batch import Job, run_side_by_side
 from availability_pipeline.archive.http import FAILURES, Session, problem
+from availability_pipeline.archive.klines import MAX_BYTES, Fault, Klines, first_fault, read_klines, unpack
+from availability_pipeline.archive.probing import size_and_time
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 from availability_pipeline.settings import Settings
 
-MAX_BYTES = 4_000_000
-"""What neither a file nor what is packed in it may exceed; a busy day has 70,000 bytes, unpacked 200,000."""
+MAX_CHECKSUM_BYTES = 1_000
 
-VOLUME = 5
-"""The column with the traded quantity of the base asset."""
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+_DAY_MS, _MINUTE_MS = 86_400_000, 60_000
 
-_UNREADABLE = (
-    ValueError, IndexError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+
+class Fetched(NamedTuple):
+    """A downloaded file: its content, bytes, and last-modified in UTC, naive, as a HEAD tells them."""
+
+    body: bytes
+    size: int
+    last_modified: dt.datetime
+
+
+def fetch(
+    session: requests.Session,
+    url: str,
+    timeout_seconds: int,
+    *,
+    symbol: str | None = None,
+    date: str | None = None,
+    limit: int = MAX_BYTES,
+) -> Fetched | None:
+    """Download a file with one GET.
+
+    Args:
+        session: A session of `archive.http`.
+        url: The file's URL.
+        timeout_seconds: How long the server may be silent.
+        symbol: The contract, for messages.
+        date: The day or month, for messages.
+        limit: Most bytes that are read. The body of a larger file has more than that and less than the whole.
+
+    Returns:
+        The file, or None where there is none (HTTP 404).
+
+    Raises:
+        ArchiveUnreachable: No complete answer came.
+        ArchiveRefused: The status is neither 200 nor 404.
+        UnexpectedAnswer: The answer does not describe a file.
+    """
+    headers = {"Accept-Encoding": "identity"}
+    try:
+        with session.get(url, timeout=timeout_seconds, headers=headers, stream=True) as answer:
+            body = answer.raw.read(limit + 1) if answer.status_code == 200 else b""
+    except FAILURES as error:
+        raise ArchiveUnreachable(
+            problem(error, timeout_seconds), url=url, symbol=symbol, date=date
+        ) from error
+    status = answer.status_code
+    if status == 404:
+        return None
+    if status != 200:
+        why = f"the archive answered HTTP {status}"
+        raise ArchiveRefused(why, url=url, symbol=symbol, date=date, status=status)
+    try:
+        size, last_modified = size_and_time(answer.headers)
+    except (ValueError, OverflowError) as error:
+        why = f"the answer does not describe a file: {error}"
+        raise UnexpectedAnswer(why, url=url, symbol=symbol, date=date, status=status) from error
+    return Fetched(body, size, last_modified)
+
+
+_CHECKSUM = re.compile(rb"\s*([0-9a-fA-F]{64})(\s|$)")
+
+
+def parse_checksum(text: bytes) -> str | None:
+    """The SHA-256 in hexadecimal that a `.CHECKSUM` names, or None where it names none."""
+    found = _CHECKSUM.match(text)
+    return found[1].decode().lower() if found else None
+
+
+def compare_checksum(body: bytes, checksum: bytes | None) -> str:
+    """Compare a file with its `.CHECKSUM`: `agrees`, `disagrees`, or `none` without a `.CHECKSUM`."""
+    if checksum is None:
+        return "none"
+    return "agrees" if hashlib.sha256(body).hexdigest() == parse_checksum(checksum) else "disagrees"
+
+
+BARS = pa.schema(
+    [
+        ("date", pa.date32()),
+        *((name, pa.float64()) for name in ("open", "high", "low", "close", "base_volume", "quote_volume")),
+        ("trades", pa.int64()),
+        *((name, pa.float64()) for name in ("taker_buy_base_volume", "taker_buy_quote_volume")),
+    ]
+)
+"""The columns of a file's bars: `date` is the UTC day, prices and quote volumes are in the quote asset."""
+
+_NO_BARS = BARS.empty_table()
+
+
+class Bars(NamedTuple):
+    """The bars of a file in the order of days, as `BARS`, and what is wrong with the file."""
+
+    bars: pa.Table
+    fault: Fault | None
+
+
+def read_bars(body: bytes, file_name: str, days: DayRange) -> Bars:
+    """Read the daily bars of a file.
+
+    Args:
+        body: The zip as it was downloaded.
+        file_name: Its name in the archive, such as `BTCUSDT-1d-2024-01.zip`.
+        days: The days that it is about; bars of others are left out, and so are those with a fault.
+    """
+    text, fault = unpack(body, file_name)
+    if fault:
+        return Bars(_NO_BARS, fault)
+    table, faults, _, _ = read_klines(text)
+    times = table["open_time"].to_pylist()
+    chosen = _chosen(table, times, days, faults)
+    if len(chosen) < len(times) or Fault.UNORDERED_ROWS in faults:
+        table, times = table.take(chosen), [times[at] for at in chosen]
+    dates = pa.array([time // _DAY_MS for time in times], pa.int32()).cast(pa.date32())
+    columns = [dates, *table.columns[1:]]
+    return Bars(pa.Table.from_arrays(columns, schema=BARS), first_fault(faults))
+
+
+def _chosen(table: pa.Table, times: Sequence[int], days: DayRange, faults: set[Fault]) -> list[int]:
+    """The rows that count, in the order of days; what is wrong with the others is added to the faults."""
+    start, stop = ((day.toordinal() - _EPOCH) * _DAY_MS for day in (days.start, days.end))
+    chosen = [at for at, time in enumerate(times) if start <= time <= stop and time % _DAY_MS == 0]
+    if len(chosen) < len(times):
+        faults.add(Fault.WRONG_DAY)
+    kept = [times[at] for at in chosen]
+    ordered = sorted(set(kept))
+    if kept == ordered:
+        return chosen
+    if len(ordered) < len(kept):
+        faults.add(Fault.DUPLICATE_ROWS)
+        chosen = _without_contradictions(table, times, chosen)
+    if kept != sorted(kept):
+        faults.add(Fault.UNORDERED_ROWS)
+    return sorted(chosen, key=times.__getitem__)
+
+
+def _without_contradictions(table: pa.Table, times: Sequence[int], chosen: Sequence[int]) -> list[int]:
+    """One row of each day whose rows do not differ."""
+    rows = {at: tuple(row.values()) for at, row in zip(chosen, table.take(chosen).to_pylist(), strict=True)}
+    different = Counter(row[0] for row in set(rows.values()))
+    first = {times[at]: at for at in reversed(chosen)}
+    return [at for time, at in first.items() if different[time] == 1]
+
+
+MINUTES = 1_440
+"""Minutes of a day."""
 
 File = tuple[str, dt.date]
 """A contract and a UTC day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinuteFile:
+    """What is in a 1-minute file. Minutes of the day are counted from 0; sums are over rows of distinct minutes."""
+
+    checksum: str
+    """agrees, disagrees, or none where there is no `.CHECKSUM`."""
+    fault: Fault | None = None
+    """What is wrong; rows with a fault count in `rows` only if they are of the day."""
+    has_header: bool | None = None
+    time_unit: str | None = None
+    """ms or us; None without a row."""
+    rows: int = 0
+    """Rows of the day, duplicates included."""
+    first_minute: int | None = None
+    last_minute: int | None = None
+    missing_minutes: int = MINUTES
+    """Minutes of the day without a row."""
+    duplicate_minutes: int = 0
+    """Rows of a minute that a row before was of."""
+    unordered_minutes: int = 0
+    """Rows of an earlier minute than the row before."""
+    traded_minutes: int = 0
+    """Minutes with a volume."""
+    base_volume: float = 0.0
+    quote_volume: float = 0.0
+    trades: int = 0
+
+
+def inspect_minutes(body: bytes, file_name: str, day: dt.date, checksum: bytes | None = None) -> MinuteFile:
+    """Look into a 1-minute file.
+
+    Args:
+        body: The zip as it was downloaded.
+        file_name: Its name in the archive, such as `BTCUSDT-1m-2024-01-15.zip`.
+        day: The UTC day that it is about.
+        checksum: The content of its `.CHECKSUM`; None where there is none.
+    """
+    agreement = compare_checksum(body, checksum)
+    text, fault = unpack(body, file_name)
+    if fault:
+        return MinuteFile(checksum=agreement, fault=fault)
+    return _inspect(read_klines(text), (day.toordinal() - _EPOCH) * _DAY_MS, agreement)
+
+
+def _inspect(klines: Klines, midnight: int, agreement: str) -> MinuteFile:
+    faults = set(klines.faults)
+    times = klines.table["open_time"].to_pylist()
+    minutes = [divmod(time - midnight, _MINUTE_MS) for time in times]
+    chosen = [at for at, (minute, rest) in enumerate(minutes) if 0 <= minute < MINUTES and not rest]
+    of_day = [minutes[at][0] for at in chosen]
+    first = dict(zip(reversed(of_day), reversed(chosen), strict=True))
+    unordered = sum(later < earlier for earlier, later in pairwise(of_day))
+    faults |= {Fault.WRONG_DAY} if len(chosen) < len(times) else set()
+    faults |= {Fault.DUPLICATE_ROWS} if len(first) < len(chosen) else set()
+    faults |= {Fault.UNORDERED_ROWS} if unordered else set()
+    table = klines.table if len(first) == len(times) else klines.table.take(list(first.values()))
+    return MinuteFile(
+        checksum=agreement,
+        fault=first_fault(faults),
+        has_header=klines.has_header,
+        time_unit=klines.time_unit,
+        rows=len(chosen),
+        first_minute=min(first, default=None),
+        last_minute=max(first, default=None),
+        missing_minutes=MINUTES - len(first),
+        duplicate_minutes=len(chosen) - len(first),
+        unordered_minutes=unordered,
+        traded_minutes=pc.sum(pc.greater(table["base_volume"], 0)).as_py() or 0,
+        base_volume=pc.sum(table["base_volume"]).as_py() or 0.0,
+        quote_volume=pc.sum(table["quote_volume"]).as_py() or 0.0,
+        trades=pc.sum(table["trades"]).as_py() or 0,
+    )
 
 
 def traded_minutes(settings: Settings, files: Collection[File]) -> dict[File, int]:
@@ -61,39 +284,18 @@ def traded_minutes(settings: Settings, files: Collection[File]) -> dict[File, in
     return minutes
 
 
+_HARMLESS = (None, Fault.DUPLICATE_ROWS, Fault.UNORDERED_ROWS)
+
+
 def _look(session: requests.Session, settings: Settings, symbol: str, day: dt.date) -> int:
     url = settings.dataset.file_url(settings.archive_url, symbol, day)
     date = str(day)
-    try:
-        with session.get(
-            url,
-            timeout=settings.timeout_seconds,
-            headers={"Accept-Encoding": "identity"},
-            stream=True,
-        ) as answer:
-            body = answer.raw.read(MAX_BYTES + 1) if answer.status_code == 200 else b""
-    except FAILURES as error:
-        why = problem(error, settings.timeout_seconds)
-        raise ArchiveUnreachable(why, url=url, symbol=symbol, date=date) from error
-    if answer.status_code != 200:
-        why = f"the archive answered HTTP {answer.status_code}"
-        raise ArchiveRefused(why, url=url, symbol=symbol, date=date, status=answer.status_code)
-    try:
-        return _minutes(body)
-    except _UNREADABLE as error:
-        why = f"the file is no zip of klines ({error})"
-        raise UnexpectedAnswer(why, url=url, symbol=symbol, date=date, status=200) from error
-
-
-def _minutes(body: bytes) -> int:
-    with zipfile.ZipFile(io.BytesIO(body)) as packed:
-        [entry] = packed.infolist()
-        if entry.file_size > MAX_BYTES:
-            raise ValueError(f"{entry.file_size:,} bytes are packed in it")
-        text = packed.read(entry).decode("ascii")
-    rows = list(csv.reader(io.StringIO(text)))
-    if rows and not rows[0][0].isdigit():
-        del rows[0]  # files of the later years begin with the names of the columns
-    if not rows:
-        raise ValueError("it is empty")
-    return sum(float(row[VOLUME]) > 0 for row in rows)
+    fetched = fetch(session, url, settings.timeout_seconds, symbol=symbol, date=date)
+    if fetched is None:
+        why = "the archive answered HTTP 404"
+        raise ArchiveRefused(why, url=url, symbol=symbol, date=date, status=404)
+    file = inspect_minutes(fetched.body, url.rpartition("/")[2], day)
+    if file.fault not in _HARMLESS:
+        why = f"the file is no zip of klines ({file.fault})"
+        raise UnexpectedAnswer(why, url=url, symbol=symbol, date=date, status=200)
+    return file.traded_minutes

@@ -35,6 +35,9 @@ _CONTAINER_BYTES = sum(map(struct.calcsize, (_LOCAL, _CENTRAL, _END)))
 _PADDING = 0xD935
 """The kind of extra field that is there for its length."""
 
+_UTF8_NAME = 0x800
+"""The flag of an entry whose name is in UTF-8."""
+
 _MOST_EXTRA = 65_535
 
 
@@ -104,7 +107,8 @@ def zipped(name: str, day: int, text: bytes, size: int, packed: bytes | None = N
     padding = struct.pack("<2H", _PADDING, extra - 4) + bytes(extra - 4) if extra else b""
     comment = bytes(missing - extra)
     date = _dos_date(day)
-    shared = (20, 0, 8, 0, date, zlib.crc32(text), len(packed), len(text), len(entry))
+    flags = 0 if entry.isascii() else _UTF8_NAME
+    shared = (20, flags, 8, 0, date, zlib.crc32(text), len(packed), len(text), len(entry))
     head = struct.pack(_LOCAL, b"PK\x03\x04", *shared, extra) + entry + padding
     central = struct.pack(_CENTRAL, b"PK\x01\x02", 0x0314, *shared, 0, 0, 0, 0, 0o100644 << 16, 0) + entry
     start = len(head) + len(packed)

@@ -19,7 +19,7 @@ def days_of(*names: str) -> list[str]:
     return [str(day) for day in batch.column("date").to_pylist()]
 
 
-def test_a_file_has_day_symbol_size_and_time() -> None:
+def test_a_file_has_day_symbolsize_and_time() -> None:
     batch = files_of_page(
         DEFAULT_DATASET,
         "龙虾USDT",

@@ -53,7 +53,7 @@ def test_no_contract_means_no_request(settings_for: SettingsFactory) -> None:
     assert probe_files(settings_for(archive_url="http://no-such-host.invalid"), [], DAY).num_rows == 0
 
 
-def test_a_file_has_size_and_time(settings_for: SettingsFactory) -> None:
+def test_a_file_hassize_and_time(settings_for: SettingsFactory) -> None:
     with canned(200, b"", RIGHT) as url:
         assert probe_one(settings_for, url) == [
             {

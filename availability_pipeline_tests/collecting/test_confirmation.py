@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.archive.contents import MAX_BYTES, traded_minutes
+from availability_pipeline.archive.contents import traded_minutes
+from availability_pipeline.archive.klines import MAX_BYTES
 from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.inspect import confirm
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
@@ -95,7 +96,15 @@ def packed(*names: str, text: str) -> bytes:
     return buffer.getvalue()
 
 
-ROWS = "1705276800000,1.0,1.0,1.0,1.0,{},1705276859999,0,0,0,0,0\n"
+ROWS = "{},1.0,1.0,1.0,1.0,{},1705276859999,0,0,0,0,0\n"
+ENTRY = "BTCUSDT-1m-2024-01-15.csv"
+MODIFIED = {"Last-Modified": "Tue, 16 Jan 2024 08:12:33 GMT"}
+
+
+def rows(*volumes: str) -> str:
+    return "".join(ROWS.format(1705276800000 + 60_000 * at, volume) for at, volume in enumerate(volumes))
+
+
 HEADER = "open_time,open,high,low,close,volume,close_time,quote_volume,count,a,b,ignore\n"
 DAY = dt.date(2024, 1, 15)
 
@@ -103,30 +112,30 @@ DAY = dt.date(2024, 1, 15)
 @pytest.mark.parametrize("header", [HEADER, ""])
 @pytest.mark.parametrize(("volumes", "minutes"), [(("0", "0.0", "0.00000"), 0), (("0", "12.5", "1e-3"), 2)])
 def test_minutes_with_volume_are_counted(header: str, volumes: tuple[str, ...], minutes: int) -> None:
-    body = packed("BTCUSDT-1m-2024-01-15.csv", text=header + "".join(map(ROWS.format, volumes)))
-    with canned(200, body) as url:
+    body = packed(ENTRY, text=header + rows(*volumes))
+    with canned(200, body, MODIFIED) as url:
         settings = Settings.load({}, archive_url=url)
         assert traded_minutes(settings, [("BTCUSDT", DAY)]) == {("BTCUSDT", DAY): minutes}
 
 
-WHOLE = packed("a.csv", text=ROWS.format("1") * 1_440)
+WHOLE = packed(ENTRY, text=rows(*["1"] * 1_440))
 UNUSABLE = {
     "html": b"<html>no</html>",
     "cut": WHOLE[:-40],
     "flipped": WHOLE[:60] + bytes([WHOLE[60] ^ 255]) + WHOLE[61:],
-    "two files": packed("a.csv", "b.csv", text=ROWS.format("1")),
-    "no numbers": packed("a.csv", text=ROWS.format("much")),
-    "few columns": packed("a.csv", text="1705276800000,1.0\n"),
-    "only a header": packed("a.csv", text=HEADER),
-    "empty": packed("a.csv", text=""),
-    "a bomb": packed("a.csv", text="0" * (MAX_BYTES + 1)),
+    "two files": packed(ENTRY, "b.csv", text=rows("1")),
+    "no numbers": packed(ENTRY, text=rows("much")),
+    "few columns": packed(ENTRY, text="1705276800000,1.0\n"),
+    "only a header": packed(ENTRY, text=HEADER),
+    "empty": packed(ENTRY, text=""),
+    "a bomb": packed(ENTRY, text="0" * (MAX_BYTES + 1)),
     "nothing": b"",
 }
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_what_is_no_zip_of_klines_is_named(name: str) -> None:
-    with canned(200, UNUSABLE[name]) as url, pytest.raises(UnexpectedAnswer) as caught:
+    with canned(200, UNUSABLE[name], MODIFIED) as url, pytest.raises(UnexpectedAnswer) as caught:
         traded_minutes(Settings.load({}, archive_url=url), [("BTCUSDT", DAY)])
     assert str(caught.value).startswith("BTCUSDT 2024-01-15: the file is no zip of klines (")
 
