@@ -12,12 +12,12 @@ import datetime as dt
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,25 +72,40 @@ def fetch(
         ArchiveRefused: The status is neither 200 nor 404.
         UnexpectedAnswer: The answer does not describe a file.
     """
-    headers = {"Accept-Encoding": "identity"}
+    about: _About = {"url": url, "symbol": symbol, "date": date}
     try:
-        with session.get(url, timeout=timeout_seconds, headers=headers, stream=True) as answer:
-            body = answer.raw.read(limit + 1) if answer.status_code == 200 else b""
+        # Without "identity" a server may compress. An error's body is read as well, so that the connection is kept.
+        with session.get(
+            url, timeout=timeout_seconds, headers={"Accept-Encoding": "identity"}, stream=True
+        ) as answer:
+            body = answer.raw.read(limit + 1)
     except FAILURES as error:
-        raise ArchiveUnreachable(
-            problem(error, timeout_seconds), url=url, symbol=symbol, date=date
-        ) from error
+        raise ArchiveUnreachable(problem(error, timeout_seconds), **about) from error
     status = answer.status_code
     if status == 404:
         return None
     if status != 200:
-        why = f"the archive answered HTTP {status}"
-        raise ArchiveRefused(why, url=url, symbol=symbol, date=date, status=status)
+        raise ArchiveRefused(f"the archive answered HTTP {status}", status=status, **about)
+    return _checked(answer, body, limit, about)
+
+
+class _About(TypedDict):
+    """What a request was about."""
+
+    url: str
+    symbol: str | None
+    date: str | None
+
+
+def _checked(answer: requests.Response, body: bytes, limit: int, about: _About) -> Fetched:
     try:
         size, last_modified = size_and_time(answer.headers)
     except (ValueError, OverflowError) as error:
         why = f"the answer does not describe a file: {error}"
-        raise UnexpectedAnswer(why, url=url, symbol=symbol, date=date, status=status) from error
+        raise UnexpectedAnswer(why, status=200, **about) from error
+    if len(body) < min(size, limit + 1):
+        # urllib3 notices only a read that finds nothing.
+        raise ArchiveUnreachable(f"the answer broke off after {len(body)} of {size} bytes", **about)
     return Fetched(body, size, last_modified)
 
 
@@ -145,10 +160,15 @@ def read_bars(body: bytes, file_name: str, days: DayRange) -> Bars:
     times = table["open_time"].to_pylist()
     chosen = _chosen(table, times, days, faults)
     if len(chosen) < len(times) or Fault.UNORDERED_ROWS in faults:
-        table, times = table.take(chosen), [times[at] for at in chosen]
+        table, times = table.take(_indices(chosen)), [times[at] for at in chosen]
     dates = pa.array([time // _DAY_MS for time in times], pa.int32()).cast(pa.date32())
     columns = [dates, *table.columns[1:]]
     return Bars(pa.Table.from_arrays(columns, schema=BARS), first_fault(faults))
+
+
+def _indices(rows: Iterable[int]) -> pa.Array:
+    """Numbers of rows for `take`, which does not know the type of none."""
+    return pa.array(rows, pa.int64())
 
 
 def _chosen(table: pa.Table, times: Sequence[int], days: DayRange, faults: set[Fault]) -> list[int]:
@@ -171,7 +191,10 @@ def _chosen(table: pa.Table, times: Sequence[int], days: DayRange, faults: set[F
 
 def _without_contradictions(table: pa.Table, times: Sequence[int], chosen: Sequence[int]) -> list[int]:
     """One row of each day whose rows do not differ."""
-    rows = {at: tuple(row.values()) for at, row in zip(chosen, table.take(chosen).to_pylist(), strict=True)}
+    rows = {
+        at: tuple(row.values())
+        for at, row in zip(chosen, table.take(_indices(chosen)).to_pylist(), strict=True)
+    }
     different = Counter(row[0] for row in set(rows.values()))
     first = {times[at]: at for at in reversed(chosen)}
     return [at for time, at in first.items() if different[time] == 1]
@@ -239,7 +262,7 @@ def _inspect(klines: Klines, midnight: int, agreement: str) -> MinuteFile:
     faults |= {Fault.WRONG_DAY} if len(chosen) < len(times) else set()
     faults |= {Fault.DUPLICATE_ROWS} if len(first) < len(chosen) else set()
     faults |= {Fault.UNORDERED_ROWS} if unordered else set()
-    table = klines.table if len(first) == len(times) else klines.table.take(list(first.values()))
+    table = klines.table if len(first) == len(times) else klines.table.take(_indices(first.values()))
     return MinuteFile(
         checksum=agreement,
         fault=first_fault(faults),
