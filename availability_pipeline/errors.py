@@ -169,7 +169,7 @@ class RunError(AvailabilityError):
 
 
 class IncompleteDayWarning(UserWarning):
-    """A day of the result was collected for some contracts only, or has no files at all."""
+    """A day of the result was collected for some contracts only, has no files, or lacks what a rule needs."""
 
 
 _PATH = "correct the path"
