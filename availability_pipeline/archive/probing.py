@@ -92,14 +92,15 @@ def _probe(
         why = f"the archive answered HTTP {answer.status_code}"
         raise ArchiveRefused(why, status=answer.status_code, **about)
     try:
-        return _size_and_time(answer.headers)
+        return size_and_time(answer.headers)
     except (ValueError, OverflowError) as error:
         raise UnexpectedAnswer(
             f"the answer does not describe a file: {error}", status=200, **about
         ) from error
 
 
-def _size_and_time(headers: requests.structures.CaseInsensitiveDict[str]) -> tuple[int, dt.datetime]:
+def size_and_time(headers: requests.structures.CaseInsensitiveDict[str]) -> tuple[int, dt.datetime]:
+    """Size in bytes and last-modified, naive in UTC, of a file; raises ValueError or OverflowError if it is none."""
     if headers.get("Content-Type", "").lower().startswith("text/html"):
         raise ValueError("it is a web page")
     length, modified = headers.get("Content-Length"), headers.get("Last-Modified")
