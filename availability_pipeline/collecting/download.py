@@ -6,12 +6,13 @@ Which files there should be is what the published database says; what comes is w
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from threading import Lock
 from typing import cast
@@ -36,11 +37,14 @@ from availability_pipeline.symbols import counted
 FILES_PER_BATCH = 1_000
 """Files whose requests are queued at once; after each batch the manifest may be saved."""
 
+_FILES_AT_ONCE = 50_000
+"""Files that are compared with the manifest at once, which bounds the memory of a whole history."""
+
 _SHARE_PER_SAVE = 0.05
 """Share of the files that are fetched between two saves at least: a save writes the whole manifest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A file as the published database has it."""
 
@@ -110,14 +114,15 @@ def compare(rows: Iterable[AvailabilityRow], mirror: Mirror, dataset: Dataset, r
     Raises:
         AvailabilityError: The manifest cannot be read.
     """
-    wanted = [_wanted(row, dataset) for row in rows]
-    held = mirror.entries(file.path for file in wanted)
-    for file in wanted:
-        found = _compared(file, held.get(file.path), mirror.folder / file.path)
-        if found is None:
-            report.unchanged += 1
-        else:
-            report.missing.append(found)
+    entries, wanted = mirror.entries(), (_wanted(row, dataset) for row in rows)
+    while some := list(islice(wanted, _FILES_AT_ONCE)):
+        held = entries(file.path for file in some)
+        for file in some:
+            found = _compared(file, held.get(file.path), f"{mirror.folder}/{file.path}")
+            if found is None:
+                report.unchanged += 1
+            else:
+                report.missing.append(found)
 
 
 def _wanted(row: AvailabilityRow, dataset: Dataset) -> Wanted:
@@ -127,10 +132,10 @@ def _wanted(row: AvailabilityRow, dataset: Dataset) -> Wanted:
     return Wanted(dataset.key(symbol, row["date"]), symbol, row["date"], size, modified)
 
 
-def _compared(file: Wanted, held: Entry | None, path: Path) -> Wanted | None:
+def _compared(file: Wanted, held: Entry | None, path: str) -> Wanted | None:
     """What has to be done for a file; None if nothing."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - of a whole history, making paths takes longer than this
     except OSError:
         return file
     size, modified = file.bytes, file.last_modified

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -82,8 +82,8 @@ class Mirror:
         set_time(draft, last_modified)
         draft.replace(target)
 
-    def entries(self, paths: Iterable[str]) -> dict[str, Entry]:
-        """What the manifest has of these files, by path.
+    def entries(self) -> Callable[[Iterable[str]], dict[str, Entry]]:
+        """Read the manifest; gives a function that looks up some files by path, and makes entries of these only.
 
         Raises:
             AvailabilityError: It cannot be read.
@@ -92,11 +92,15 @@ class Mirror:
         import pyarrow.compute as pc  # noqa: PLC0415
 
         table = self._table()
-        if table is None:
-            return {}
-        held = table.filter(pc.is_in(table["path"], pa.array(paths, pa.string())))
-        columns = (column.to_pylist() for column in held.columns)
-        return {row[0]: Entry(*row) for row in zip(*columns, strict=True)}
+
+        def found(paths: Iterable[str]) -> dict[str, Entry]:
+            if table is None:
+                return {}
+            held = table.filter(pc.is_in(table["path"], pa.array(paths, pa.string())))
+            columns = (column.to_pylist() for column in held.columns)
+            return {row[0]: Entry(*row) for row in zip(*columns, strict=True)}
+
+        return found
 
     def add(self, entry: Entry) -> None:
         """Note a file, to be written by `save`."""
