@@ -23,6 +23,7 @@ from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.mirror import MANIFEST, Entry
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
+from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.collecting.shelf import (
     DAYS,
     NAMES,
@@ -33,6 +34,8 @@ from availability_pipeline_tests.collecting.shelf import (
     say,
     serving,
 )
+from availability_pipeline_tests.demo_data import clock_at
+from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 BTC, ETH, COIN = NAMES
 ALL = ("--start", str(DAYS[0]))
@@ -499,3 +502,18 @@ def test_a_large_file_is_not_held_in_memory(
     assert result.exit_code == 0
     assert peak < 10_000_000
     assert (here / key(BTC, DAYS[0])).stat().st_size == 40_000_000
+
+
+def test_files_of_the_simulated_archive_agree_with_their_checksums(tmp_path: Path) -> None:
+    now = dt.datetime(2026, 1, 20, 12, tzinfo=dt.UTC)
+    archive = ScriptedArchive.recorded([BTC, "FTTUSDT", COIN], now=now)
+    with serve(archive) as server, clock_at(now, server):
+        environment = {**server.environment(), "AVAILABILITY_DATA_DIR": str(tmp_path / "data")}
+        settings = Settings.load(environment)
+        pipeline.run_and_publish(settings, dt.date(2026, 1, 1), dt.date(2026, 1, 19))
+        command = ["download", str(tmp_path / "here"), "--start", "2026-01-01"]
+        result = CliRunner(env=environment).invoke(cli, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    rows = pipeline.query(settings, "SELECT symbol, date FROM daily_availability WHERE available")
+    assert content(tmp_path / "here").keys() == {key(symbol, day) for symbol, day in rows}
+    assert {entry.checksum for entry in manifest(tmp_path / "here").values()} == {"agrees"}
