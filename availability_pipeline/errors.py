@@ -112,15 +112,21 @@ class ArchiveFailures(AvailabilityError):
 
     Args:
         failures: At least one, in order of the report.
-        attempted: Symbols in the batch.
+        attempted: Symbols in the batch, or what else it is about.
+        outcome: What became of them, as the end of a sentence.
     """
 
-    def __init__(self, failures: Sequence[ArchiveError], attempted: int) -> None:
+    def __init__(
+        self,
+        failures: Sequence[ArchiveError],
+        attempted: int,
+        outcome: str = "symbols failed and nothing was written",
+    ) -> None:
         self.failures = tuple(failures)
         shown = "; ".join(str(failure) for failure in self.failures[:MAX_LISTED_FAILURES])
         more = len(self.failures) - MAX_LISTED_FAILURES
         super().__init__(
-            f"{len(self.failures)} of {attempted} symbols failed and nothing was written: {shown}"
+            f"{len(self.failures):,} of {attempted:,} {outcome}: {shown}"
             + (f"; and {more} more" if more > 0 else "")
         )
 
@@ -169,7 +175,7 @@ class RunError(AvailabilityError):
 
 
 class IncompleteDayWarning(UserWarning):
-    """A day of the result was collected for some contracts only, or has no files at all."""
+    """A day of the result was collected for some contracts only, has no files, or lacks what a rule needs."""
 
 
 _PATH = "correct the path"

@@ -121,15 +121,24 @@ def path_named(name: str, text: str) -> Path:
 
 
 def database_path(name: str, text: str) -> Path:
-    """As `path_named`, for DuckDB databases and their folders; expands `~`.
+    """As `folder_path`, for DuckDB databases and their folders.
 
     Raises:
-        UsageError: Also if DuckDB would open another file, or the home directory is not known.
+        UsageError: Also if DuckDB would open another file.
+    """
+    return check_database_path(name, folder_path(name, text))
+
+
+def folder_path(name: str, text: str) -> Path:
+    """As `path_named`; expands `~`.
+
+    Raises:
+        UsageError: Also if the home directory is not known.
     """
     expanded = os.path.expanduser(text)  # noqa: PTH111 - a Path of ./~ is one of ~
     if expanded.startswith("~"):
         raise UsageError(f"{name} is {text!r}, whose home directory is not known; write the path in full")
-    return check_database_path(name, path_named(name, expanded))
+    return path_named(name, expanded)
 
 
 def check_database_path(name: str, path: Path) -> Path:
@@ -286,6 +295,8 @@ class Settings:
     """Where in object storage generations are published as well, `s3://bucket/prefix`."""
     publish_keep: int = 10
     """How many generations are kept there."""
+    mirror_dir: Path | None = None
+    """Where `download` puts files of the archive unless it is told."""
     tracked_quotes: tuple[str, ...] = DEFAULT_DATASET.tracked_quotes
     """Quote assets whose contracts have rows in `daily_availability`."""
     tracked_contracts: tuple[str, ...] = DEFAULT_DATASET.tracked_contracts
@@ -404,13 +415,14 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "log_format": ("AVAILABILITY_LOG_FORMAT", _log_format),
     "publish_url": ("AVAILABILITY_PUBLISH_URL", bucket_url),
     "publish_keep": ("AVAILABILITY_PUBLISH_KEEP", _up_to(1000)),
+    "mirror_dir": ("AVAILABILITY_MIRROR_DIR", folder_path),
     "tracked_quotes": ("AVAILABILITY_TRACKED_QUOTES", _words),
     "tracked_contracts": ("AVAILABILITY_TRACKED_CONTRACTS", _contracts),
 }
 """The environment variable of each setting and how its text is read and checked."""
 
 
-_OF_PATHS = (database_path, _path_or_url)
+_OF_PATHS = (database_path, folder_path, _path_or_url)
 """Readers that get the text unstripped: a path may begin and end with blanks."""
 
 

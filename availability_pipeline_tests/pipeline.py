@@ -74,7 +74,14 @@ def table(settings: Settings) -> list[Row]:
 
 def everything(settings: Settings) -> list[list[Row]]:
     """All rows of all tables."""
-    names = ("daily_availability", "symbols", "availability_changes", "collection_runs", "database_info")
+    names = (
+        "daily_availability",
+        "symbols",
+        "contract_history",
+        "availability_changes",
+        "collection_runs",
+        "database_info",
+    )
     with connect(settings.working_path, read_only=True) as connection:
         return [connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names]
 

@@ -7,7 +7,7 @@ failure means to them. An answer is read entry by entry: what one of them does n
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from availability_pipeline.archive.http import FAILURES, Session, problem
@@ -16,6 +16,9 @@ from availability_pipeline.settings import Settings
 
 _EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC).timestamp() * 1000
 _LATEST = dt.datetime(2100, 1, 1, tzinfo=dt.UTC).timestamp() * 1000
+
+# The deliveryDate of contracts without a scheduled end is 2100-12-25, not always at the same hour.
+_AFTER_ENDLESS = dt.datetime(2101, 1, 1, tzinfo=dt.UTC).timestamp() * 1000
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class ListedContract:
     """TRADING, SETTLING or PENDING_TRADING."""
     onboard_date: dt.date | None
     """The UTC day of its listing; it changes between answers, so do not rely on it alone."""
+    delivery_date: dt.datetime | None = None
+    """The scheduled end, naive UTC; of a settled contract the settlement. None without one."""
+    underlying_type: str | None = None
+    """COIN, INDEX, EQUITY, …"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def _read(entries: list[Any], status: str) -> ExchangeInfo:
     odd = 0
     for entry in entries:
         contract = _contract(entry if isinstance(entry, dict) else {}, status)
-        odd += not contract.symbol or contract.symbol in contracts or None in astuple(contract)
+        odd += not contract.symbol or contract.symbol in contracts or _lacks_something(contract, entry)
         if contract.symbol:
             contracts.setdefault(contract.symbol, contract)
     return ExchangeInfo(tuple(contracts.values()), odd)
@@ -85,7 +92,18 @@ def _contract(entry: dict[str, Any], status: str) -> ListedContract:
         _text(entry.get("contractType")),
         _text(entry.get(status)) or None,
         _day(entry.get("onboardDate")),
+        _moment(entry.get("deliveryDate")),
+        _text(entry.get("underlyingType")) or None,
     )
+
+
+def _lacks_something(contract: ListedContract, entry: dict[str, Any]) -> bool:
+    said = (contract.contract_type, contract.status, contract.onboard_date, contract.underlying_type)
+    return None in said or (contract.delivery_date is None and not _is_endless(entry.get("deliveryDate")))
+
+
+def _is_endless(milliseconds: object) -> bool:
+    return isinstance(milliseconds, int | float) and _LATEST <= milliseconds < _AFTER_ENDLESS
 
 
 def _text(value: object) -> str | None:
@@ -94,9 +112,15 @@ def _text(value: object) -> str | None:
 
 
 def _day(milliseconds: object) -> dt.date | None:
-    """The UTC day of a moment in milliseconds; None for other units as well, which are in other centuries."""
+    """The UTC day of a moment in milliseconds, or None."""
+    moment = _moment(milliseconds)
+    return None if moment is None else moment.date()
+
+
+def _moment(milliseconds: object) -> dt.datetime | None:
+    """A moment in milliseconds, naive in UTC; None for other units as well, which are in other centuries."""
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return None
     if not _EARLIEST <= milliseconds < _LATEST or milliseconds != int(milliseconds):
         return None
-    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).date()
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).replace(tzinfo=None)

@@ -100,12 +100,7 @@ def _probe(
 
 
 def size_and_time(headers: requests.structures.CaseInsensitiveDict[str]) -> tuple[int, dt.datetime]:
-    """Bytes and last-modified, naive in UTC, of the file that an answer with status 200 describes.
-
-    Raises:
-        ValueError: It describes none.
-        OverflowError: Likewise.
-    """
+    """Size in bytes and last-modified, naive in UTC, of a file; raises ValueError or OverflowError if it is none."""
     if headers.get("Content-Type", "").lower().startswith("text/html"):
         raise ValueError("it is a web page")
     length, modified = headers.get("Content-Length"), headers.get("Last-Modified")

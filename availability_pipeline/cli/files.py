@@ -1,15 +1,17 @@
-"""The commands `urls` and `export`."""
+"""The commands `urls`, `download` and `export`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from availability_pipeline.cli.options import complete_symbols, example, path_named, symbol_names
 from availability_pipeline.cli.output import file_options, text_output
-from availability_pipeline.collecting.download import Totals, lines
+from availability_pipeline.collecting.urls import Totals, lines
 from availability_pipeline.dates import DayRange, parse_day
+from availability_pipeline.errors import UsageError
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.settings import Settings
 
@@ -44,11 +46,7 @@ def urls(
     """
     names = symbol_names(symbols)
     with AvailabilityQueries() as queries:
-        first, last = queries.publication.first_day, queries.publication.data_through
-        days = DayRange(
-            first if start is None else parse_day(start, "--start"),
-            last if end is None else parse_day(end, "--end"),
-        )
+        days = _days(queries, start, end)
         rows, totals = queries.get_availability_range(days.start, days.end, names), Totals()
         without = queries.files_without_checksum(days.start, days.end) if checksums else None
         with text_output(path) as file:
@@ -56,6 +54,83 @@ def urls(
                 lines(rows.stream(), totals, queries.dataset, without_checksum=without, aria2=aria2)
             )
     click.echo(str(totals), err=True)
+
+
+def _days(queries: AvailabilityQueries, start: str | None, end: str | None) -> DayRange:
+    """The days of `--start` and `--end`, by default all that are published."""
+    return DayRange(
+        queries.publication.first_day if start is None else parse_day(start, "--start"),
+        queries.publication.data_through if end is None else parse_day(end, "--end"),
+    )
+
+
+@click.command(
+    epilog=example(
+        "download klines --symbols BTCUSDT,ETHUSDT --start 2024-01-01 --end 2024-03-31",
+        "download klines --universe 2024-01-15 --start 2024-01-01 --end 2024-01-31 --dry-run",
+    )
+)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(), callback=path_named)
+@click.option("--symbols", metavar="A,B", shell_complete=complete_symbols, help="These contracts.")
+@click.option("--universe", metavar="DATE", help="The contracts of the universe of a UTC day instead.")
+@click.option("--start", metavar="DATE", help="First day, UTC.  [default: the first collected day]")
+@click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
+@click.option("--dry-run", is_flag=True, help="Only say how many files and bytes would be fetched.")
+def download(
+    folder: Path | None,
+    symbols: str | None,
+    universe: str | None,
+    start: str | None,
+    end: str | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Fetch files into DIR, in the archive's folders, verified against their checksums.
+
+    Run again, it fetches what is missing there or was replaced since, and nothing else. manifest.parquet in DIR says
+    what was fetched. DIR is AVAILABILITY_MIRROR_DIR if left out.
+    """
+    from availability_pipeline.collecting.download import Report, compare, fetch  # noqa: PLC0415 - needs the network
+    from availability_pipeline.collecting.mirror import Mirror  # noqa: PLC0415
+    from availability_pipeline.collecting.progress import shown_progress  # noqa: PLC0415
+
+    settings = Settings.load()
+    mirror = Mirror(_mirror_dir(folder, settings))
+    names = _chosen(symbols, universe, start, end)
+    with AvailabilityQueries() as queries:
+        if universe is not None:
+            names = [row["symbol"] for row in queries.get_universe(parse_day(universe, "--universe"))]
+        days, report = _days(queries, start, end), Report(mirror.folder, dry_run)
+        rows = queries.get_availability_range(days.start, days.end, names)
+        # A universe without contracts is no wish for all of them.
+        compare(rows.stream() if names or universe is None else (), mirror, queries.dataset, report)
+        archive_url = queries.publication.archive_url
+    if dry_run:
+        click.echo(str(report))
+        return
+    try:
+        if report.missing:
+            with shown_progress(sys.stderr, settings.log_format) as progress:
+                fetch(mirror, report, settings, archive_url, progress)
+    finally:
+        click.echo(str(report), err=True)
+
+
+def _mirror_dir(folder: Path | None, settings: Settings) -> Path:
+    if folder is None and settings.mirror_dir is None:
+        raise UsageError("there is no folder to download to; name one, or set AVAILABILITY_MIRROR_DIR")
+    return folder or settings.mirror_dir or Path()
+
+
+def _chosen(symbols: str | None, universe: str | None, start: str | None, end: str | None) -> list[str]:
+    """The contracts of `--symbols`; raises UsageError unless something limits the download."""
+    if symbols is not None and universe is not None:
+        raise UsageError("--symbols and --universe both choose the contracts; leave one of them out")
+    if (symbols, universe, start, end) == (None, None, None, None):
+        raise UsageError(
+            "this would be the whole archive; say what to download with --symbols, --universe, --start or --end"
+        )
+    return symbol_names(symbols)
 
 
 @click.command(epilog=example("export data", "export data --format csv --force"))

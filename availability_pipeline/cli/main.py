@@ -44,6 +44,10 @@ COMMANDS = {
     "status": ("status:status", "Show how far the published data goes and what happened last."),
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
     "urls": ("files:urls", "List the URLs of the files that exist, for a download."),
+    "download": (
+        "files:download",
+        "Fetch files into a folder, verified; only what is missing or was replaced.",
+    ),
     "export": ("files:export", "Write the published data into Parquet or CSV files."),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
 }

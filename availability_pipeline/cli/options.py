@@ -15,7 +15,7 @@ from availability_pipeline.settings import VARIABLES, Settings, is_url
 
 NAME = ".env"
 
-_PATHS = ("AVAILABILITY_DATA_DIR", "AVAILABILITY_DB_PATH")
+_PATHS = ("AVAILABILITY_DATA_DIR", "AVAILABILITY_DB_PATH", "AVAILABILITY_MIRROR_DIR")
 
 _OURS = {"DAGSTER_HOME", *(variable for variable, _ in VARIABLES.values())}
 

@@ -55,6 +55,10 @@ _UNIVERSE_RULES = (
     ),
     option("--include-flat", is_flag=True, help="Also contracts that are listed and no longer traded."),
     option("--contract-types", metavar="A,B", callback=_types, help="Only these types, such as PERPETUAL."),
+    option(
+        "--exclude-ending", metavar="N", type=click.IntRange(0),
+        help="Not those announced to end within N days.",
+    ),
 )  # fmt: skip
 
 _DAY_COLUMNS = ("date", "available", "file_size_bytes", "last_modified")
@@ -178,6 +182,25 @@ question(
         "query lifecycle LITUSDT", "query lifecycle --output episodes.csv", "query lifecycle FTTUSDT --confirm",
     ),
     title=views.lifecycle_title, table=views.lifecycle_table,
+)  # fmt: skip
+
+question(
+    query, "contract", AvailabilityQueries.get_contract,
+    [
+        symbol(required=True),
+        option(
+            "--as-of", metavar="MOMENT", callback=moment_named,
+            help="What had been said by then, such as 2024-01-16T12:00 (UTC).",
+        ),
+    ],
+    """What the exchange said of a contract, and when.
+
+    There is a row for each state that differs from the one before: type, status, listing day, scheduled end and
+    underlying type. valid_from and valid_to are the first and the last answer that said so.
+    """,
+    examples=("query contract BTCUSDT", "query contract FTTUSDT --as-of 2026-11-20T13:00"),
+    title=views.contract_title,
+    table=views.columns("contract_type", "status", "onboard_date", "scheduled_end", "valid_from", "valid_to"),
 )  # fmt: skip
 
 question(

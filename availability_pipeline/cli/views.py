@@ -69,6 +69,13 @@ def universes_by_day(result: Result[Any], values: Values) -> list[Row]:
     return [{"date": day, "contracts": counts[day]} for day in days]
 
 
+def contract_title(result: Result[Any], values: Values) -> str:
+    """The number of states of a contract."""
+    if not result:
+        return f"the exchange said nothing of {values['symbol'].strip().upper()}, as far as is recorded"
+    return f"{result[0]['symbol']}: {counted(len(result), 'state')} according to exchangeInfo"
+
+
 def lifecycle_title(result: Result[Any], values: Values) -> str:
     """The number of episodes or runs of small files."""
     if values["confirm"]:

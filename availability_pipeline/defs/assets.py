@@ -67,7 +67,7 @@ def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
         """Every contract that has ever had a folder on the archive, and which of them are tracked.
 
         exchangeInfo adds type, status and listing day of the contracts that still exist. It refuses many networks;
-        then these columns keep what it last said.
+        then these columns keep what it last said. Each different answer is kept in `contract_history`.
         """
         settings, working_database, progress = resources_of(context, dataset)
         with failures_reported(context, progress):

@@ -33,7 +33,7 @@ WHERE date = (SELECT max(date) FROM query_table($view))
 _VIEWS = {"daily_availability": "availability_by_date", "symbol_timeline": "availability_by_symbol"}
 """By view, the table whose rows it shows."""
 
-_COPIED_TABLES = ("symbols", "availability_changes", "collection_runs")
+_COPIED_TABLES = ("symbols", "contract_history", "availability_changes", "collection_runs")
 
 _COPY = "SELECT count(*), sum(hash(copied)) FROM query_table(?) AS copied"
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from availability_pipeline.errors import PublicationError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The form of what is published. A reader refuses a newer one."""
 
 TELLING_TABLES = frozenset({"publication", "availability_by_date", "availability_by_symbol"})
@@ -39,7 +39,7 @@ class FileEntry:
     sha256: str
     """Of the whole file, hexadecimal."""
     rows: int
-    """Rows in it: of `daily_availability`, or of the derived table that it is named after."""
+    """Rows in it: of `daily_availability`, or of the table that it is named after."""
     fingerprint: str | None = None
     """Of the rows, all columns; None where no later publication can use the file again."""
 

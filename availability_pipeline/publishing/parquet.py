@@ -1,4 +1,4 @@
-"""The Parquet files of a generation: one per year, the newest day that has files, and one per derived table.
+"""The Parquet files of a generation: one per year, the newest day that has files, and one per small table.
 
 Years and the newest day are rows of `daily_availability` with all columns, sorted by date and symbol. A year whose rows
 did not change is the same file as in the generation before. Each new file is read back and compared before it counts.
@@ -54,8 +54,9 @@ _WRITE_YEAR = f"COPY ({_OF_YEAR} ORDER BY date, symbol) TO $path (FORMAT parquet
 
 _WRITE_LATEST = f"COPY ({_OF_LATEST} ORDER BY symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
 
-# The derived tables are small: a few rows per contract.
+# The other tables are small: a few rows per contract.
 _DERIVED = {
+    "contract_history": "FROM contract_history ORDER BY symbol, valid_from",
     "status_spans": "FROM status_spans ORDER BY symbol, first_day",
     "symbol_lifecycle": "FROM symbol_lifecycle ORDER BY symbol, episode",
 }

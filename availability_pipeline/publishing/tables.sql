@@ -2,6 +2,8 @@
 
 CREATE OR REPLACE TABLE published.symbols AS FROM symbols ORDER BY symbol;
 
+CREATE OR REPLACE TABLE published.contract_history AS FROM contract_history ORDER BY symbol, valid_from;
+
 CREATE OR REPLACE TABLE published.availability_changes AS FROM availability_changes;
 
 CREATE OR REPLACE TABLE published.collection_runs AS FROM collection_runs;

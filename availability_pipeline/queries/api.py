@@ -8,6 +8,7 @@ from __future__ import annotations
 from availability_pipeline.queries.columns import (
     CHANGE_COLUMNS,
     COLUMNS,
+    CONTRACT_COLUMNS,
     DELISTING_COLUMNS,
     GAP_COLUMNS,
     LIFECYCLE_COLUMNS,
@@ -25,6 +26,7 @@ from availability_pipeline.queries.universe import UniverseQueries
 __all__ = [
     "CHANGE_COLUMNS",
     "COLUMNS",
+    "CONTRACT_COLUMNS",
     "DELISTING_COLUMNS",
     "GAP_COLUMNS",
     "LIFECYCLE_COLUMNS",

@@ -110,6 +110,27 @@ class LifecycleRow(TypedDict):
     """The contract whose former self this SETTLED folder holds."""
 
 
+class ContractRow(TypedDict):
+    """What the exchange said of a contract for some time, a row of `contract_history`."""
+
+    symbol: str
+    """The contract, as exchangeInfo calls it."""
+    contract_type: str | None
+    """PERPETUAL, TRADIFI_PERPETUAL, CURRENT_QUARTER, NEXT_QUARTER, …; None if not in a usable form."""
+    status: str | None
+    """TRADING, SETTLING, PENDING_TRADING, …; None if not in a usable form."""
+    onboard_date: dt.date | None
+    """The UTC day of its listing, which later answers may contradict; None if not in a usable form."""
+    scheduled_end: dt.datetime | None
+    """The announced end (`delivery_date`), UTC; of a settled contract the settlement. None without one."""
+    underlying_type: str | None
+    """COIN, INDEX, EQUITY, …; None if not in a usable form."""
+    valid_from: dt.datetime
+    """The first answer that said so, UTC."""
+    valid_to: dt.datetime
+    """The last answer that said so, UTC."""
+
+
 class GapRow(TypedDict):
     """Consecutive days without a file between files of an episode."""
 
@@ -182,6 +203,7 @@ CHANGE_COLUMNS = columns_of(ChangeRow)
 SUMMARY_COLUMNS = columns_of(SummaryRow)
 UNIVERSE_COLUMNS = columns_of(UniverseRow)
 LIFECYCLE_COLUMNS = columns_of(LifecycleRow)
+CONTRACT_COLUMNS = columns_of(ContractRow)
 GAP_COLUMNS = columns_of(GapRow)
 LISTING_COLUMNS = columns_of(ListingRow)
 DELISTING_COLUMNS = columns_of(DelistingRow)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import NamedTuple
@@ -70,6 +70,39 @@ class ListingHistory:
         )
 
 
+class Announcement(NamedTuple):
+    """What the exchange said of a contract's end."""
+
+    said_on: dt.date
+    """The UTC day of the first answer that said so."""
+    end: dt.date | None
+    """The scheduled UTC day; None without one."""
+
+
+@dataclass(frozen=True)
+class Endings:
+    """Exclusion of contracts that are announced to end."""
+
+    days: int
+    """From how many days before its end on a contract is excluded."""
+    announcements: Mapping[str, Sequence[Announcement]]
+    """By symbol, in order."""
+
+    def excludes(self, symbol: str, day: dt.date, listed_on: dt.date) -> bool:
+        """Whether the end known on the day is near or past; ends before the listing are those of a former contract."""
+        said = self.announcements.get(symbol, ())
+        at = bisect_right(said, day, key=lambda one: one.said_on)
+        end = said[at - 1].end if at else None
+        return end is not None and listed_on <= end and (end - day).days <= self.days
+
+    def cuts(self, symbol: str) -> Iterator[dt.date]:
+        """The days on which an exclusion may begin or end."""
+        for said_on, end in self.announcements.get(symbol, ()):
+            yield said_on
+            if end is not None:
+                yield end - self.days * _DAY
+
+
 @dataclass(frozen=True)
 class UniverseRules:
     """Conditions for membership in a universe."""
@@ -79,6 +112,7 @@ class UniverseRules:
     """Minimum number of live days, and the length of the window that ends with the day."""
     include_flat: bool = False
     contract_types: frozenset[str] | None = None
+    endings: Endings | None = None
 
 
 class Member(NamedTuple):
@@ -115,6 +149,8 @@ def _reason(
         return "contract_type"
     if (day - listed_on).days < rules.min_age_days:
         return "young"
+    if rules.endings and rules.endings.excludes(history.symbol, day, listed_on):
+        return "ending"
     if rules.days_in_window is not None:
         days, window = rules.days_in_window
         first = max(listed_on, day - (window - 1) * _DAY)
@@ -158,6 +194,8 @@ def _cuts(history: ListingHistory, rules: UniverseRules) -> Iterator[dt.date]:
         yield span.known_from
         if span.listed_on is not None:
             yield span.listed_on + rules.min_age_days * _DAY
+    if rules.endings:
+        yield from rules.endings.cuts(history.symbol)
 
 
 def histories_of(

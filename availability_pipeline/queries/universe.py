@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
 from availability_pipeline.queries.columns import UNIVERSE_COLUMNS, Row, UniverseRow
+from availability_pipeline.queries.contracts import ContractQueries
 from availability_pipeline.queries.listings import (
     DEFAULT_TYPE,
+    Endings,
     ListingHistory,
     Member,
     MembershipSpan,
@@ -22,7 +24,7 @@ from availability_pipeline.queries.listings import (
     member,
     membership_spans,
 )
-from availability_pipeline.queries.reader import Day, Reader
+from availability_pipeline.queries.reader import Day
 from availability_pipeline.queries.result import Result
 
 if TYPE_CHECKING:
@@ -52,10 +54,10 @@ FROM published.symbol_lifecycle JOIN published.symbols USING (symbol) GROUP BY s
 """
 
 
-class UniverseQueries(Reader):
+class UniverseQueries(ContractQueries):
     """Queries of universes."""
 
-    def get_universe(
+    def get_universe(  # noqa: PLR0913 - the rules of a universe
         self,
         date: Day,
         min_age_days: int = 0,
@@ -63,6 +65,7 @@ class UniverseQueries(Reader):
         include_flat: bool = False,
         contract_types: Collection[str] | None = None,
         *,
+        exclude_ending: int | None = None,
         explain: bool = False,
     ) -> Result[UniverseRow]:
         """The contracts that were tradable on a day, by symbol, as known on that day.
@@ -78,27 +81,33 @@ class UniverseQueries(Reader):
             include_flat: Whether to include contracts that are listed and no longer traded.
             contract_types: Only these types of exchangeInfo, such as `PERPETUAL` and `TRADIFI_PERPETUAL`; contracts
                 unknown to it count as `PERPETUAL`.
+            exclude_ending: Exclude contracts that are announced to end within so many days, 0 for this day, by what the
+                exchange had said by the end of this day.
             explain: Whether to return excluded contracts as well, with the reason.
 
         Returns:
             Rows of `UniverseRow`. Reasons are `flat`; `pending`, `missing` or `ended` for a day without a file;
-            `young`; `few_days`; `contract_type`; and `same_contract` for a SETTLED folder on days that its successor
-            has as well.
+            `young`; `few_days`; `contract_type`; `ending`; and `same_contract` for a SETTLED folder on days that its
+            successor has as well.
 
         Raises:
             UsageError: The day is invalid, has no data, or a rule is out of range.
 
         Warns:
-            IncompleteDayWarning: The day was collected for some contracts only, or nothing of it is published.
+            IncompleteDayWarning: The day was collected for some contracts only, nothing of it is published, or
+                `exclude_ending` is given and nothing is recorded of what the exchange said by then.
 
         Example:
             >>> [row["symbol"] for row in queries.get_universe("2022-11-25", min_age_days=365)]
             ['BTCUSDT', 'ETHUSDT', 'LITUSDT', 'SOLUSDT']
         """
         day = self._collected_day(date)
-        rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
+        rules = self._rules(
+            min_age_days, min_days_in_window, contract_types, exclude_ending, include_flat=include_flat
+        )
         found = [one for history in self._histories_on(day) if (one := member(history, day, rules))]
         self._warn_of_nothing(DayRange(day, day))
+        self._warn_of_silence(day, rules)
         members = [one for one in found if explain or one.reason is None]
         return Result(
             UNIVERSE_COLUMNS,
@@ -122,6 +131,8 @@ class UniverseQueries(Reader):
         min_days_in_window: DaysInWindow | None = None,
         include_flat: bool = False,
         contract_types: Collection[str] | None = None,
+        *,
+        exclude_ending: int | None = None,
     ) -> Result[Row]:
         """The universes of many days, for a backtest, each as known on its own day.
 
@@ -133,6 +144,7 @@ class UniverseQueries(Reader):
             min_days_in_window: As for `get_universe`.
             include_flat: As for `get_universe`.
             contract_types: As for `get_universe`.
+            exclude_ending: As for `get_universe`.
 
         Returns:
             Rows of `UniverseRow` without `reason`, by date and symbol. For a Parquet file:
@@ -152,8 +164,11 @@ class UniverseQueries(Reader):
         days = self._collected_range(start, end)
         if step < 1:
             raise UsageError(f"step is {step}, but it must be 1 day or more")
-        rules = self._rules(min_age_days, min_days_in_window, contract_types, include_flat=include_flat)
+        rules = self._rules(
+            min_age_days, min_days_in_window, contract_types, exclude_ending, include_flat=include_flat
+        )
         self._warn_of_nothing(days)
+        self._warn_of_silence(days.start, rules)
         chosen = list(days)[::step]
         table = table_of(
             (one for history in self._histories for one in membership_spans(history, days, rules)), chosen
@@ -182,6 +197,7 @@ class UniverseQueries(Reader):
         min_age: int,
         days_in_window: DaysInWindow | None,
         types: Collection[str] | None,
+        exclude_ending: int | None,
         *,
         include_flat: bool,
     ) -> UniverseRules:
@@ -194,7 +210,17 @@ class UniverseQueries(Reader):
                 "as 25, or two numbers such as (50, 60), of which the first is 1 or more and not above the second, "
                 f"which is {LONGEST_DAYS:,} at most"
             )
-        return UniverseRules(min_age, window, include_flat, None if types is None else self._types(types))
+        chosen = None if types is None else self._types(types)
+        return UniverseRules(min_age, window, include_flat, chosen, self._endings(exclude_ending))
+
+    def _endings(self, days: int | None) -> Endings | None:
+        if days is None:
+            return None
+        if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= LONGEST_DAYS:
+            raise UsageError(
+                f"exclude_ending is {days!r}, but it must be a whole number of days, 0 to {LONGEST_DAYS:,}"
+            )
+        return Endings(days, self._announcements())
 
     def _types(self, types: Collection[str]) -> frozenset[str]:
         if isinstance(types, str):
@@ -216,6 +242,21 @@ class UniverseQueries(Reader):
             warnings.warn(
                 f"the archive has no file of {empty[0]}{more}, so the universe is empty there; the last day with "
                 f"files is {self.publication.last_file_day}",
+                IncompleteDayWarning,
+                stacklevel=3,
+            )
+
+    @staticmethod
+    def _warn_of_silence(day: dt.date, rules: UniverseRules) -> None:
+        """Warn of days before the first answer of the exchange, on which nothing can be excluded by it."""
+        if rules.endings is None:
+            return
+        said = (one.said_on for announced in rules.endings.announcements.values() for one in announced)
+        first = min(said, default=None)
+        if first is None or day < first:
+            since = f"is recorded before {first}" if first else "is recorded yet"
+            warnings.warn(
+                f"nothing that the exchange said {since}, so exclude_ending excludes nothing on earlier days",
                 IncompleteDayWarning,
                 stacklevel=3,
             )

@@ -25,7 +25,7 @@ from availability_pipeline.warehouse.opening import (
     when_free,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _RELATIONS = (
     "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
@@ -59,7 +59,13 @@ MIGRATIONS: dict[int, str] = {
     ALTER TABLE availability ALTER status_code SET NOT NULL;
     ALTER TABLE availability ALTER probe_timestamp SET NOT NULL;
     ALTER TABLE availability ALTER probe_timestamp SET DEFAULT CURRENT_TIMESTAMP;
-    """
+    """,
+    2: """
+    CREATE TABLE contract_history (
+        symbol VARCHAR NOT NULL, contract_type VARCHAR, status VARCHAR, onboard_date DATE, delivery_date TIMESTAMP,
+        underlying_type VARCHAR, valid_from TIMESTAMP NOT NULL, valid_to TIMESTAMP NOT NULL
+    );
+    """,
 }
 """By schema version, the SQL that migrates the tables to the next one; the view is recreated after the last."""
 

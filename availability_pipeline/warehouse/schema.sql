@@ -1,4 +1,4 @@
--- The tables of the working database, schema version 2. All timestamps are UTC.
+-- The tables of the working database, schema version 3. All timestamps are UTC.
 
 CREATE TABLE database_info (
     key VARCHAR PRIMARY KEY,
@@ -16,6 +16,19 @@ CREATE TABLE symbols (
     status VARCHAR,
     onboard_date DATE,
     seen_at TIMESTAMP               -- when exchangeInfo last listed it
+);
+
+-- What exchangeInfo said: per contract one row for each state that differs from the one before, by time. Only ever
+-- appended to, but for valid_to of a contract's last row, which grows with each answer that says the same.
+CREATE TABLE contract_history (
+    symbol VARCHAR NOT NULL,
+    contract_type VARCHAR,          -- NULL, as all that follows, where it was not said in a usable form
+    status VARCHAR,
+    onboard_date DATE,
+    delivery_date TIMESTAMP,        -- the scheduled end; NULL without one
+    underlying_type VARCHAR,
+    valid_from TIMESTAMP NOT NULL,  -- the first and the last answer that said so
+    valid_to TIMESTAMP NOT NULL
 );
 
 -- What changed after the first observation of a date and symbol; only ever appended to.

@@ -261,6 +261,34 @@ SET contract_type = listed.contract_type, status = listed.status, onboard_date =
 FROM listed WHERE listed.symbol = symbols.symbol
 """
 
+# Of each contract the last row, and what the answer says of it; answers before the last one have no say.
+_SAID = """
+CREATE OR REPLACE TEMP TABLE said AS
+WITH last AS (
+    FROM contract_history QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY valid_from DESC) = 1
+)
+SELECT
+    listed.*, last.valid_from,
+    last.symbol IS NOT NULL
+    AND (listed.contract_type, listed.status, listed.onboard_date, listed.delivery_date, listed.underlying_type)
+    IS NOT DISTINCT FROM
+    (last.contract_type, last.status, last.onboard_date, last.delivery_date, last.underlying_type) AS is_same
+FROM listed LEFT JOIN last USING (symbol)
+WHERE last.symbol IS NULL OR last.valid_to < $now
+"""
+
+_SAME_STATE = """
+UPDATE contract_history SET valid_to = $now
+FROM said
+WHERE said.is_same AND said.symbol = contract_history.symbol AND said.valid_from = contract_history.valid_from
+"""
+
+_NEW_STATE = """
+INSERT INTO contract_history
+SELECT symbol, contract_type, status, onboard_date, delivery_date, underlying_type, $now, $now
+FROM said WHERE NOT is_same ORDER BY symbol
+"""
+
 
 def write_symbols(
     connection: duckdb.DuckDBPyConnection,
@@ -270,12 +298,12 @@ def write_symbols(
     tracked: set[str],
     now: dt.datetime,
 ) -> SymbolsReport:
-    """Upsert the folders of the archive with their exchangeInfo.
+    """Upsert the folders of the archive with their exchangeInfo, and append to the history of what that said.
 
     Args:
         connection: The working database.
         symbols: All folders of the archive.
-        listed: exchangeInfo's contracts; empty if unknown.
+        listed: exchangeInfo's contracts, also those without a folder; empty if unknown.
         tracked: The names that have rows in `daily_availability`.
         now: The moment of the discovery, UTC.
     """
@@ -293,6 +321,8 @@ def write_symbols(
             "contract_type": pa.array([contract.contract_type for contract in listed], pa.string()),
             "status": pa.array([contract.status for contract in listed], pa.string()),
             "onboard_date": pa.array([contract.onboard_date for contract in listed], pa.date32()),
+            "delivery_date": pa.array([contract.delivery_date for contract in listed], pa.timestamp("us")),
+            "underlying_type": pa.array([contract.underlying_type for contract in listed], pa.string()),
         }
     )
     known = set(_column(connection, "SELECT symbol FROM symbols"))
@@ -301,8 +331,17 @@ def write_symbols(
     with transaction(connection):
         connection.execute(_UPSERT, [now])
         connection.execute(_LISTED, [now])
+        _append_to_history(connection, now)
     new = tuple(symbol.name for symbol in symbols if symbol.name not in known)
     return SymbolsReport(len(known) + len(new), len(tracked), new)
+
+
+def _append_to_history(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> None:
+    """Add what `listed` says now to `contract_history`."""
+    connection.execute(_SAID, {"now": now})
+    connection.execute(_SAME_STATE, {"now": now})
+    connection.execute(_NEW_STATE, {"now": now})
+    connection.execute("DROP TABLE said")
 
 
 def tracked_symbols(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -326,6 +365,13 @@ _BRING_BACK = (
     "UPDATE collection_runs SET started_at = least(started_at, $now), finished_at = $now WHERE finished_at > $now",
     "UPDATE symbols SET first_seen = $now WHERE first_seen > $now",
     "UPDATE symbols SET seen_at = $now WHERE seen_at > $now",
+    # Of the states of one contract that are all of wrong moments, the last one stays.
+    """
+    DELETE FROM contract_history AS held WHERE valid_from >= $now AND exists(
+        FROM contract_history AS later WHERE later.symbol = held.symbol AND later.valid_from > held.valid_from
+    )
+    """,
+    "UPDATE contract_history SET valid_from = least(valid_from, $now), valid_to = $now WHERE valid_to > $now",
 )
 
 

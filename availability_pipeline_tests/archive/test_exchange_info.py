@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 
@@ -13,9 +14,12 @@ from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
-ENTRY = {"symbol": "BTCUSDT", "contractType": "PERPETUAL", "status": "TRADING", "onboardDate": 1569398400000}
-BTC = ListedContract("BTCUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25))
-ETH = ListedContract("ETHUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25))
+ENTRY = {
+    "symbol": "BTCUSDT", "contractType": "PERPETUAL", "status": "TRADING", "onboardDate": 1569398400000,
+    "deliveryDate": 4133404800000, "underlyingType": "COIN",
+}  # fmt: skip
+BTC = ListedContract("BTCUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25), None, "COIN")
+ETH = ListedContract("ETHUSDT", "PERPETUAL", "TRADING", dt.date(2019, 9, 25), None, "COIN")
 
 
 def fetched(settings_for: SettingsFactory, *entries: object, body: bytes | None = None) -> ExchangeInfo:
@@ -34,6 +38,42 @@ def test_the_type_may_be_empty(settings_for: SettingsFactory) -> None:
     assert (found.contracts[0].contract_type, found.odd_entries) == ("", 0)
 
 
+def test_a_scheduled_end_is_a_moment(settings_for: SettingsFactory) -> None:
+    found = fetched(settings_for, {**ENTRY, "deliveryDate": 1718096400000})
+    assert found == ExchangeInfo(
+        (dataclasses.replace(BTC, delivery_date=dt.datetime.fromisoformat("2024-06-11 09:00")),)
+    )
+
+
+REAL = [
+    ("FTTUSDT", "PERPETUAL", "SETTLING", 1649919600000, 1668398400000, "COIN"),
+    ("BTCUSDT_241227", "CURRENT_QUARTER", "TRADING", 1719561600000, 1735286400000, "COIN"),
+    ("DEFIUSDT", "PERPETUAL", "TRADING", 1569398400000, 4133404800000, "INDEX"),
+    ("FETUSDT", "PERPETUAL", "TRADING", 1673766000000, 4133408400000, "COIN"),
+    ("BTCSTUSDT", "", "PENDING_TRADING", 1614754800000, 4133404800000, "COIN"),
+]
+"""Entries of the answer of 2024-10-02, in the order of ENTRY."""
+
+
+def test_recorded_entries_are_read(settings_for: SettingsFactory) -> None:
+    found = fetched(settings_for, *(dict(zip(ENTRY, entry, strict=True)) for entry in REAL))
+    assert found.odd_entries == 0
+    assert [(contract.status, contract.delivery_date) for contract in found.contracts] == [
+        ("SETTLING", dt.datetime.fromisoformat("2022-11-14 04:00")),
+        ("TRADING", dt.datetime.fromisoformat("2024-12-27 08:00")),
+        ("TRADING", None),
+        ("TRADING", None),
+        ("PENDING_TRADING", None),
+    ]
+    assert [contract.underlying_type for contract in found.contracts] == [
+        "COIN",
+        "COIN",
+        "INDEX",
+        "COIN",
+        "COIN",
+    ]
+
+
 def test_no_contract_is_an_answer(settings_for: SettingsFactory) -> None:
     assert fetched(settings_for) == ExchangeInfo()
 
@@ -48,7 +88,8 @@ DAYS = [
 @pytest.mark.parametrize(
     ("name", "value"),
     [*(("contractType", value) for value in TEXTS), *(("status", value) for value in [*TEXTS, ""]),
-     *(("onboardDate", value) for value in DAYS)],
+     *((name, value) for name in ("onboardDate", "deliveryDate") for value in DAYS),
+     *(("underlyingType", value) for value in [*TEXTS, ""])],
 )  # fmt: skip
 def test_what_an_entry_does_not_say_in_a_usable_form_is_none(
     settings_for: SettingsFactory, name: str, value: object
@@ -62,11 +103,13 @@ def test_what_an_entry_does_not_say_in_a_usable_form_is_none(
             None if name == "contractType" else "PERPETUAL",
             None if name == "status" else "TRADING",
             None if name == "onboardDate" else dt.date(2019, 9, 25),
+            None,
+            None if name == "underlyingType" else "COIN",
         ),
     )
 
 
-@pytest.mark.parametrize("name", ["contractType", "status", "onboardDate"])
+@pytest.mark.parametrize("name", sorted(set(ENTRY) - {"symbol"}))
 def test_an_entry_may_lack_something(settings_for: SettingsFactory, name: str) -> None:
     found = fetched(settings_for, {key: value for key, value in ENTRY.items() if key != name})
     assert (found.odd_entries, found.contracts[0].symbol) == (1, "BTCUSDT")

@@ -38,6 +38,11 @@ QUESTIONS: dict[str, Answers] = {
     f"universe-history 2022-04-01 2022-12-31 --step 30 {RULE_OPTIONS}": lambda q: q.universe_history(
         "2022-04-01", "2022-12-31", 30, **RULES
     ).arrow(),
+    "contract fttusdt": lambda q: q.get_contract("FTTUSDT").arrow(),
+    "contract simpendingusdt --as-of 2026-11-20T13:00": lambda q: q.get_contract(
+        "SIMPENDINGUSDT", as_of="2026-11-20T13:00"
+    ).arrow(),
+    "contract LUNAUSDT": lambda q: q.get_contract("LUNAUSDT").arrow(),
     "lifecycle": lambda q: q.get_lifecycle().arrow(),
     "lifecycle litusdt": lambda q: q.get_lifecycle("LITUSDT").arrow(),
     "gaps": lambda q: q.get_gaps().arrow(),
@@ -97,6 +102,10 @@ WRONG = {
     "universe 2024-01-15 --contract-types SPOT": "contract_types has 'SPOT', which no contract is; there are PERPETUAL",
     "universe-history 2024-01-15 2024-01-01": "the start 2024-01-15 is after the end 2024-01-01; swap them",
     "universe-history 2024-01-15 2024-01-16 --step 0": "Invalid value for '--step': 0 is not in the range x>=1.",
+    "universe 2024-01-15 --exclude-ending -1": "Invalid value for '--exclude-ending': -1 is not in the range x>=0.",
+    "universe 2024-01-15 --exclude-ending 36501": "exclude_ending is 36501, but it must be a whole number of days",
+    "contract lunausd": "no contract is called 'lunausd'; similar names: LUNAUSDT",
+    "contract BTCUSDT --as-of noon": "--as-of is 'noon', which is not a moment; write it as 2024-01-15T08:00",
     "lifecycle lunausd": "no contract is called 'lunausd'; similar names: LUNAUSDT",
     "gaps nosuch": "no contract is called 'nosuch'",
     "analytics delistings 2019-01-01": "there is no data of 2019-01-01",

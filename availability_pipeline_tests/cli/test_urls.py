@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.cli.main import cli
-from availability_pipeline.collecting.download import Totals
+from availability_pipeline.collecting.urls import Totals
 from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.publishing import sample

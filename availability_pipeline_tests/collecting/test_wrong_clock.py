@@ -32,6 +32,7 @@ SELECT max(moment) FROM (
     UNION ALL SELECT observed_at FROM availability_changes
     UNION ALL SELECT greatest(started_at, finished_at) FROM collection_runs
     UNION ALL SELECT greatest(first_seen, seen_at) FROM symbols
+    UNION ALL SELECT greatest(valid_from, valid_to) FROM contract_history
     UNION ALL SELECT value::TIMESTAMP FROM database_info WHERE key = 'derived_at'
 )
 """

@@ -54,6 +54,7 @@ OTHER_VALUES: dict[str, list[dict[str, object]]] = {
     ],
     "universe_history": [{"start": "2022-05-01", "end": "2022-12-31", "step": 3, "min_age_days": 45}],
     "lifecycle": [{"symbol": None}],
+    "contract": [{"symbol": "BTCUSDT", "as_of": at} for at in (None, "2026-11-20T11:00", "2026-11-20T13:00")],
     "gaps": [{"symbol": "ICPUSDT"}],
     "small_runs": [{"symbol": "FTTUSDT"}],
     "new_listings": [{"date": "2022-09-27"}],

@@ -21,6 +21,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.names import parse_symbol
 from availability_pipeline.catalogue import DEFAULT_DATASET
@@ -43,6 +44,19 @@ SPANS = {
     "币安人生USDT": (44, 70),
 }
 """By tracked contract, the offsets of its first day with a file and of the day after its last."""
+
+SAID = [
+    ListedContract("PENDINGUSDT", "PERPETUAL", "PENDING_TRADING", dt.date(2024, 4, 9), None, "COIN"),
+    ListedContract(
+        "LUNABUSD",
+        "CURRENT_QUARTER DELIVERING",
+        "SETTLING",
+        None,
+        dt.datetime.fromisoformat("2024-03-11 09:00"),
+        "INDEX",
+    ),
+]
+"""What the exchange says: nothing of the contracts that have files."""
 
 HOLES = {("ETHUSDT", 30), ("BTCUSDT", 69), ("币安人生USDT", 69)}
 """Days without a file between the two."""
@@ -108,7 +122,7 @@ def collect(connection: duckdb.DuckDBPyConnection, files: Files, run_id: str, da
     write_symbols(
         connection,
         [parse_symbol(DEFAULT_DATASET, name) for name in names],
-        [],
+        SAID,
         tracked=set(SPANS),
         now=COLLECTED_AT,
     )

@@ -49,6 +49,7 @@ def test_the_manifest_says_what_is_read(tmp_path: Path) -> None:
         f"{base}/availability.duckdb": rows,
         f"{base}/daily_availability/2024.parquet": rows,
         f"{base}/latest.parquet": 1,
+        f"{base}/contract_history.parquet": len(sample.SAID),
         f"{base}/status_spans.parquet": files[f"{base}/status_spans.parquet"],
         f"{base}/symbol_lifecycle.parquet": len(sample.SPANS) - 1,  # one never had a file
     }
@@ -56,7 +57,7 @@ def test_the_manifest_says_what_is_read(tmp_path: Path) -> None:
     published_at = dt.datetime.fromisoformat(facts.pop("published_at"))
     assert dt.timedelta(0) <= dt.datetime.now(dt.UTC) - published_at < dt.timedelta(minutes=10)
     assert facts == {
-        "schema_version": 3,
+        "schema_version": 4,
         "generation": report.generation,
         "run_id": "run-1",
         "first_day": str(sample.FIRST_DAY),
@@ -246,7 +247,7 @@ def test_a_published_database_that_was_deleted_comes_back(shelf: Path) -> None:
 FOREIGN = {
     "is not a manifest of this program": '{"name": "my web app"}',
     "is not a manifest of this": "dear diary",
-    "has schema version 99, and this program knows only 3; upgrade": '{"schema_version": 99, "layers": []}',
+    "has schema version 99, and this program knows only 4; upgrade": '{"schema_version": 99, "layers": []}',
 }
 
 

@@ -126,6 +126,7 @@ TAMPERINGS = {
         "UPDATE availability_by_date SET file_size_bytes = 7 WHERE symbol = 'BTCUSDT' AND date = '2024-02-01'",
     "out of order": "CREATE OR REPLACE TABLE availability_by_date AS FROM availability_by_date ORDER BY symbol, date",
     "symbols differs from the working database": "UPDATE symbols SET quote = 'U' WHERE symbol = 'BTCUSDT'",
+    "contract_history differs": "UPDATE contract_history SET valid_to = valid_to + INTERVAL 1 DAY",
     "collection_runs differs": "DELETE FROM collection_runs",
     "published_days does not agree": "UPDATE published_days SET file_count = 0 WHERE date = '2024-02-01'",
     "published_days does not agree with": "UPDATE published_days SET missing = missing + 1",
@@ -387,7 +388,7 @@ def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
     with duckdb.connect(sample.writable(sample.publish_sample(tmp_path).path)) as newer:
         newer.execute("UPDATE publication SET schema_version = 99")
     assert _refusal(tmp_path).endswith(
-        "availability.duckdb has schema version 99, and this program knows only 3; "
+        "availability.duckdb has schema version 99, and this program knows only 4; "
         "upgrade binance-futures-availability"
     )
 

@@ -278,7 +278,7 @@ def test_what_no_checksum_tells_fails_the_audit_and_is_written_anew(
 @pytest.mark.parametrize(
     ("module", "name", "value", "reason"),
     [
-        (rows, "SCHEMA_VERSION", 4, "has schema version 3"),
+        (rows, "SCHEMA_VERSION", 5, "has schema version 4"),
         (rows, "__version__", "99.0", "was published by version"),
     ],
 )

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from availability_pipeline import AvailabilityQueries, UsageError
 from availability_pipeline.dates import DayRange
 from availability_pipeline.queries.listings import (
+    Announcement,
+    Endings,
     ListingHistory,
     UniverseRules,
     histories_of,
@@ -77,6 +79,45 @@ def test_each_rule_leaves_out_what_it_names(offset: int, rules: dict[str, Any], 
     assert found.reason == reason
 
 
+# On day 30 the end of day 40 is announced, on day 33 it is withdrawn, on day 35 it is that of day 38.
+ANNOUNCED = {"AUSDT": [(5, None), (30, 40), (33, None), (35, 38)]}
+
+
+def endings(days: int, said: dict[str, list[tuple[int, int | None]]]) -> Endings:
+    """A rule from days of announcements and ends."""
+    return Endings(
+        days,
+        {
+            symbol: [Announcement(day(at), None if end is None else day(end)) for at, end in announced]
+            for symbol, announced in said.items()
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "out"),
+    [
+        (0, [38, 39, 40, 43]),
+        (2, [36, 37, 38, 39, 40, 43]),
+        (3, [35, 36, 37, 38, 39, 40, 43]),
+        (9, [31, 32, 35, 36, 37, 38, 39, 40, 43]),
+        (30, [30, 31, 32, 35, 36, 37, 38, 39, 40, 43]),
+    ],
+)
+def test_a_contract_is_left_out_from_so_many_days_before_its_announced_end(days: int, out: list[int]) -> None:
+    rules = UniverseRules(endings=endings(days, ANNOUNCED))
+    found = {at: member(DELISTED, day(at), rules) for at in (12, *range(29, 41), 43)}
+    assert [at for at, one in found.items() if one and one.reason == "ending"] == out
+    assert {one.reason for at, one in found.items() if one and at not in out} == {None}
+
+
+def test_the_announced_end_of_a_former_contract_does_not_count() -> None:
+    relisted = life((0, 19, "published", 0, 0), (20, 29, "ended", 20, None), (30, 40, "published", 30, 30))
+    rules = UniverseRules(endings=endings(5, {"AUSDT": [(10, 19)], "BUSDT": [(0, 35)]}))
+    found = {at: member(relisted, day(at), rules) for at in (13, 14, 19, 30, 40)}
+    assert [one.reason if one else "" for one in found.values()] == [None, "ending", "ending", None, None]
+
+
 def test_days_of_an_earlier_listing_do_not_count() -> None:
     relisted = life(
         (0, 19, "published", 0, 0),
@@ -116,6 +157,12 @@ RULES = st.builds(
     min_age_days=st.integers(0, 12),
     days_in_window=st.none() | st.tuples(st.integers(1, 4), st.integers(4, 12)),
     include_flat=st.booleans(),
+    endings=st.none()
+    | st.builds(
+        lambda days, said: endings(days, {"AUSDT": sorted(said, key=lambda one: one[0])}),
+        st.integers(0, 12),
+        st.lists(st.tuples(st.integers(0, 60), st.none() | st.integers(0, 70)), max_size=4),
+    ),
 )
 STATUSES = ["published", "flat", "missing", "pending", "ended"]
 
@@ -194,6 +241,13 @@ def test_a_window_is_thirty_days_unless_it_is_said(demo: Demo) -> None:
         ({"min_days_in_window": 31}, "min_days_in_window is 31, but"),
         ({"min_days_in_window": (0, 30)}, r"min_days_in_window is \(0, 30\)"),
         ({"min_days_in_window": (1, 10**12)}, r"not above the second, which is 36,500 at most"),
+        *(
+            (
+                {"exclude_ending": days},
+                f"exclude_ending is {days!r}, but it must be a whole number of days, 0 to 36,500",
+            )
+            for days in (-1, 36_501, 1.0, True, "7")
+        ),
         ({"contract_types": "PERPETUAL"}, "contract_types is 'PERPETUAL', but it must be a list"),
         (
             {"contract_types": ["spot"]},

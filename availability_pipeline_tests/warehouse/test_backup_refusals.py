@@ -179,7 +179,7 @@ def test_a_backup_of_a_newer_version_is_refused(
         with connect(settings.working_path):
             pass
         path = backup(settings, tmp_path / "backups").path
-    assert "has schema version 3, and this program knows only 2; upgrade" in refused(settings, path)
+    assert "has schema version 4, and this program knows only 3; upgrade" in refused(settings, path)
 
 
 def test_real_and_simulated_data_do_not_meet(settings: Settings, taken: Path, tmp_path: Path) -> None:

@@ -52,6 +52,16 @@ COLUMNS = {
         ("onboard_date", "DATE", "YES", None),
         ("seen_at", "TIMESTAMP", "YES", None),
     ],
+    "contract_history": [
+        ("symbol", "VARCHAR", "NO", None),
+        ("contract_type", "VARCHAR", "YES", None),
+        ("status", "VARCHAR", "YES", None),
+        ("onboard_date", "DATE", "YES", None),
+        ("delivery_date", "TIMESTAMP", "YES", None),
+        ("underlying_type", "VARCHAR", "YES", None),
+        ("valid_from", "TIMESTAMP", "NO", None),
+        ("valid_to", "TIMESTAMP", "NO", None),
+    ],
 }
 
 
@@ -93,7 +103,7 @@ def test_there_are_the_documented_tables_and_no_secondary_index(path: Path) -> N
     with connect(path):
         pass
     assert {name for (name,) in rows(path, "SELECT table_name FROM duckdb_tables()")} == {
-        "availability", "symbols", "availability_changes", "collection_runs", "database_info",
+        "availability", "symbols", "contract_history", "availability_changes", "collection_runs", "database_info",
     }  # fmt: skip
     assert rows(path, "SELECT index_name FROM duckdb_indexes()") == []
 
@@ -153,7 +163,7 @@ def test_a_newer_database_is_left_alone(path: Path) -> None:
     before = path.read_bytes()
     for read_only in (True, False):
         with (
-            pytest.raises(StoreError, match=r"schema version 3, .* knows only 2; upgrade"),
+            pytest.raises(StoreError, match=r"schema version 4, .* knows only 3; upgrade"),
             connect(path, read_only=read_only),
         ):
             pass
@@ -408,7 +418,7 @@ def test_an_older_database_is_migrated_step_by_step(path: Path, monkeypatch: pyt
         pass
     later_version(monkeypatch, "CREATE TABLE more (n INTEGER)", "INSERT INTO more VALUES (7)")
     with connect(path) as connection:
-        assert read_info(connection, "schema_version") == "4"
+        assert read_info(connection, "schema_version") == "5"
     assert rows(path, "FROM more") == [(7,)]
 
 
@@ -419,7 +429,7 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
     with pytest.raises(duckdb.CatalogException), connect(path):
         pass
     monkeypatch.undo()
-    assert rows(path, "SELECT value FROM database_info WHERE key = 'schema_version'") == [("2",)]
+    assert rows(path, "SELECT value FROM database_info WHERE key = 'schema_version'") == [("3",)]
     assert rows(path, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'more'") == []
 
 
@@ -452,7 +462,7 @@ def test_a_database_of_version_1_keeps_its_rows_and_gets_todays_form(path: Path)
     form = "FROM (DESCRIBE {}) WHERE column_name <> 'key'"
     with connect(path) as connection, connect(path.with_name("new.duckdb")) as new:
         found = connection.execute("FROM daily_availability ORDER BY symbol").fetchall()
-        for relation in ("availability", "daily_availability"):
+        for relation in ("availability", "daily_availability", "contract_history"):
             query = form.format(relation)
             assert connection.execute(query).fetchall() == new.execute(query).fetchall()
     assert [row[3] for row in found] == list(range(9))

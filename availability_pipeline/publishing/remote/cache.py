@@ -123,7 +123,8 @@ def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
 
     Returns:
         By relation its files in order, as paths or full URLs: `daily_availability` (one per year), `latest` (the last
-        day with files), `status_spans`, `symbol_lifecycle`. They are immutable, and removed some publications later.
+        day with files), `contract_history`, `status_spans`, `symbol_lifecycle`. They are immutable, and removed some
+        publications later.
 
     Raises:
         UsageError: The location is not a supported URL.

@@ -26,6 +26,7 @@ QUERIES = {
         FROM daily_availability WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
         ORDER BY symbol
     """,
+    "contract_history": "FROM contract_history ORDER BY symbol, valid_from",
     "status_spans": "FROM status_spans ORDER BY symbol, first_day",
     "symbol_lifecycle": "FROM symbol_lifecycle ORDER BY symbol, episode",
 }
@@ -75,7 +76,7 @@ def test_the_rows_are_those_of_the_database(
     files = parquet_files(location)
     folder = f"{location.removesuffix('/availability.duckdb')}/generations/{uploaded.latest()['generation']}/"
     assert all(name.startswith(folder) for names in files.values() for name in names)
-    assert list(files) == ["daily_availability", "latest", "status_spans", "symbol_lifecycle"]
+    assert sorted(files) == sorted(QUERIES)
     assert files["daily_availability"] == [f"{folder}daily_availability/2024.parquet"]
     for relation in QUERIES:
         assert rows(files[relation]) == truth[relation], relation

@@ -1,0 +1,148 @@
+"""Whole files of the archive: a GET that is streamed to the disk and hashed, and the checksum beside the file.
+
+What is fetched and where it goes is for the caller to decide; nothing is read into memory but one chunk.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import BinaryIO, TypedDict
+from urllib.parse import unquote
+
+import requests
+
+from availability_pipeline.archive.http import FAILURES, problem
+from availability_pipeline.archive.probing import size_and_time
+from availability_pipeline.catalogue import CHECKSUM
+from availability_pipeline.errors import ArchiveError, ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
+
+CHUNK_BYTES = 256 * 1024
+
+_MAX_CHECKSUM_BYTES = 4096
+
+# `<sha256>  <name>`, as sha256sum writes it.
+_CHECKSUM_LINE = re.compile(r"(?P<sha256>[0-9A-Fa-f]{64})[ \t]+\*?(?P<name>\S+)\s*", re.ASCII | re.DOTALL)
+
+
+class _About(TypedDict):
+    """What a failed request was about."""
+
+    url: str
+    symbol: str
+    date: str
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file to fetch."""
+
+    url: str
+    """Percent-encoded."""
+    symbol: str
+    day: dt.date
+
+    @property
+    def name(self) -> str:
+        """The last part of its key."""
+        return unquote(self.url.rpartition("/")[2])
+
+    def about(self, ending: str = "") -> _About:
+        """What errors say of it, or of what has its name with an ending."""
+        return {"url": self.url + ending, "symbol": self.symbol, "date": str(self.day)}
+
+
+@dataclass(frozen=True)
+class Received:
+    """A file as a GET gave it."""
+
+    bytes: int
+    last_modified: dt.datetime
+    """Naive, UTC."""
+    sha256: str
+
+
+class Transfer:
+    """Fetches files over one session, from several threads.
+
+    Args:
+        session: A session without credentials.
+        timeout_seconds: Seconds without a byte after which a request fails.
+    """
+
+    def __init__(self, session: requests.Session, timeout_seconds: int) -> None:
+        self._session, self._seconds = session, timeout_seconds
+
+    def receive(self, file: RemoteFile, target: BinaryIO) -> Received:
+        """Write the body of a file into an open one.
+
+        Raises:
+            ArchiveError: It did not arrive in whole, or is none.
+            OSError: The target could not be written.
+        """
+        digest, about = hashlib.sha256(), file.about()
+        with closing(self._get(about)) as answer:
+            if answer.status_code != 200:
+                raise _refused(answer, about)
+            try:
+                size, modified = size_and_time(answer.headers)
+            except (ValueError, OverflowError) as error:
+                why = f"the answer does not describe a file: {error}"
+                raise UnexpectedAnswer(why, status=200, **about) from error
+            for chunk in self._body(answer, about):
+                digest.update(chunk)
+                target.write(chunk)
+        return Received(size, modified, digest.hexdigest())
+
+    def checksum(self, file: RemoteFile) -> str | None:
+        """The SHA-256 that the archive gives for a file, lower case; None if it gives none.
+
+        Raises:
+            ArchiveError: The checksum could not be fetched, or is none of this file.
+        """
+        about = file.about(CHECKSUM)
+        with closing(self._get(about)) as answer:
+            if answer.status_code == 404:
+                return None
+            if answer.status_code != 200:
+                raise _refused(answer, about)
+            body = b""
+            for chunk in self._body(answer, about):
+                body += chunk
+                if len(body) > _MAX_CHECKSUM_BYTES:
+                    break
+        found = _CHECKSUM_LINE.fullmatch(body.decode("utf-8", "replace"))
+        if not found or unquote(found["name"]) != file.name:
+            raise UnexpectedAnswer("the checksum beside the file is none of this file", status=200, **about)
+        return found["sha256"].lower()
+
+    def _get(self, about: _About) -> requests.Response:
+        try:
+            # Without "identity" a server may compress, and the bytes would not be the file's.
+            return self._session.get(
+                about["url"], timeout=self._seconds, headers={"Accept-Encoding": "identity"}, stream=True
+            )
+        except FAILURES as error:
+            raise self._unreachable(error, about) from error
+
+    def _body(self, answer: requests.Response, about: _About) -> Iterator[bytes]:
+        """The chunks of a body, which raise if it breaks off; errors of their consumer are not of the network."""
+        try:
+            yield from answer.raw.stream(CHUNK_BYTES, decode_content=False)
+        except FAILURES as error:
+            raise self._unreachable(error, about) from error
+
+    def _unreachable(self, error: Exception, about: _About) -> ArchiveUnreachable:
+        return ArchiveUnreachable(problem(error, self._seconds), **about)
+
+
+def _refused(answer: requests.Response, about: _About) -> ArchiveError:
+    if answer.status_code == 404:
+        why = "the archive does not have the file any more (HTTP 404); run `update` for its day to see what is there"
+    else:
+        why = f"the archive answered HTTP {answer.status_code}"
+    return ArchiveRefused(why, status=answer.status_code, **about)
