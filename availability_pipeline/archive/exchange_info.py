@@ -7,7 +7,7 @@ failure means to them. An answer is read entry by entry: what one of them does n
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from availability_pipeline.archive.http import FAILURES, Session, problem
@@ -72,7 +72,8 @@ def _read(entries: list[Any], status: str) -> ExchangeInfo:
     odd = 0
     for entry in entries:
         contract = _contract(entry if isinstance(entry, dict) else {}, status)
-        odd += not contract.symbol or contract.symbol in contracts or None in astuple(contract)
+        lacking = None in (contract.contract_type, contract.status, contract.onboard_date)
+        odd += not contract.symbol or contract.symbol in contracts or lacking
         if contract.symbol:
             contracts.setdefault(contract.symbol, contract)
     return ExchangeInfo(tuple(contracts.values()), odd)

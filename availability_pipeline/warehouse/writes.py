@@ -157,7 +157,8 @@ def write_collection(
         connection.execute("DROP TABLE files; DROP TABLE IF EXISTS incoming")
         changes = _changes_of(connection, collection.run_id)
         _record(connection, collection, rows, sum(changes.values()))
-    connection.unregister("found")
+    for name in ("found", "days", "contracts"):
+        connection.unregister(name)
     return WriteReport(rows, available, size, changes)
 
 
@@ -301,6 +302,7 @@ def write_symbols(
     with transaction(connection):
         connection.execute(_UPSERT, [now])
         connection.execute(_LISTED, [now])
+    connection.unregister("seen").unregister("listed")
     new = tuple(symbol.name for symbol in symbols if symbol.name not in known)
     return SymbolsReport(len(known) + len(new), len(tracked), new)
 
