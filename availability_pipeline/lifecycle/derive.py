@@ -58,15 +58,21 @@ def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> str:
     """
     sources = _sources(connection)
     made_from = repr((sources, rules.values()))
-    if connection.execute(_IS_MADE).fetchall() and connection.execute(_MADE_FROM).fetchall() == [(made_from,)]:
+    if connection.execute(_IS_MADE).fetchall() and connection.execute(_MADE_FROM).fetchall() == [
+        (made_from,)
+    ]:
         return sources
     connection.execute("DROP TABLE IF EXISTS temp.absences_made_from")
     find_rowless_files(connection, rules)
-    run_script(connection, "files", rules.values())
-    run_script(connection, "absence", rules.values())
+    [(first_day, days)] = connection.execute(_DAYS).fetchall()
+    values = {**rules.values(), "first_day": first_day, "days": days}
+    run_script(connection, "files", values)
+    run_script(connection, "absence", values)
     connection.execute("CREATE TEMP TABLE absences_made_from AS SELECT $1 AS made_from", [made_from])
     return sources
 
+
+_DAYS = "SELECT coalesce(min(date), DATE '1970-01-01'), coalesce(max(date) - min(date) + 1, 1) FROM daily_availability"
 
 _IS_MADE = "FROM duckdb_tables() WHERE temporary AND table_name = 'absences_made_from'"
 
@@ -77,7 +83,7 @@ DERIVED_TABLES = ("status_spans", "symbol_lifecycle")
 _SOURCES_KEY, _CONTENT_KEY, _MOMENT_KEY = "derived_from", "derived_tables", "derived_at"
 
 _INTERMEDIATE = (
-    "rowless_files", "file_days", "gap_days", "gaps", "small_runs", "absent_days", "episodes", "file_spans",
+    "rowless_files", "file_runs", "gap_days", "gaps", "small_runs", "absent_days", "episodes", "file_spans",
     "absent_spans", "absences_made_from",
 )  # fmt: skip
 
