@@ -53,8 +53,8 @@ WHERE available IS DISTINCT FROM (spans.status IN ('published', 'flat'))
 ORDER BY held.date, held.symbol
 """
 
-# Whether there can be any, in half the time: rows whose span is of another status, and spans of files that do not lie in
-# their own episode alone.
+# Whether there can be any, in half the time: rows whose span is of another status, and spans of files that do not lie
+# in their own episode alone.
 _HAS_MISFITS = """
 SELECT
     EXISTS (
