@@ -50,7 +50,7 @@ def probe_files(
     rows: list[tuple[str, int, dt.datetime]] = []
     lock = Lock()
 
-    def probe(session: requests.Session, symbol: str) -> list[Job]:
+    def probe(session: Session, symbol: str) -> list[Job]:
         found = _probe(session, settings, symbol, day)
         if found:
             with lock:
@@ -59,6 +59,8 @@ def probe_files(
         return []
 
     with Session(settings.connections, anonymous=True) as session:
+        # Without "identity" a server may compress, and the length would not be the file's.
+        session.headers["Accept-Encoding"] = "identity"
         jobs: list[Job] = [partial(probe, session, symbol) for symbol in symbols]
         run_side_by_side(jobs, threads=settings.connections, attempted=len(symbols))
     names, sizes, modified = zip(*rows, strict=True) if rows else ((), (), ())
@@ -75,15 +77,12 @@ class _About(TypedDict):
     date: str
 
 
-def _probe(
-    session: requests.Session, settings: Settings, symbol: str, day: dt.date
-) -> tuple[int, dt.datetime] | None:
+def _probe(session: Session, settings: Settings, symbol: str, day: dt.date) -> tuple[int, dt.datetime] | None:
     """Size in bytes and last-modified in UTC, or None if there is no file."""
     url = settings.dataset.file_url(settings.archive_url, symbol, day)
     about: _About = {"url": url, "symbol": symbol, "date": str(day)}
     try:
-        # Without "identity" a server may compress, and the length would not be the file's.
-        answer = session.head(url, timeout=settings.timeout_seconds, headers={"Accept-Encoding": "identity"})
+        answer = session.probe(url, settings.timeout_seconds)
     except FAILURES as error:
         raise ArchiveUnreachable(problem(error, settings.timeout_seconds), **about) from error
     if answer.status_code == 404:

@@ -138,6 +138,7 @@ def _daily_availability(dataset: Dataset, symbols: dg.AssetsDefinition) -> dg.As
             loaded = settings.load(dataset)
             with working_database.get_connection() as connection:
                 plan = collect.plan_collection(connection, days_of_run(context), config.symbols)
+            working_database.release()
             collected = collect.collect(plan, loaded, progress)
             progress.stage(f"writing {len(plan.days):,} days of {len(plan.symbols):,} contracts")
             with working_database.get_connection() as connection:
@@ -247,6 +248,8 @@ def _published_database(dataset: Dataset, lifecycle: dg.AssetsDefinition) -> dg.
                 )
             if report.remark:
                 context.log.warning(report.remark)
+            if loaded.publish_url:
+                working_database.release()
             uploaded = mirror(loaded, progress)
         return dg.MaterializeResult(
             metadata={**_publication_metadata(report), **(uploaded.metadata() if uploaded else {})}

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
@@ -54,6 +55,7 @@ class WorkingDatabase(DuckDBResource):
     """The working database of a dataset as dagster-duckdb's resource, with connections of `warehouse.database`.
 
     dagster-duckdb waits silently for locks, leaks the connection of a body that raises, and has no read-only mode.
+    In a run, a connection goes from step to step, with the temporary tables on it, until `release` or an error.
     """
 
     database: str = Field(default="", description="Path of the file; from the settings if empty")
@@ -61,6 +63,8 @@ class WorkingDatabase(DuckDBResource):
         default=DEFAULT_DATASET.name, description="The dataset, by its name in the catalogue"
     )
     settings: dg.ResourceDependency[PipelineSettings]
+    _is_kept: bool = PrivateAttr(default=False)
+    _kept: tuple[duckdb.DuckDBPyConnection, ExitStack] | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WorkingDatabase"]:
@@ -75,15 +79,43 @@ class WorkingDatabase(DuckDBResource):
             return
         tell = (context.log or dg.get_dagster_logger()).warning
         with alone(context.instance, settings, context.run.run_id, tell):
-            yield self
+            self._is_kept = True
+            try:
+                yield self
+            finally:
+                self._is_kept = False
+                self.release()
 
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """An open connection; raises StoreError."""
-        settings = self.settings.load(DATASETS[self.dataset])
-        path = database_path("database", self.database) if self.database else settings.working_path
-        with connect(path, read_only=read_only) as connection:
+        """An open connection, with no transaction; raises StoreError."""
+        if read_only:
+            with connect(self._path(), read_only=True) as connection:
+                yield connection
+            return
+        with ExitStack() as opened:
+            connection = self._taken(opened) or opened.enter_context(connect(self._path()))
             yield connection
+            if self._is_kept and self._kept is None:
+                self._kept = connection, opened.pop_all()
+
+    def _taken(self, stack: ExitStack) -> duckdb.DuckDBPyConnection | None:
+        """The connection that is kept, which the stack closes now."""
+        if self._kept is None:
+            return None
+        (connection, closing), self._kept = self._kept, None
+        stack.enter_context(closing)
+        return connection
+
+    def _path(self) -> Path:
+        if self.database:
+            return database_path("database", self.database)
+        return self.settings.load(DATASETS[self.dataset]).working_path
+
+    def release(self) -> None:
+        """Let other processes open the database: before requests are sent, which may take long."""
+        with ExitStack() as closing:
+            self._taken(closing)
 
 
 class StepResources(NamedTuple):

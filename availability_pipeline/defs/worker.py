@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.collecting.progress import shown_progress
@@ -102,7 +102,6 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
-            atexit.register(gc.unfreeze)  # or DuckDB would report at the end what is still there as leaked
         if request["only_clear"]:
             end_orphaned_run(instance, settings)
             return {}
@@ -118,5 +117,13 @@ def _tell(line: str) -> None:
         logging.getLogger("availability_pipeline.defs.worker").info(line)
 
 
+def _leave() -> NoReturn:
+    """End this process as it is: all is closed, and to take its objects apart costs as much as to make them did."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - of other packages, such as the measurement of coverage
+    sys.stderr.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
     main()
+    _leave()

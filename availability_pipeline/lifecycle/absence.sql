@@ -14,7 +14,7 @@
 CREATE OR REPLACE TEMP TABLE absent_days AS
 WITH market AS (
     SELECT date, count(*) AS file_count, lead(date) OVER (ORDER BY date) AS next_market_day
-    FROM file_days GROUP BY date
+    FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) WHERE available GROUP BY date
 ),
 -- outage_over: the day on which few enough of the contracts that stopped together are left; infinity if too many are,
 -- NULL if there never were. A contract of which the market's next day was not collected says nothing of that.

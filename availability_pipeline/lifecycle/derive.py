@@ -41,29 +41,50 @@ def find_rowless_files(connection: duckdb.DuckDBPyConnection, rules: Rules) -> N
     run_script(connection, "rowless", rules.values())
 
 
-def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> str:
     """Make the temporary table `absent_days`: every collected day without a file after a contract's first one.
 
     Its columns are date, symbol, last_file_day (before it), next_day (with a file after it, or NULL), absence
     (gap, stopped, long, relisted), rowless (there is a file, which is too small to say anything), status (pending,
-    missing, ended) and known_from. The temporary tables of `files.sql` and `rowless.sql` are made as well.
+    missing, ended) and known_from. The temporary tables of `files.sql` and `rowless.sql` are made as well. What is
+    there from the same rows and rules stays.
 
     Args:
         connection: The working database.
         rules: What it is judged by.
-    """
-    find_rowless_files(connection, rules)
-    run_script(connection, "files", rules.values())
-    run_script(connection, "absence", rules.values())
 
+    Returns:
+        A fingerprint of the rows and contracts.
+    """
+    sources = _sources(connection)
+    made_from = repr((sources, rules.values()))
+    if connection.execute(_IS_MADE).fetchall() and connection.execute(_MADE_FROM).fetchall() == [
+        (made_from,)
+    ]:
+        return sources
+    connection.execute("DROP TABLE IF EXISTS temp.absences_made_from")
+    find_rowless_files(connection, rules)
+    [(first_day, days)] = connection.execute(_DAYS).fetchall()
+    values = {**rules.values(), "first_day": first_day, "days": days}
+    run_script(connection, "files", values)
+    run_script(connection, "absence", values)
+    connection.execute("CREATE TEMP TABLE absences_made_from AS SELECT $1 AS made_from", [made_from])
+    return sources
+
+
+_DAYS = "SELECT coalesce(min(date), DATE '1970-01-01'), coalesce(max(date) - min(date) + 1, 1) FROM daily_availability"
+
+_IS_MADE = "FROM duckdb_tables() WHERE temporary AND table_name = 'absences_made_from'"
+
+_MADE_FROM = "SELECT made_from FROM temp.absences_made_from"
 
 DERIVED_TABLES = ("status_spans", "symbol_lifecycle")
 
 _SOURCES_KEY, _CONTENT_KEY, _MOMENT_KEY = "derived_from", "derived_tables", "derived_at"
 
 _INTERMEDIATE = (
-    "rowless_files", "file_days", "gap_days", "gaps", "small_runs", "absent_days", "episodes", "file_spans",
-    "absent_spans",
+    "rowless_files", "file_runs", "gap_days", "gaps", "small_runs", "absent_days", "episodes", "file_spans",
+    "absent_spans", "absences_made_from",
 )  # fmt: skip
 
 # What the tables follow from.
@@ -121,11 +142,11 @@ def derive(connection: duckdb.DuckDBPyConnection, rules: Rules) -> DeriveReport:
     """
     began = time.perf_counter()
     with transaction(connection):
-        find_absences(connection, rules)
+        sources = find_absences(connection, rules)
         run_script(connection, "lifecycle", rules.values())
         for table in _INTERMEDIATE:
             connection.execute(f"DROP TABLE temp.{table}")
-        write_info(connection, _SOURCES_KEY, _sources(connection))
+        write_info(connection, _SOURCES_KEY, sources)
         write_info(connection, _CONTENT_KEY, _content(connection, rules))
         write_info(connection, _MOMENT_KEY, utc_now().isoformat())
     [totals] = connection.execute(_REPORT).fetchall()

@@ -1,20 +1,39 @@
--- What the files say, contract by contract: file_days, gap_days, gaps and small_runs, all temporary. Files of
+-- What the files say, contract by contract: file_runs, gap_days, gaps and small_runs, all temporary. Files of
 -- rowless_files say nothing, and a day with one is in a gap like a day without a file. Parameters about sizes are NULL
 -- for a dataset whose sizes say nothing; no file is small then.
 
-CREATE OR REPLACE TEMP TABLE file_days AS
-SELECT
-    symbol, date, file_size_bytes,
-    coalesce(file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes, false) AS small,
-    lead(date) OVER (PARTITION BY symbol ORDER BY date) AS next_day
-FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) WHERE available;
+-- file_runs: files on days without a break, whether the days of a break were collected or not. The days of a contract are
+-- put into a string of bits, one for each from $first_day on and one more at either end: a window over all files would
+-- take five times as long.
+CREATE OR REPLACE TEMP TABLE file_runs AS
+WITH contracts AS (
+    SELECT symbol, bitstring_agg(date - $first_day::DATE + 1, 0, $days + 1) AS files
+    FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) WHERE available GROUP BY symbol
+),
+edges AS (
+    SELECT
+        symbol, $first_day::DATE + day - 1 AS date, get_bit(files, day - 1) = 0 AS is_first,
+        get_bit(files, day + 1) = 0 AS is_last
+    FROM contracts, (SELECT unnest(range(1, $days + 1))::INTEGER AS day)
+    WHERE get_bit(files, day) = 1 AND (is_first OR is_last)
+),
+bounded AS (
+    SELECT
+        symbol, date AS last_day, is_last, max(date) FILTER (is_first) OVER (
+            PARTITION BY symbol ORDER BY date
+        ) AS first_day,
+        min(date) FILTER (is_first) OVER (
+            PARTITION BY symbol ORDER BY date ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+        ) AS next_day
+    FROM edges
+)
+SELECT symbol, first_day, last_day, next_day FROM bounded WHERE is_last;
 
 -- gap_days: every collected day without such a file after a contract's first one. Days that were never collected say nothing.
 CREATE OR REPLACE TEMP TABLE gap_days AS
-SELECT held.date, symbol, files.date AS last_file_day, next_day
-FROM file_days AS files JOIN daily_availability AS held USING (symbol)
-WHERE (next_day IS NULL OR next_day > files.date + 1)
-  AND held.date > files.date AND (next_day IS NULL OR held.date < next_day);
+SELECT held.date, symbol, files.last_day AS last_file_day, next_day
+FROM (FROM file_runs WHERE last_day < $first_day::DATE + $days - 1) AS files JOIN daily_availability AS held USING (symbol)
+WHERE held.date > files.last_day AND (next_day IS NULL OR held.date < next_day);
 
 -- gaps: stretches of them. too_long_from is the day on which one has become so long that files after it are another
 -- episode's.
@@ -29,35 +48,39 @@ FROM gap_days GROUP BY symbol, last_file_day, next_day;
 -- files and from those before it, so that no later file changes it: flat; short, because a live file follows before it
 -- could be called flat; or undecided. decided_on is the day of the file that makes it flat, or of that live file.
 CREATE OR REPLACE TEMP TABLE small_runs AS
-WITH quiet AS (
+WITH small_files AS (
     SELECT
-        symbol, if(contract_type = 'TRADIFI_PERPETUAL', $tradifi_flat_files, $flat_files) AS needed_files
-    FROM (SELECT DISTINCT symbol FROM file_days WHERE small) LEFT JOIN symbols USING (symbol)
+        files.symbol, date, file_size_bytes, if(runs.symbol IS NULL, date + 1, runs.next_day) AS next_day,
+        coalesce(gaps.long, false) AS after_long_gap,
+        if(contract_type = 'TRADIFI_PERPETUAL', $tradifi_flat_files, $flat_files) AS needed_files
+    FROM daily_availability AS files ANTI JOIN rowless_files USING (date, symbol)
+    LEFT JOIN file_runs AS runs ON runs.symbol = files.symbol AND runs.last_day = date
+    LEFT JOIN gaps ON gaps.symbol = files.symbol AND gaps.next_day = date
+    LEFT JOIN symbols ON symbols.symbol = files.symbol
+    WHERE available AND file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes
+),
+begun AS (
+    SELECT
+        *, after_long_gap OR lag(next_day) OVER (PARTITION BY symbol ORDER BY date) IS DISTINCT FROM date AS begins
+    FROM small_files
 ),
 numbered AS (
-    SELECT
-        files.*, needed_files, coalesce(gaps.long, false) AS after_long_gap,
-        count(*) FILTER (NOT small) OVER (PARTITION BY files.symbol ORDER BY files.date) AS live_number,
-        lag(small, 1, false) OVER (PARTITION BY files.symbol ORDER BY files.date) AS after_small
-    FROM file_days AS files JOIN quiet USING (symbol)
-    LEFT JOIN gaps ON gaps.symbol = files.symbol AND gaps.next_day = files.date
-),
-small_files AS (
-    SELECT
-        *, count(*) FILTER (after_long_gap OR NOT after_small) OVER (PARTITION BY symbol ORDER BY date) AS run
-    FROM numbered WHERE small
+    SELECT *, count(*) FILTER (begins) OVER (PARTITION BY symbol ORDER BY date) AS run FROM begun
 ),
 runs AS (
     SELECT
-        symbol, run, live_number, needed_files, count(*) AS files, min(date) AS first_day, max(date) AS last_day,
+        symbol, run, needed_files, count(*) AS files, min(date) AS first_day, max(date) AS last_day,
         arg_max_null(next_day, date) AS next_day, list(date ORDER BY date)[needed_files] AS flat_on,
         list(file_size_bytes ORDER BY date)[:needed_files] AS first_sizes
-    FROM small_files GROUP BY symbol, run, live_number, needed_files
+    FROM numbered GROUP BY symbol, run, needed_files
 ),
+-- The sizes of the last live files before a run that is long enough.
 levels AS (
-    SELECT runs.symbol, run, median(live.file_size_bytes) AS live_level
-    FROM runs JOIN numbered AS live ON live.symbol = runs.symbol AND NOT live.small
-        AND live.live_number BETWEEN runs.live_number - $level_files + 1 AND runs.live_number
+    SELECT runs.symbol, run, list_median(arg_max(live.file_size_bytes, date, $level_files)) AS live_level
+    FROM (FROM runs WHERE files >= needed_files) AS runs
+    JOIN (FROM daily_availability ANTI JOIN rowless_files USING (date, symbol)) AS live
+        ON live.symbol = runs.symbol AND date < first_day
+    WHERE available AND NOT coalesce(live.file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes, false)
     GROUP BY runs.symbol, run
 ),
 judged AS (

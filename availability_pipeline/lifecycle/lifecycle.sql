@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE TEMP TABLE episodes AS
 WITH starts AS (
-    SELECT symbol, min(date) AS first_day FROM file_days GROUP BY symbol
+    SELECT symbol, min(first_day) AS first_day FROM file_runs GROUP BY symbol
     UNION
     SELECT symbol, next_day FROM gaps WHERE long
     UNION
@@ -32,9 +32,11 @@ bounded AS (
     FROM changes
 ),
 counted AS (
-    SELECT symbol, min(date) AS first_day, max(date) AS last_day, count(*) AS files
-    FROM bounded JOIN file_days USING (symbol)
-    WHERE date >= day AND date < next_change GROUP BY symbol, day
+    SELECT
+        symbol, min(greatest(day, runs.first_day)) AS first_day, max(least(next_change, last_day + 1)) - 1 AS last_day,
+        sum(least(next_change, last_day + 1) - greatest(day, runs.first_day)) AS files
+    FROM bounded JOIN file_runs AS runs USING (symbol)
+    WHERE last_day >= day AND runs.first_day < next_change GROUP BY symbol, day
 )
 SELECT
     spans.symbol, episode, if(verdict = 'flat', 'flat', 'published') AS status,
@@ -48,21 +50,22 @@ LEFT JOIN small_runs AS runs ON runs.symbol = spans.symbol
 -- absent_spans: days without a file, or with one that says nothing, before the first episode as well. Days before it are
 -- two thirds of all rows, so they are put together first, where no file interrupts them.
 CREATE OR REPLACE TEMP TABLE absent_spans AS
-WITH unlisted AS (
-    SELECT held.symbol, held.date, rowless_files.date IS NOT NULL AS rowless
-    FROM daily_availability AS held
-    LEFT JOIN (FROM episodes WHERE episode = 1) AS listing USING (symbol)
-    LEFT JOIN rowless_files ON rowless_files.symbol = held.symbol AND rowless_files.date = held.date
-    WHERE listing.first_day IS NULL OR held.date < listing.first_day
+WITH unlisted AS NOT MATERIALIZED (
+    SELECT symbol, date
+    FROM daily_availability LEFT JOIN (FROM episodes WHERE episode = 1) USING (symbol)
+    WHERE date < coalesce(first_day, 'infinity')
 ),
 stretches AS (
     SELECT
         symbol, date AS first_day, date AS last_day, last_file_day, absence, status, rowless, known_from
     FROM absent_days
     UNION ALL
-    SELECT symbol, min(date), max(date), NULL, NULL, 'not_listed', rowless, min(date)
-    FROM unlisted LEFT JOIN (SELECT DISTINCT symbol AS interrupted FROM rowless_files) ON symbol = interrupted
-    GROUP BY symbol, rowless, if(interrupted IS NULL, NULL, date)
+    SELECT symbol, min(date), max(date), NULL, NULL, 'not_listed', false, min(date)
+    FROM unlisted ANTI JOIN rowless_files USING (symbol) GROUP BY symbol
+    UNION ALL
+    SELECT unlisted.symbol, unlisted.date, unlisted.date, NULL, NULL, 'not_listed', found.date IS NOT NULL, unlisted.date
+    FROM unlisted SEMI JOIN rowless_files USING (symbol)
+    LEFT JOIN rowless_files AS found ON found.symbol = unlisted.symbol AND found.date = unlisted.date
 ),
 changes AS (
     SELECT

@@ -6,7 +6,7 @@ Nothing is repaired here. A file that fails is thrown away by `write`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from availability_pipeline.errors import PublicationError
 from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.publishing.opening import reading_back
-from availability_pipeline.publishing.rows import day_prints, row_count_of
+from availability_pipeline.publishing.rows import DayPrint, day_prints, row_count_of
 from availability_pipeline.warehouse.database import CONTRADICTORY
 
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table(?))"
@@ -113,7 +113,9 @@ _CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE date >= $since A
 )
 
 
-def audit(working: duckdb.DuckDBPyConnection, path: Path, since: dt.date = dt.date.min) -> None:
+def audit(
+    working: duckdb.DuckDBPyConnection, path: Path, since: dt.date, days: Mapping[dt.date, DayPrint]
+) -> None:
     """Compare a published file with the working database.
 
     Args:
@@ -121,11 +123,12 @@ def audit(working: duckdb.DuckDBPyConnection, path: Path, since: dt.date = dt.da
         path: The new file, attached nowhere.
         since: The first day of which rows were written. The rows of all days are compared; order, summary and
             consistency of earlier days were proven of the file that they come from.
+        days: The days of the working database, which nothing has changed since they were taken.
 
     Raises:
         PublicationError: They differ, or a row contradicts itself; the message says what was found.
     """
-    problems = differences(working, path, since)
+    problems = differences(working, path, since, days)
     if problems:
         raise PublicationError(
             f"the new published database failed its audit: {'; '.join(problems)}; readers keep the one from before; "
@@ -133,23 +136,30 @@ def audit(working: duckdb.DuckDBPyConnection, path: Path, since: dt.date = dt.da
         )
 
 
-def differences(working: duckdb.DuckDBPyConnection, path: Path, since: dt.date = dt.date.min) -> list[str]:
+def differences(
+    working: duckdb.DuckDBPyConnection,
+    path: Path,
+    since: dt.date = dt.date.min,
+    days: Mapping[dt.date, DayPrint] | None = None,
+) -> list[str]:
     """How a published file differs from the working database, or contradicts itself; empty if it does not.
 
     Args:
         working: The working database.
         path: The file.
         since: As `audit`.
+        days: As `audit`; taken now if None.
 
     Raises:
         duckdb.Error: The file cannot be read.
     """
+    expected = day_prints(working, "availability") if days is None else days
     with _attached(path) as published:
         [(version,)] = published.execute("SELECT schema_version FROM publication").fetchall()
         if version != SCHEMA_VERSION:
             return [f"it has schema version {version} instead of {SCHEMA_VERSION}"]
         # All of them, and so every block of the file is read once.
-        return [*_differences(working, published), *_contradictions(published, since)]
+        return [*_differences(working, published, expected), *_contradictions(published, since)]
 
 
 def differences_in_content(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
@@ -174,8 +184,12 @@ def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield published
 
 
-def _differences(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    expected, columns = day_prints(working, "availability"), _columns(working, "availability")
+def _differences(
+    working: duckdb.DuckDBPyConnection,
+    published: duckdb.DuckDBPyConnection,
+    expected: Mapping[dt.date, DayPrint],
+) -> Iterator[str]:
+    columns = _columns(working, "availability")
     shown = [working.execute(query, values).fetchall() for query, values in _of_view("daily_availability")]
     for view, table in _VIEWS.items():
         found = day_prints(published, table)

@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +93,13 @@ def export(
         OSError, duckdb.Error: A file could not be written.
     """
     (folder / YEARS).mkdir()
-    entries = []
-    for year, fingerprint in _years(working, days):
-        path = folder / YEARS / f"{year}.parquet"
-        entry = _taken_over(folder, path, fingerprint, before)
-        if entry is None:
-            working.execute(_WRITE_YEAR, {"year": year, "path": str(path)})
-            entry = _read_back(working, folder, path, _OF_YEAR, {"year": year}, fingerprint)
-        entries.append(entry)
-    working.execute(_WRITE_LATEST, {"path": str(folder / LATEST)})
-    entries.append(_read_back(working, folder, folder / LATEST, _OF_LATEST, {}))
-    return [*entries, *(_write_derived(working, folder, table) for table in _DERIVED)]
+    with reading_back(folder / LATEST) as reader:
+        export = _Export(working, reader, folder)
+        entries = [
+            _taken_over(folder, export.year_path(year), fingerprint, before) or export.year(year, fingerprint)
+            for year, fingerprint in _years(working, days)
+        ]
+        return [*entries, export.latest(), *(export.derived(table) for table in _DERIVED)]
 
 
 def _years(working: duckdb.DuckDBPyConnection, days: Mapping[dt.date, DayPrint]) -> Iterator[tuple[int, str]]:
@@ -111,17 +108,6 @@ def _years(working: duckdb.DuckDBPyConnection, days: Mapping[dt.date, DayPrint])
     for year in sorted({day.year for day in days}):
         prints = [(str(day), *days[day]) for day in sorted(days) if day.year == year]
         yield year, hashlib.sha256(json.dumps([form, prints]).encode()).hexdigest()[:32]
-
-
-def _write_derived(working: duckdb.DuckDBPyConnection, folder: Path, table: str) -> FileEntry:
-    path, query = folder / f"{table}.parquet", _DERIVED[table]
-    working.execute(f"COPY ({query}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
-    rows = working.execute(query).fetchall()
-    with _reader(path) as reader:
-        intact = reader.execute("FROM written").fetchall() == rows
-    if not intact:
-        raise _failed(path.relative_to(folder), f"it differs from {table} of the working database")
-    return describe(folder, path, len(rows))
 
 
 def _failed(path: Path, problem: str) -> PublicationError:
@@ -145,20 +131,50 @@ def _taken_over(folder: Path, path: Path, fingerprint: str, before: Generation |
     return None
 
 
-def _read_back(
-    working: duckdb.DuckDBPyConnection,
-    folder: Path,
-    path: Path,
-    query: str,
-    values: Mapping[str, int],
-    fingerprint: str | None = None,
-) -> FileEntry:
-    expected = _fetch(working, _PRINT, query, values)
-    with _reader(path) as reader:
-        problems = list(_problems(working, reader, query, values, expected))
-    if problems:
-        raise _failed(path.relative_to(folder), "; ".join(problems))
-    return describe(folder, path, expected[0], fingerprint)
+@dataclass(frozen=True)
+class _Export:
+    """Writes files, and reads each back."""
+
+    working: duckdb.DuckDBPyConnection
+    reader: duckdb.DuckDBPyConnection
+    """Has what the file holds as `written`."""
+    folder: Path
+
+    def year_path(self, year: int) -> Path:
+        return self.folder / YEARS / f"{year}.parquet"
+
+    def year(self, year: int, fingerprint: str) -> FileEntry:
+        path = self.year_path(year)
+        self.working.execute(_WRITE_YEAR, {"year": year, "path": str(path)})
+        return self._read_back(path, _OF_YEAR, {"year": year}, fingerprint)
+
+    def latest(self) -> FileEntry:
+        path = self.folder / LATEST
+        self.working.execute(_WRITE_LATEST, {"path": str(path)})
+        return self._read_back(path, _OF_LATEST, {})
+
+    def derived(self, table: str) -> FileEntry:
+        path, query = self.folder / f"{table}.parquet", _DERIVED[table]
+        self.working.execute(f"COPY ({query}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+        rows = self.working.execute(query).fetchall()
+        self._open(path)
+        if self.reader.execute("FROM written").fetchall() != rows:
+            raise _failed(path.relative_to(self.folder), f"it differs from {table} of the working database")
+        return describe(self.folder, path, len(rows))
+
+    def _read_back(
+        self, path: Path, query: str, values: Mapping[str, int], fingerprint: str | None = None
+    ) -> FileEntry:
+        expected = _fetch(self.working, _PRINT, query, values)
+        self._open(path)
+        if problems := list(_problems(self.working, self.reader, query, values, expected)):
+            raise _failed(path.relative_to(self.folder), "; ".join(problems))
+        return describe(self.folder, path, expected[0], fingerprint)
+
+    def _open(self, path: Path) -> None:
+        # DuckDB takes a path for a pattern, and folders called key=value for columns.
+        written = self.reader.read_parquet(glob.escape(str(path)), hive_partitioning=False)
+        written.create_view("written", replace=True)
 
 
 def _problems(
@@ -187,15 +203,6 @@ def _problems(
     [(misplaced,)] = reader.execute(_MISPLACED).fetchall()
     if misplaced:
         yield f"{misplaced} rows are duplicates or out of order"
-
-
-@contextmanager
-def _reader(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with what a file holds as `written`."""
-    with reading_back(path) as reader:
-        # DuckDB takes a path for a pattern, and folders called key=value for columns.
-        reader.read_parquet(glob.escape(str(path)), hive_partitioning=False).create_view("written")
-        yield reader
 
 
 def _fetch(

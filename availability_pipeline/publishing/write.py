@@ -97,7 +97,9 @@ def _write_database(
     try:
         if full:
             raise RebuildNeeded("that was asked for")
-        return _audited(connection, path, run_id, lambda: take_over_rows(connection, before, path, days))
+        return _audited(
+            connection, path, run_id, days, lambda: take_over_rows(connection, before, path, days)
+        )
     except RebuildNeeded as need:
         reason, remark = str(need), None
     except (PublicationError, duckdb.Error, OSError) as error:
@@ -105,12 +107,16 @@ def _write_database(
         remark = f"the generation before could not be continued, so all rows were written anew: {reason}"
     shutil.rmtree(path.parent)
     path.parent.mkdir()
-    written = _audited(connection, path, run_id, lambda: write_rows(connection, path))
+    written = _audited(connection, path, run_id, days, lambda: write_rows(connection, path))
     return dataclasses.replace(written, rebuilt=reason, remark=remark)
 
 
 def _audited(
-    connection: duckdb.DuckDBPyConnection, path: Path, run_id: str, attach: Callable[[], Rows]
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    run_id: str,
+    days: Mapping[dt.date, DayPrint],
+    attach: Callable[[], Rows],
 ) -> Written:
     try:
         rows = attach()
@@ -119,7 +125,7 @@ def _audited(
     finally:
         with suppress(duckdb.Error):  # or it would hide what has failed before
             connection.execute("DETACH published")
-    audit(connection, path, rows.since)
+    audit(connection, path, rows.since, days)
     return Written(totals, rows)
 
 

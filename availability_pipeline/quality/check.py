@@ -44,7 +44,7 @@ class Scope:
         symbols: The contracts that the run was restricted to; empty for all tracked ones.
         run_id: The run whose entries of the ledger are meant; None for the whole ledger.
         today: The current UTC day.
-        made: The temporary tables that checks of this scope have made on its connection, and share.
+        made: What checks of this scope have made or found on its connection, and share.
     """
 
     settings: Settings

@@ -28,6 +28,9 @@ _FILES = "SELECT symbol FROM daily_availability WHERE date = ? AND available"
 
 _FILES_BEFORE = "SELECT DISTINCT symbol FROM daily_availability WHERE date BETWEEN ? AND ? AND available"
 
+_RECENT_DAYS = 30
+"""Where the newest complete day is looked for first."""
+
 _ALIVE_DAYS = 7
 """A file of one of so many days before shows that a contract was traded, whatever its listing day is said to be."""
 
@@ -51,9 +54,11 @@ def compare(connection: duckdb.DuckDBPyConnection, scope: Scope, listed: Sequenc
     """The cross-check with an answer that is at hand."""
     newest = scope.today - dt.timedelta(days=PUBLICATION_LAG_DAYS)
     first = scope.settings.dataset.first_file_day
-    day = max((day for day in complete_days(connection) if first <= day <= newest), default=None)
-    if day is None:
+    recent = complete_days(connection, max(first, newest - dt.timedelta(days=_RECENT_DAYS)), newest)
+    complete = recent or complete_days(connection, first, newest)
+    if not complete:
         return _not_evaluated(f"no day up to {newest} is collected, and younger ones are not fully published")
+    day = complete[-1]
     files = {symbol for (symbol,) in connection.execute(_FILES, [day]).fetchall()}
     if not files and (scope.today - day).days <= PUBLICATION_LAG_DAYS + 1:
         return _not_evaluated(f"nothing is published yet of {day}")

@@ -30,8 +30,13 @@ KNOWN_GAPS = "known_gaps.csv"
 KNOWN_GAPS_COLUMNS = ("symbol", "first_day", "last_day", "reason")
 
 _HISTORY = """
-SELECT min(date), min(date) FILTER (available), count(DISTINCT date) FILTER (date < first_file)
-FROM daily_availability, (SELECT min(date) AS first_file FROM daily_availability WHERE available)
+WITH firsts AS (
+    SELECT min(date) AS first_day, min(date) FILTER (available) AS first_file FROM daily_availability
+)
+SELECT
+    first_day, first_file,
+    (SELECT count(DISTINCT date) FROM daily_availability WHERE date < (SELECT first_file FROM firsts))
+FROM firsts
 """
 
 _COLLECTED = "SELECT 1 FROM daily_availability WHERE date BETWEEN ? AND ? LIMIT 1"

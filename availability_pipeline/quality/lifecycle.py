@@ -53,6 +53,27 @@ WHERE available IS DISTINCT FROM (spans.status IN ('published', 'flat'))
 ORDER BY held.date, held.symbol
 """
 
+# Whether there can be any, in half the time: rows whose span is of another status, and spans of files that do not lie
+# in their own episode alone.
+_HAS_MISFITS = """
+SELECT
+    EXISTS (
+        FROM daily_availability AS held
+        LEFT JOIN status_spans AS spans
+            ON spans.symbol = held.symbol AND held.date BETWEEN spans.first_day AND spans.last_day
+        WHERE available IS DISTINCT FROM (status IN ('published', 'flat'))
+    )
+    OR EXISTS (
+        FROM status_spans AS spans
+        LEFT JOIN symbol_lifecycle AS lives
+            ON lives.symbol = spans.symbol AND lives.first_day <= spans.last_day AND lives.last_day >= spans.first_day
+        WHERE status IN ('published', 'flat') AND evidence IS DISTINCT FROM 'no_row' AND NOT coalesce(
+            lives.episode = spans.episode AND spans.first_day >= lives.first_day AND spans.last_day <= lives.last_day,
+            false
+        )
+    )
+"""
+
 _FILES = "SELECT count(*) FROM daily_availability WHERE available"
 
 # Of the recorded delistings those whose days are collected, and what the table says of them.
@@ -77,9 +98,9 @@ FROM nearest ORDER BY symbol
 
 
 @check(asset="symbol_lifecycle")
-def episodes_do_not_overlap(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:  # noqa: ARG001
+def episodes_do_not_overlap(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """The episodes of a contract, and the spans of its status, follow each other without an overlap."""
-    if not fits_rows(connection):
+    if not _fits(connection, scope):
         return _not_derived()
     found = rows(connection, _OVERLAPS)
     [(episodes, spans)] = connection.execute(_STRETCHES).fetchall()
@@ -95,11 +116,12 @@ def episodes_do_not_overlap(connection: duckdb.DuckDBPyConnection, scope: Scope)
 
 
 @check(asset="symbol_lifecycle")
-def every_file_has_an_episode(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:  # noqa: ARG001
+def every_file_has_an_episode(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
     """Every file that can have a row lies in an episode, and only rows with a file are published or flat."""
-    if not fits_rows(connection):
+    if not _fits(connection, scope):
         return _not_derived()
-    found = rows(connection, _MISFITS)
+    [(has_misfits,)] = connection.execute(_HAS_MISFITS).fetchall()
+    found = rows(connection, _MISFITS) if has_misfits else []
     [(file_count,)] = connection.execute(_FILES).fetchall()
     numbers = {"files": file_count, "misfits": len(found)}
     if not found:
@@ -117,7 +139,7 @@ def known_delistings(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Ver
     Only contracts that the table holds and days that are collected count. What is on record is the last day of trading
     of USDT-margined futures as their klines tell it, so other datasets are not compared.
     """
-    if not fits_rows(connection):
+    if not _fits(connection, scope):
         return _not_derived()
     if not scope.settings.dataset.is_default:
         return Verdict(
@@ -159,6 +181,13 @@ def recorded_delistings() -> pa.Table:
             for line in csv.DictReader(text.splitlines())
         ]
     )
+
+
+def _fits(connection: duckdb.DuckDBPyConnection, scope: Scope) -> bool:
+    """Whether the derived tables fit the rows, found once for all checks of a scope."""
+    if "fits_rows" not in scope.made and fits_rows(connection):
+        scope.made.add("fits_rows")
+    return "fits_rows" in scope.made
 
 
 def _not_derived() -> Verdict:

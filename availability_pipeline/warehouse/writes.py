@@ -117,9 +117,14 @@ SELECT * FROM incoming ANTI JOIN (
 
 
 _COMPLETE_DAYS = """
-WITH tracked AS (SELECT date, symbol FROM daily_availability SEMI JOIN (FROM symbols WHERE tracked) USING (symbol))
-SELECT date FROM tracked
-GROUP BY date HAVING count(*) = (SELECT count(DISTINCT symbol) FROM tracked)
+SELECT date
+FROM daily_availability SEMI JOIN (FROM symbols WHERE tracked) USING (symbol)
+WHERE date BETWEEN $first AND $last
+GROUP BY date
+HAVING count(*) = (
+    SELECT count(*)
+    FROM (SELECT DISTINCT symbol FROM daily_availability) SEMI JOIN (FROM symbols WHERE tracked) USING (symbol)
+)
 ORDER BY date
 """
 
@@ -157,7 +162,8 @@ def write_collection(
         connection.execute("DROP TABLE files; DROP TABLE IF EXISTS incoming")
         changes = _changes_of(connection, collection.run_id)
         _record(connection, collection, rows, sum(changes.values()))
-    connection.unregister("found")
+    for name in ("found", "days", "contracts"):
+        connection.unregister(name)
     return WriteReport(rows, available, size, changes)
 
 
@@ -206,8 +212,10 @@ def _record(connection: duckdb.DuckDBPyConnection, collection: Collection, rows:
     )
 
 
-def _column(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
-    return [value for (value,) in connection.execute(query).fetchall()]
+def _column(
+    connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, dt.date] | None = None
+) -> list[Any]:
+    return [value for (value,) in connection.execute(query, dict(values or {})).fetchall()]
 
 
 def held_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
@@ -215,9 +223,14 @@ def held_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     return _column(connection, "SELECT DISTINCT date FROM daily_availability ORDER BY date")
 
 
-def complete_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
-    """The days with a row of every tracked contract that has any, in order; runs for some contracts leave others."""
-    return _column(connection, _COMPLETE_DAYS)
+def complete_days(
+    connection: duckdb.DuckDBPyConnection, first: dt.date = dt.date.min, last: dt.date = dt.date.max
+) -> list[dt.date]:
+    """The days from `first` to `last` with a row of every tracked contract that has any, in order.
+
+    Runs for some contracts leave others.
+    """
+    return _column(connection, _COMPLETE_DAYS, {"first": first, "last": last})
 
 
 def days_with_files(connection: duckdb.DuckDBPyConnection) -> set[dt.date]:
@@ -331,7 +344,7 @@ def write_symbols(
     with transaction(connection):
         connection.execute(_UPSERT, [now])
         connection.execute(_LISTED, [now])
-        _append_to_history(connection, now)
+    connection.unregister("seen").unregister("listed")
     new = tuple(symbol.name for symbol in symbols if symbol.name not in known)
     return SymbolsReport(len(known) + len(new), len(tracked), new)
 

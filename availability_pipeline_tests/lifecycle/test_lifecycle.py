@@ -7,7 +7,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from availability_pipeline.lifecycle.derive import derive, derive_if_stale, derived_at, fits_rows, is_derived
+from availability_pipeline.lifecycle.derive import (
+    derive,
+    derive_if_stale,
+    derived_at,
+    find_absences,
+    fits_rows,
+    is_derived,
+)
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.queries.lifecycle import _SMALL_RUNS
 from availability_pipeline_tests.lifecycle.lives import collect, database, day, derived, episodes, statuses
@@ -116,6 +123,20 @@ def test_a_run_of_small_files_is_compared_with_its_own_listing_only() -> None:
         ("AUSDT", 2, None, day(8), day(12)),
         ("BUSDT", 1, day(1), day(2), day(6)),
     ]
+
+
+def test_absences_are_found_again_after_a_change_only() -> None:
+    connection = database()
+    collect(connection, {"AUSDT": "LL.LL"})
+    first = find_absences(connection, Rules(today=day(30)))
+    connection.execute("UPDATE absent_days SET status = 'as it was'")
+    assert find_absences(connection, Rules(today=day(30))) == first
+    assert connection.execute("SELECT DISTINCT status FROM absent_days").fetchall() == [("as it was",)]
+    find_absences(connection, Rules(today=day(31)))
+    assert connection.execute("SELECT DISTINCT status FROM absent_days").fetchall() == [("missing",)]
+    connection.execute("UPDATE availability SET available = true, file_size_bytes = 50_000, status_code = 200")
+    assert find_absences(connection, Rules(today=day(31))) != first
+    assert connection.execute("SELECT count(*) FROM absent_days").fetchall() == [(0,)]
 
 
 def test_the_report_counts() -> None:

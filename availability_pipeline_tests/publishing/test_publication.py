@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -151,10 +152,10 @@ def test_a_file_that_differs_from_the_working_database_is_thrown_away(
 ) -> None:
     audit = write.audit
 
-    def damaged_audit(working: Connection, path: Path, since: dt.date) -> None:
+    def damaged_audit(working: Connection, path: Path, *given: Any) -> None:
         with duckdb.connect(path) as new:
             new.execute(TAMPERINGS[message])
-        audit(working, path, since)
+        audit(working, path, *given)
 
     monkeypatch.setattr(write, "audit", damaged_audit)
     with pytest.raises(PublicationError, match=message):
@@ -168,9 +169,9 @@ def test_a_file_cut_short_fails_the_audit(
 ) -> None:
     audit = write.audit
 
-    def cut(working: Connection, path: Path, since: dt.date) -> None:
+    def cut(working: Connection, path: Path, *given: Any) -> None:
         os.truncate(path, int(path.stat().st_size * share))
-        audit(working, path, since)
+        audit(working, path, *given)
 
     monkeypatch.setattr(write, "audit", cut)
     with pytest.raises(PublicationError, match="could not be made"):
