@@ -21,6 +21,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import requests
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from botocore.loaders import JSONFileLoader
 
 from availability_pipeline.defs.launch import open_instance
@@ -118,6 +120,23 @@ def _descriptions_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         once = functools.cache(JSONFileLoader().load_file)
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: once(path))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _migrations_read_once() -> Iterator[None]:
+    """Let databases of Dagster share its list of migrations, which it reads for each run's, a tenth of a run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = ScriptDirectory.from_config
+        once: dict[str | None, ScriptDirectory] = {}
+
+        def shared(config: Config) -> ScriptDirectory:
+            place = config.get_main_option("script_location")
+            if place not in once:
+                once[place] = read(config)
+            return once[place]
+
+        patch.setattr(ScriptDirectory, "from_config", staticmethod(shared))
         yield
 
 

@@ -40,6 +40,12 @@ class Site:
         days = DayRange(dt.date.fromisoformat(start), dt.date.fromisoformat(end or start))
         return launch.run_update(self.instance, self.settings, days, symbols, Progress())
 
+    def collected(self, start: str, end: str | None = None) -> None:
+        """Collect and publish days without Dagster, which takes a third of the time of a run."""
+        pipeline.run_and_publish(
+            self.settings, dt.date.fromisoformat(start), dt.date.fromisoformat(end or start)
+        )
+
     def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what a schedule or sensor requested, as the daemon does it, in this process."""
         job = build_defs().resolve_job_def("availability_update")

@@ -350,10 +350,10 @@ def test_status_for_people_shows_them_with_their_targets(run: Run, tmp_path: Pat
     assert ["days pending", "2024-03-29, 2024-03-30"] in rows
 
 
-@pytest.fixture
-def incomplete_day(tmp_path: Path) -> dict[str, str]:
-    """The environment of a sample whose last day is collected for one contract only."""
-    path = sample.publish_incomplete(tmp_path / "few", {sample.LAST_DAY: ["ETHUSDT"]})
+@pytest.fixture(scope="module")
+def incomplete_day(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a sample whose last day is collected for one contract only; no test may change it."""
+    path = sample.publish_incomplete(tmp_path_factory.mktemp("few"), {sample.LAST_DAY: ["ETHUSDT"]})
     return {"AVAILABILITY_DB_PATH": str(path)}
 
 

@@ -16,6 +16,7 @@ from availability_pipeline.publishing.write import publish
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.columns import CHANGE_COLUMNS
 from availability_pipeline.warehouse.database import connect
+from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.quality.table import settings_of, write
 
 YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
@@ -28,12 +29,19 @@ def run(folder: Path, *arguments: str) -> Result:
     return CliRunner(env=environment).invoke(cli, list(arguments), catch_exceptions=False)
 
 
-@pytest.fixture
-def sound(tmp_path: Path) -> Path:
-    """A complete history of two contracts, published."""
-    with connect(settings_of(tmp_path).working_path) as connection:
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete history of two contracts, published; for copies."""
+    folder = tmp_path_factory.mktemp("complete")
+    with connect(settings_of(folder).working_path) as connection:
         write(connection, LIVES, DAYS)
-        publish(connection, settings_of(tmp_path).db_path, "run-1")
+        publish(connection, settings_of(folder).db_path, "run-1")
+    return folder
+
+
+@pytest.fixture
+def sound(complete: Path, tmp_path: Path) -> Path:
+    sample.copy(complete, tmp_path)
     return tmp_path
 
 
@@ -99,15 +107,16 @@ def test_a_list_of_gaps_that_is_not_understood_fails_the_checks_that_need_it(
     assert "known_gaps.csv" in failed["gaps"]
 
 
-@pytest.fixture
-def changed(sound: Path) -> Path:
-    """The same after two files were withdrawn and one came back."""
-    days = DAYS[-3:]
-    with connect(settings_of(sound).working_path) as connection:
+@pytest.fixture(scope="module")
+def changed(complete: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after two files were withdrawn and one came back; no test may change it."""
+    folder, days = tmp_path_factory.mktemp("changed"), DAYS[-3:]
+    sample.copy(complete, folder)
+    with connect(settings_of(folder).working_path) as connection:
         write(connection, {"BTCUSDT": [], "ETHUSDT": days[1:]}, days, "gone")
         write(connection, {"BTCUSDT": days[:1], "ETHUSDT": days[1:]}, days, "back")
-        publish(connection, settings_of(sound).db_path, "run-2")
-    return sound
+        publish(connection, settings_of(folder).db_path, "run-2")
+    return folder
 
 
 def test_changes_are_what_the_ledger_has(changed: Path) -> None:

@@ -162,7 +162,7 @@ def check_evaluations(found: Mapping[str, dg.AssetCheckEvaluation]) -> None:
 def test_neither_touches_the_data_of_the_other(both: Both) -> None:
     days = DayRange(dt.date(2024, 2, 27), dt.date(2024, 2, 28))
     own = both.invented.dataset_dir
-    both.run(both.invented, HISTORY)
+    pipeline.run_and_publish(both.invented, HISTORY.start, HISTORY.end)
     before = files_below(own)
     both.run(both.default, days)
     assert files_below(own) == before
@@ -230,7 +230,7 @@ def test_a_run_of_one_neither_waits_for_the_other_nor_counts_as_its_own(both: Bo
 
 def test_the_schedule_and_the_sensor_of_an_invented_dataset_look_at_its_data(both: Both) -> None:
     repository = build_defs().get_repository_def()
-    both.run(both.invented, DayRange(HISTORY.start, HISTORY.end - dt.timedelta(days=1)))
+    pipeline.run_and_publish(both.invented, HISTORY.start, HISTORY.end - dt.timedelta(days=1))
     schedule = repository.get_schedule_def("cm_markPriceKlines_1h_daily_availability_schedule")
     with dg.build_schedule_context(
         instance=both.instance,

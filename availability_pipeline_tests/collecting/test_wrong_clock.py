@@ -54,12 +54,12 @@ def failing(site: Site) -> set[str]:
 def spoiled(site: Site, set_clock: SetClock) -> Site:
     """A site with days of the future, collected and published by a clock five days ahead; the clock is right again."""
     set_clock(NOON)
-    site.run("2024-02-10", "2024-02-29")
+    site.collected("2024-02-10", "2024-02-29")
     moment = set_clock(AHEAD)
     site.archive.set_now(dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC))
     site.archive.replace_file("BTCUSDT", dt.date(2024, 2, 20), size=12_345)
-    site.run("2024-02-20", "2024-03-05")
-    site.run("2024-03-04")
+    site.collected("2024-02-20", "2024-03-05")
+    site.collected("2024-03-04")
     assert published(site)[0] == dt.date(2024, 3, 5)
     set_clock(NOON)
     assert pipeline.query(site.settings, _MOMENTS) == [(moment.replace(tzinfo=None),)]
@@ -166,9 +166,9 @@ def test_the_command_refuses_and_heals(site: Site, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as wrong:
         site.server.date = now + dt.timedelta(days=5)
         wrong.setattr("availability_pipeline.dates._clock", lambda: now + dt.timedelta(days=5))
-        site.run(str(yesterday))
+        site.collected(str(yesterday))
         rows = pipeline.table(site.settings)
-        site.run(str(future))
+        site.collected(str(future))
     refused = update(site)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert f" and the archive's {site.server.date:%Y-%m-%d %H:%M:%S} UTC" in refused.stderr.splitlines()[-1]

@@ -47,14 +47,18 @@ def test_one_day_is_probed_with_one_head_per_contract_and_has_the_rows_of_a_rang
     assert site.server.requests.count("HEAD") == len(site.archive.symbols())
     assert report.metadata["daily_availability"]["mode"] == "head"
     by_head = pipeline.table(site.settings)
-    site.run("2024-01-15", "2024-01-16")
+    pipeline.run(site.settings, dt.date(2024, 1, 15), dt.date(2024, 1, 16))
     assert [row for row in pipeline.table(site.settings) if row[0] == dt.date(2024, 1, 15)] == by_head
 
 
-def test_the_lifecycle_is_derived_from_all_rows_and_published(site: Site) -> None:
-    site.run("2024-01-01", "2024-01-31")
+def test_a_changed_file_is_counted_and_the_lifecycle_derived_from_all_rows_and_both_published(
+    site: Site,
+) -> None:
+    site.collected("2024-01-01", "2024-01-31")
     site.archive.remove_file("BTCUSDT", dt.date(2024, 1, 15))
-    lifecycle = site.run("2024-01-15").metadata["symbol_lifecycle"]
+    metadata = site.run("2024-01-15").metadata
+    assert metadata["daily_availability"]["changes"] == "1 withdrawn"
+    lifecycle = metadata["symbol_lifecycle"]
     january = {symbol for _, symbol, available, *_ in site.truth("2024-01-01", "2024-01-31") if available}
     assert lifecycle["dagster/row_count"] == lifecycle["symbols"] == len(january)
     # FTTUSDT has been flat since 2022.
@@ -63,39 +67,26 @@ def test_the_lifecycle_is_derived_from_all_rows_and_published(site: Site) -> Non
         found = queries._fetch(
             "SELECT date, symbol FROM published.availability_status WHERE status = 'missing'"
         )
+        symbols = [row["symbol"] for row in queries.get_available_symbols_on_date("2024-01-15")]
     assert found == [(dt.date(2024, 1, 15), "BTCUSDT")]
-
-
-def test_a_changed_file_is_counted_and_published(site: Site) -> None:
-    site.run("2024-01-01", "2024-01-05")
-    site.archive.remove_file("BTCUSDT", dt.date(2024, 1, 3))
-    report = site.run("2024-01-01", "2024-01-05")
-    assert report.metadata["daily_availability"]["changes"] == "1 withdrawn"
-    with AvailabilityQueries(site.settings.db_path) as queries:
-        symbols = [row["symbol"] for row in queries.get_available_symbols_on_date("2024-01-03")]
     assert "BTCUSDT" not in symbols
 
 
 @pytest.mark.parametrize("last_day", ["2024-01-20", "2024-01-25"], ids=["by HEAD", "by LIST"])
 def test_a_new_contract_has_its_history_by_the_end_of_the_run(site: Site, last_day: str) -> None:
-    site.run("2024-01-01", "2024-01-19")
+    site.collected("2024-01-01", "2024-01-19")
     site.archive.add_symbol("BRANDNEWUSDT", dt.date(2024, 1, 10))
     site.run("2024-01-20", last_day)
     assert pipeline.table(site.settings) == site.truth("2024-01-01", last_day)
 
 
-def test_exchange_info_that_refuses_does_not_stop_the_run(site: Site) -> None:
-    site.server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
-    report = site.run("2024-01-15")
-    assert "HTTP 451" in report.metadata["symbols"]["exchange_info"]
-    assert pipeline.table(site.settings) == site.truth("2024-01-15", "2024-01-15")
-
-
-def test_what_exchange_info_said_is_kept_while_it_refuses(site: Site) -> None:
-    site.run("2024-01-15")
+def test_exchange_info_that_refuses_does_not_stop_the_run_and_what_it_said_is_kept(site: Site) -> None:
+    site.collected("2024-01-15")
     said = pipeline.query(site.settings, "SELECT symbol, status, seen_at FROM symbols ORDER BY symbol")
     site.server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
-    site.run("2024-01-16")
+    report = site.run("2024-01-16")
+    assert "HTTP 451" in report.metadata["symbols"]["exchange_info"]
+    assert pipeline.table(site.settings) == site.truth("2024-01-15", "2024-01-16")
     assert (
         pipeline.query(site.settings, "SELECT symbol, status, seen_at FROM symbols ORDER BY symbol") == said
     )
@@ -104,7 +95,7 @@ def test_what_exchange_info_said_is_kept_while_it_refuses(site: Site) -> None:
 
 @pytest.mark.parametrize(("kind", "end"), [("LIST", "2024-01-05"), ("HEAD", "2024-01-01")])
 def test_a_failed_run_changes_neither_database(site: Site, kind: str, end: str) -> None:
-    site.run("2024-01-01", "2024-01-05")
+    site.collected("2024-01-01", "2024-01-05")
     rows, published = pipeline.table(site.settings), site.settings.db_path.read_bytes()
     site.archive.remove_file("ETHUSDT", dt.date(2024, 1, 1))
     site.server.faults.inject(Fault.status(503), on=kind, match="BTCUSDT")
@@ -118,7 +109,7 @@ def test_a_failed_run_changes_neither_database(site: Site, kind: str, end: str) 
 def test_a_day_without_any_file_is_not_believed_while_the_bucket_lists_one(
     site: Site, first_day: str
 ) -> None:
-    site.run(first_day, "2024-01-16") if first_day < "2024-01-15" else None
+    site.collected(first_day, "2024-01-16") if first_day < "2024-01-15" else None
     site.server.faults.inject(Fault.status(404), on="HEAD")
     with pytest.raises(RunError, match="the bucket lists that of"):
         site.run("2024-01-15")
@@ -129,7 +120,7 @@ def test_a_day_without_any_file_is_not_believed_while_the_bucket_lists_one(
 
 
 def test_a_day_that_is_not_published_yet_is_believed(site: Site) -> None:
-    site.run("2024-02-26", "2024-02-28")
+    site.collected("2024-02-26", "2024-02-28")
     site.archive.set_last_published_day(dt.date(2024, 2, 28))
     site.server.requests.clear()
     site.run("2024-02-29")
@@ -163,7 +154,7 @@ def test_a_run_can_be_restricted_to_contracts(site: Site) -> None:
 
 
 def test_a_contract_that_was_left_out_is_made_up_for_later(site: Site) -> None:
-    site.run("2024-01-01", "2024-01-10", ["BTCUSDT"])
+    pipeline.run(site.settings, dt.date(2024, 1, 1), dt.date(2024, 1, 10), only=["BTCUSDT"])
     site.run("2024-01-11")
     assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-11")
 

@@ -34,30 +34,28 @@ def files_of(site: Site, run_id: str) -> list[Path]:
 
 
 def test_runs_go_with_their_files_and_days_stay_materialized(site: Site) -> None:
-    runs = [site.run("2024-01-10", "2024-01-14").run_id, site.run("2024-01-14", "2024-01-15").run_id]
+    older = site.run("2024-01-13", "2024-01-14").run_id
+    moment = dt.datetime.now(dt.UTC)
+    newer = site.run("2024-01-14", "2024-01-15").run_id
     before = records(site)
     days = site.instance.get_materialized_partitions(TABLE)
-    assert all(files_of(site, run) for run in runs)
-    assert remove_old_runs(site.instance, LATER) == 2
-    assert site.instance.get_run_records() == []
-    assert site.instance.get_materialized_partitions(TABLE) == days
-    assert records(site) == before
-    assert [files_of(site, run) for run in runs] == [[], []]
-    site.run("2024-01-16")
-    assert site.instance.get_materialized_partitions(TABLE) == {*days, "2024-01-16"}
-
-
-def test_what_is_newer_elsewhere_is_not_reported_again(site: Site) -> None:
-    site.run("2024-01-14", "2024-01-15")
-    moment = dt.datetime.now(dt.UTC)
-    newer = site.run("2024-01-15").run_id
+    assert all(files_of(site, run) for run in (older, newer))
     assert remove_old_runs(site.instance, moment) == 1
     assert [record.dagster_run.run_id for record in site.instance.get_run_records()] == [newer]
+    # What is newer elsewhere is not reported again.
     found = site.instance.fetch_materializations(TABLE, limit=10).records
     assert sorted((record.partition_key, record.run_id) for record in found) == [
-        ("2024-01-14", ""),
+        ("2024-01-13", ""),
+        ("2024-01-14", newer),
         ("2024-01-15", newer),
     ]
+    assert (records(site), site.instance.get_materialized_partitions(TABLE)) == (before, days)
+    assert remove_old_runs(site.instance, LATER) == 1
+    assert site.instance.get_run_records() == []
+    assert (records(site), site.instance.get_materialized_partitions(TABLE)) == (before, days)
+    assert [files_of(site, run) for run in (older, newer)] == [[], []]
+    site.run("2024-01-16")
+    assert site.instance.get_materialized_partitions(TABLE) == {*days, "2024-01-16"}
 
 
 def test_a_run_that_is_not_over_stays(site: Site) -> None:
@@ -68,8 +66,8 @@ def test_a_run_that_is_not_over_stays(site: Site) -> None:
 
 
 def test_the_job_keeps_what_is_not_old_and_at_least_what_is_looked_back_upon(site: Site) -> None:
-    kept = site.run("2024-01-15").run_id
     job = build_defs().resolve_job_def("remove_old_runs")
+    kept = site.instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS).run_id
     assert job.execute_in_process(instance=site.instance).success
     assert site.instance.get_run_by_id(kept)
     with pytest.raises(dg.Failure, match="days is 59; it must be 60 or more"):

@@ -55,11 +55,16 @@ class Watch:
         return list(result.run_requests or ())
 
     def until(self, first: str, last: str, minutes: int = 5) -> list[tuple[dt.datetime, str]]:
-        """Evaluate it every few minutes, and execute what it requests; when, and which partition or range."""
+        """Evaluate it every few minutes, and collect what it requests; when, and which partition or range."""
         moment, end, runs = dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last), []
         while moment <= end:
             for request in self.at(str(moment)):
-                assert self.site.execute(request).success
+                days = (
+                    (request.partition_key, None)
+                    if request.partition_key
+                    else (request.tags[RANGE_START], request.tags[RANGE_END])
+                )
+                self.site.collected(*days)
                 runs.append((moment, request.partition_key or request.tags[RANGE_START]))
             moment += dt.timedelta(minutes=minutes)
         return runs
@@ -68,16 +73,11 @@ class Watch:
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
-def collected(site: Site, start: str, end: str) -> None:
-    """Those days, for readers as well, without Dagster."""
-    pipeline.run_and_publish(site.settings, dt.date.fromisoformat(start), dt.date.fromisoformat(end))
-
-
 @pytest.fixture
 def watch(site: Site, set_clock: SetClock) -> Watch:
     """After the runs of 02:00: the last days are collected and published, yesterday without a file."""
     set_clock(NEW_DAY)
-    collected(site, "2024-02-20", "2024-02-29")
+    site.collected("2024-02-20", "2024-02-29")
     assert not any(row[2] for row in site.truth("2024-02-29", "2024-02-29"))
     return Watch(site, set_clock)
 
@@ -191,7 +191,7 @@ def test_runs_of_other_days_and_of_other_projects_do_not_matter(watch: Watch) ->
 
 def test_days_that_appear_together_are_one_range(site: Site, set_clock: SetClock) -> None:
     set_clock("2024-02-25 12:00")
-    collected(site, "2024-02-20", "2024-02-24")
+    site.collected("2024-02-20", "2024-02-24")
     watch = Watch(site, set_clock)
     [first] = watch.at("2024-03-01 12:00")
     assert first.tags[RANGE_END] == "2024-02-29"
@@ -206,7 +206,7 @@ def test_a_late_market_is_seen_when_it_comes(watch: Watch, set_clock: SetClock) 
     site.archive.set_last_published_day(dt.date(2024, 2, 28))
     for previous, day in pairwise((1, 2, 5, 9)):
         set_clock(f"2024-03-{day:02} 02:00")
-        collected(site, f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
+        site.collected(f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
         assert watch.at(f"2024-03-{day:02} 11:00") == []
         assert heads(site) == HEADS
     site.archive.set_last_published_day(None)
@@ -221,7 +221,7 @@ def test_a_single_file_that_is_late_is_found(watch: Watch, set_clock: SetClock) 
     late = site.archive.file("SOLUSDT", YESTERDAY)
     assert late
     site.archive.remove_file("SOLUSDT", YESTERDAY)
-    collected(site, "2024-02-29", "2024-02-29")
+    site.collected("2024-02-29", "2024-02-29")
     assert watch.at("2024-03-01 12:05") == []
     assert heads(site) == 1
     site.archive.add_file("SOLUSDT", YESTERDAY, late.size)
@@ -235,11 +235,11 @@ def test_a_purged_contract_causes_no_run_and_is_forgotten_after_ten_days(
     set_clock("2024-03-01 12:00")
     site.archive.remove_symbol("SOLUSDT")
     site.archive.add_symbol("SOLUSDT", dt.date(2020, 9, 14), dt.date(2024, 2, 28))
-    collected(site, "2024-02-20", "2024-02-29")
+    site.collected("2024-02-20", "2024-02-29")
     assert watch.at("2024-03-01 12:05") == []
     for previous, day in pairwise((1, 2, 9, 12, 13)):
         set_clock(f"2024-03-{day:02} 12:00")
-        collected(site, f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
+        site.collected(f"2024-03-{previous:02}", f"2024-03-{day - 1:02}")
         assert watch.at(f"2024-03-{day:02} 12:00") == []
         # The exchange still listed it as trading on 29 February, so that day is missing; the days after it have ended.
         assert (0 < heads(site) <= watching.HEADS) == (day <= watching.RECENT_DAYS)
@@ -300,8 +300,8 @@ def test_on_a_day_that_is_not_collected_the_contracts_are_awaited_that_have_not_
     site.archive.remove_symbol("SOLUSDT")
     site.archive.add_symbol("SOLUSDT", dt.date(2020, 9, 14), dt.date(2024, 2, 10))
     site.server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
-    collected(site, "2024-02-01", "2024-02-24")
-    collected(site, "2024-02-26", "2024-02-27")
+    site.collected("2024-02-01", "2024-02-24")
+    site.collected("2024-02-26", "2024-02-27")
     awaited = watching.awaited_files(site.settings, dt.date(2024, 3, 1))
     assert [day.isoformat() for day in awaited] == ["2024-02-29", "2024-02-28", "2024-02-25"]
     of_a_day = {row[1] for row in site_rows(site, "2024-02-27")}

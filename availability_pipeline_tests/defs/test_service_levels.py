@@ -121,7 +121,7 @@ def test_nothing_is_known_at_first(site: Site) -> None:
 
 def test_the_numbers_are_in_the_metadata_and_in_the_file(site: Site) -> None:
     in_time(site, DAYS, DAYS.start)
-    site.run("2024-02-20", "2024-02-29")
+    site.collected("2024-02-20", "2024-02-29")
     compared(site, 1.0)
     evaluation = evaluate(site)
     assert evaluation.passed, evaluation.description
@@ -137,7 +137,7 @@ def test_the_numbers_are_in_the_metadata_and_in_the_file(site: Site) -> None:
 
 def test_a_missed_target_is_a_warning_that_says_what_to_do(site: Site) -> None:
     in_time(site, DAYS, *[DAYS.start + offset * DAY for offset in range(3)])
-    site.run("2024-02-28", "2024-02-29")
+    site.collected("2024-02-28", "2024-02-29")
     evaluation = evaluate(site)
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert evaluation.description

@@ -153,7 +153,7 @@ def publish_sample(
 def copy_published(folder: Path) -> PublishReport:
     """Have the sample published in a folder without publishing it there, which takes much longer than a copy."""
     made, report = _published_once()
-    _copy(made, folder)
+    copy(made, folder)
     places = ("path", "folder", "manifest")
     return dataclasses.replace(
         report, **{name: folder / getattr(report, name).relative_to(made) for name in places}
@@ -169,18 +169,18 @@ def _published_once() -> tuple[Path, PublishReport]:
     return folder, publish_sample(folder)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
     """Copy a folder into one that may be there; what is one file under two names stays that."""
     copied: dict[int, str] = {}
 
-    def copy(file: str, to: str) -> None:
+    def copied_once(file: str, to: str) -> None:
         node = os.stat(file).st_ino  # noqa: PTH116 - as copytree calls it
         if node in copied:
             os.link(copied[node], to)
         else:
             copied[node] = shutil.copy2(file, to)
 
-    shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
+    shutil.copytree(source, target, copy_function=copied_once, dirs_exist_ok=True)
 
 
 def publish_incomplete(folder: Path, only: dict[dt.date, list[str]]) -> Path:

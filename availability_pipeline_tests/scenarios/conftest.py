@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline_tests.conftest import SettingsFactory
-from availability_pipeline_tests.scenarios.world import World, world_of
+from availability_pipeline_tests.scenarios.world import World, make_history, world_of
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("history")
+    make_history(folder)
+    return folder
 
 
 @pytest.fixture
 def world(
-    settings_for: SettingsFactory, new_instance: Path, monkeypatch: pytest.MonkeyPatch
+    settings_for: SettingsFactory, history: Path, new_instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    with world_of(settings_for, new_instance, monkeypatch) as opened:
+    with world_of(settings_for, history, new_instance, monkeypatch) as opened:
         yield opened

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.no_cover
 
 def test_a_file_is_replaced(world: World) -> None:
     world.at("03-01 15:00").archive.replace_file("BTCUSDT", day("02-20"), size=12_345)
-    *_, window = world.tick("03-02 02:00")
+    window = world.window("03-02 02:00")
     assert world.checks(window)["changed_files"] == "WARN"
     assert "BTCUSDT 2024-02-20 republished" in world.said(window, "changed_files")
     assert world.ledger() == [("republished", "BTCUSDT", day("02-20"))]
@@ -29,7 +29,7 @@ def test_a_file_is_replaced(world: World) -> None:
 
 def test_a_file_is_withdrawn(world: World) -> None:
     world.at("03-01 15:00").archive.remove_file("ETHUSDT", day("02-20"))
-    *_, window = world.tick("03-02 02:00")
+    window = world.window("03-02 02:00")
     checks = world.checks(window)
     assert (checks["changed_files"], checks["completeness"], checks["no_regression"]) == (
         "WARN",
@@ -56,13 +56,13 @@ def test_a_new_contract_has_its_history_by_the_end_of_the_same_run(world: World)
 
 def test_a_contract_is_purged(world: World) -> None:
     world.archive.add_symbol("LUNAUSDT", LISTED, last_day=day("03-02"))
-    world.tick("03-03 02:00")
+    world.window("03-03 02:00")
     world.look("03-03 09:30")
-    world.tick("03-04 02:00")
+    world.window("03-04 02:00")
     [morning] = world.look("03-04 09:30")
     assert "(LUNAUSDT)" in world.said(morning, "completeness")  # one day later it may only be late
     world.look("03-04 12:00")
-    *_, window = world.tick("03-09 02:00")
+    window = world.window("03-09 02:00")
     assert "LUNAUSDT" not in world.said(window, "completeness")
     assert world.checks(window)["gaps"] == "ok"
     assert ("LUNAUSDT" in world.read("03-02"), "LUNAUSDT" in world.read("03-03")) == (True, False)
@@ -72,7 +72,7 @@ def test_a_contract_is_purged(world: World) -> None:
 
 def test_a_name_is_listed_again(world: World) -> None:
     world.archive.add_symbol("LITUSDT", dt.date(2023, 11, 1), last_day=dt.date(2024, 1, 10))
-    world.tick("03-02 02:00")
+    world.window("03-02 02:00")
     # The former contract moves to a folder of its own, and the old folder goes on.
     world.archive.add_symbol(
         "LITUSDT_SETTLED", dt.date(2023, 11, 1), last_day=dt.date(2024, 1, 10), kind="settled"
@@ -80,7 +80,7 @@ def test_a_name_is_listed_again(world: World) -> None:
     world.at("03-04 12:00")
     for date in ("03-02", "03-03"):
         world.archive.add_file("LITUSDT", day(date))
-    *_, window = world.tick("03-05 02:00")
+    window = world.window("03-05 02:00")
     checks = world.checks(window)
     assert (checks["continuity"], checks["history_continuity"], checks["gaps"]) == ("ok", "ok", "ok")
     assert "LITUSDT 2024-01" not in world.said(window, "completeness")
@@ -120,7 +120,7 @@ def test_a_check_that_blocks(world: World) -> None:
     for symbol, file in held.items():
         assert file
         world.archive.add_file(symbol, day("02-27"), file.size, file.last_modified)
-    *_, window = world.tick("03-03 02:00")
+    window = world.window("03-03 02:00")
     assert window.success
     assert world.published_run() == window.run_id
     assert world.is_true("01-01", "03-02")

@@ -24,10 +24,13 @@ from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.dagster_side import Site, site_for
+from availability_pipeline_tests.demo_data import clock_at
+from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 LISTED = dt.date(2024, 1, 15)
@@ -67,7 +70,15 @@ class World:
         return self
 
     def tick(self, text: str) -> list[dg.ExecuteInProcessResult]:
-        """The schedule fires, and what it asks for is run."""
+        """The schedule fires, and what it asks for is run: yesterday, and the window of the last days."""
+        return self._run(self._requested(text))
+
+    def window(self, text: str) -> dg.ExecuteInProcessResult:
+        """The schedule fires, and only the window is run, which contains yesterday: half of the time of a tick."""
+        [result] = self._run(self._requested(text)[-1:])
+        return result
+
+    def _requested(self, text: str) -> list[dg.RunRequest]:
         self.at(text)
         definitions = build_defs()
         schedule = definitions.resolve_schedule_def("daily_availability_schedule")
@@ -77,7 +88,7 @@ class World:
             repository_def=definitions.get_repository_def(),
             resources=self._resources(schedule),
         ) as context:
-            return self._run(schedule.evaluate_tick(context).run_requests or [])
+            return list(schedule.evaluate_tick(context).run_requests or [])
 
     def look(self, text: str) -> list[dg.ExecuteInProcessResult]:
         """The sensor looks for publication, and what it asks for is run."""
@@ -179,23 +190,39 @@ def _webhook(alerts: list[str]) -> Iterator[str]:
         server.server_close()
 
 
-@contextmanager
-def world_of(
-    settings_for: SettingsFactory, new_instance: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    """The world on 1 March 2024 at 10:00, with its whole history collected and published."""
-    clock = {"now": moment("03-01 10:00")}
-    archive = ScriptedArchive.empty(now=clock["now"])
+BEGIN = moment("03-01 10:00")
+
+
+def market() -> ScriptedArchive:
+    """The archive with the whole market, as it is in the beginning."""
+    archive = ScriptedArchive.empty(now=BEGIN)
     for name in MARKET:
         archive.add_symbol(name, LISTED)
+    return archive
+
+
+def make_history(folder: Path) -> None:
+    """The data directory of a world with its whole history collected and published, for copies."""
+    with serve(market()) as server, clock_at(BEGIN, server):
+        settings = Settings.load(server.environment(), data_dir=str(folder))
+        pipeline.run(settings, DEFAULT_DATASET.first_day, day("02-29"), run_id="history")
+        with connect(settings.working_path) as connection:
+            publish(connection, settings.db_path, "history")
+
+
+@contextmanager
+def world_of(
+    settings_for: SettingsFactory, history: Path, new_instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """The world on 1 March 2024 at 10:00, with a copy of that history."""
+    clock = {"now": BEGIN}
+    archive = market()
     alerts: list[str] = []
     monkeypatch.setattr("availability_pipeline.dates._clock", lambda: clock["now"])
     with serve(archive) as server, _webhook(alerts) as hook:
         server.date = lambda: clock["now"]
         settings = settings_for(server, alert_urls=hook)
-        pipeline.run(settings, DEFAULT_DATASET.first_day, day("02-29"), run_id="history")
-        with connect(settings.working_path) as connection:
-            publish(connection, settings.db_path, "history")
+        sample.copy(history, settings.data_dir)
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
         with site_for(archive, server, settings, new_instance) as site:

@@ -50,9 +50,9 @@ def web(url: str) -> object:
 
 
 def bucket(url: str) -> object:
-    """Needs AWS_ENDPOINT_URL, which boto3 reads."""
+    """Needs AWS_ENDPOINT_URL, which boto3 reads. Of a few objects: boto3 takes long to read a page of a thousand."""
     del url
-    return s3.Bucket(f"s3://data.binance.vision/{PREFIX}", 5).objects("")
+    return s3.Bucket(f"s3://data.binance.vision/{PREFIX}", 5).objects(f"BTCUSDT-1m-{DAY}")
 
 
 def alert(url: str) -> object:

@@ -106,12 +106,14 @@ def test_a_failure_that_passes_is_tried_again_without_another_publication(
 def test_a_refused_upload_fails_the_run_in_one_sentence_without_credentials(
     site: Site, uploading: Store
 ) -> None:
-    first = site.run(DAY)
+    site.collected(DAY)
+    mirror(Settings.load())
+    before = uploading.latest()
     echo = f"<Error><Code>AccessDenied</Code><Message>{KEY_ID} {SECRET} {TOKEN}</Message></Error>".encode()
     uploading.gateway.instead = lambda request: saying(403, echo) if request.method == "PUT" else None
     with pytest.raises(RunError, match=r"was published here, but not to s3://.*: HTTP 403 AccessDenied for"):
         site.run("2024-01-16")
-    assert uploading.latest()["run_id"] == first.run_id
+    assert uploading.latest() == before
     run_id = site.instance.get_runs(limit=1)[0].run_id
     with AvailabilityQueries(site.settings.db_file) as queries:
         assert queries.publication.run_id == run_id
@@ -127,7 +129,8 @@ def update_job() -> dg.JobDefinition:
 def test_a_run_that_is_executed_again_from_its_failure_publishes_nothing_new(
     site: Site, uploading: Store
 ) -> None:
-    site.run(DAY)
+    site.collected(DAY)
+    mirror(Settings.load())
     [first] = sample.generations(site.settings.data_dir)
     uploading.gateway.instead = lambda request: saying(403) if request.method == "PUT" else None
     with pytest.raises(RunError):
