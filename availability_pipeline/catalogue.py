@@ -121,6 +121,16 @@ class Dataset:
         """A day as names of files have it: `2024-01-15`, or `2024-01` for its month."""
         return str(day) if self.period == "daily" else f"{day:%Y-%m}"
 
+    @property
+    def has_volume(self) -> bool:
+        """Whether the archive has bars of a day for its contracts, with what was traded."""
+        return self.kind == "klines"
+
+    @property
+    def has_minutes(self) -> bool:
+        """Whether its files have a row for each minute of the day, so that they can be inspected."""
+        return self.has_volume and self.interval == "1m"
+
     def daily_bars(self, period: str) -> Dataset:
         """The files with one bar a day of the same market, in daily or monthly files.
 
@@ -134,6 +144,10 @@ class Dataset:
     def url_stem(self, archive_url: str, symbol: str) -> str:
         """The percent-encoded public URL of a contract's files, up to the day."""
         return f"{archive_url}/{percent_encode(self.key_stem(symbol))}"
+
+    def file_name(self, symbol: str, day: dt.date) -> str:
+        """The name of a zip without its folder."""
+        return f"{symbol}-{self.label}-{self.date_text(day)}.zip"
 
     def file_url(self, archive_url: str, symbol: str, day: dt.date) -> str:
         """The percent-encoded public URL of a day's zip."""
@@ -190,7 +204,7 @@ class Column:
     """A column; name and nullability are those of the field that it annotates."""
 
     sql_type: str
-    """DATE, VARCHAR, BOOLEAN, BIGINT, INTEGER or TIMESTAMP."""
+    """DATE, VARCHAR, BOOLEAN, BIGINT, INTEGER, DOUBLE or TIMESTAMP."""
     meaning: str
     """A sentence, in which None stands for NULL."""
     unit: str | None = None
@@ -260,6 +274,71 @@ class StoredRow(AvailabilityRow):
     ]
 
 
+class VolumeRow(TypedDict):
+    """The daily bar of a contract, a row of `daily_volume`."""
+
+    date: Annotated[dt.date, Column("DATE", "The UTC day of the bar.", unit="UTC day")]
+    symbol: Annotated[str, Column("VARCHAR", "The contract: the name of its folder in the archive.")]
+    open: Annotated[float, Column("DOUBLE", "The first price of the day.", unit="quote asset")]
+    high: Annotated[float, Column("DOUBLE", "The highest price.", unit="quote asset")]
+    low: Annotated[float, Column("DOUBLE", "The lowest price.", unit="quote asset")]
+    close: Annotated[float, Column("DOUBLE", "The last price.", unit="quote asset")]
+    base_volume: Annotated[float, Column("DOUBLE", "The traded quantity.", unit="base asset")]
+    quote_volume: Annotated[float, Column("DOUBLE", "The traded value.", unit="quote asset")]
+    trades: Annotated[int, Column("BIGINT", "The number of trades; 0 on a day without a trade.")]
+    taker_buy_base_volume: Annotated[
+        float, Column("DOUBLE", "The part of base_volume that takers bought.", unit="base asset")
+    ]
+    taker_buy_quote_volume: Annotated[
+        float, Column("DOUBLE", "The part of quote_volume that takers bought.", unit="quote asset")
+    ]
+    source: Annotated[str, Column("VARCHAR", "The kind of file that it was read from: monthly or daily.")]
+    file_last_modified: Annotated[
+        dt.datetime, Column("TIMESTAMP", "When that file was last written, in UTC.", unit="UTC")
+    ]
+
+
+class ContentsRow(TypedDict):
+    """What is in one version of a 1-minute file, a row of `file_contents`.
+
+    Minutes of the day are counted from 0 to 1439; sums are over rows of distinct minutes.
+    """
+
+    date: Annotated[dt.date, Column("DATE", "The UTC day that the file is about.", unit="UTC day")]
+    symbol: Annotated[str, Column("VARCHAR", "The contract: the name of its folder in the archive.")]
+    file_size_bytes: Annotated[int, Column("BIGINT", "Bytes of the zip.", unit="bytes")]
+    last_modified: Annotated[
+        dt.datetime, Column("TIMESTAMP", "When this version was written, in UTC.", unit="UTC")
+    ]
+    checksum: Annotated[
+        str, Column("VARCHAR", "Whether its .CHECKSUM agrees or disagrees; none if there is none.")
+    ]
+    rows: Annotated[int, Column("INTEGER", "Rows of the day, duplicates included.")]
+    first_minute: Annotated[int | None, Column("INTEGER", "The first minute with a row; None without any.")]
+    last_minute: Annotated[int | None, Column("INTEGER", "The last minute with a row; None without any.")]
+    missing_minutes: Annotated[int, Column("INTEGER", "Minutes of the day without a row.")]
+    duplicate_minutes: Annotated[int, Column("INTEGER", "Rows of a minute that has a row before.")]
+    unordered_minutes: Annotated[int, Column("INTEGER", "Rows of an earlier minute than the row before.")]
+    traded_minutes: Annotated[int, Column("INTEGER", "Minutes with a trade.")]
+    base_volume: Annotated[float, Column("DOUBLE", "The traded quantity.", unit="base asset")]
+    quote_volume: Annotated[float, Column("DOUBLE", "The traded value.", unit="quote asset")]
+    trades: Annotated[int, Column("BIGINT", "The number of trades.")]
+    has_header: Annotated[
+        bool | None, Column("BOOLEAN", "Whether the first line names the columns; None if it cannot be read.")
+    ]
+    time_unit: Annotated[
+        str | None, Column("VARCHAR", "The unit of its times: ms or us; None without a row.")
+    ]
+    verdict: Annotated[
+        str,
+        Column(
+            "VARCHAR",
+            "complete, partial_first_day, partial_last_day, truncated, gaps, unreadable or bad_checksum.",
+        ),
+    ]
+    inspected_at: Annotated[dt.datetime, Column("TIMESTAMP", "When it was inspected, in UTC.", unit="UTC")]
+
+
 def columns_of_row(row_type: type) -> tuple[Column, ...]:
     """The columns of a row type whose fields are annotated with them, in order."""
     return tuple(_column(name, hint) for name, hint in get_type_hints(row_type, include_extras=True).items())
@@ -281,9 +360,17 @@ IN_FILES = tuple(column for column in STORED if column.in_files)
 """What is found out from the archive; the first two, date and symbol, are the key."""
 
 
-def table_sql(name: str) -> str:
-    """CREATE TABLE for the stored columns."""
-    return f"CREATE TABLE {name} ({', '.join(column.ddl for column in STORED)});"
+DAILY_VOLUME = columns_of_row(VolumeRow)
+"""The columns of `daily_volume`."""
+
+
+FILE_CONTENTS = columns_of_row(ContentsRow)
+"""The columns of `file_contents`."""
+
+
+def table_sql(name: str, columns: Iterable[Column] = STORED) -> str:
+    """CREATE TABLE for columns, by default those that are stored of `daily_availability`."""
+    return f"CREATE TABLE {name} ({', '.join(column.ddl for column in columns)});"
 
 
 def select_sql(url: str) -> str:
@@ -312,6 +399,7 @@ def arrow_schema(columns: Iterable[Column], moments: str = "us") -> pa.Schema:
         "BOOLEAN": pa.bool_(),
         "BIGINT": pa.int64(),
         "INTEGER": pa.int32(),
+        "DOUBLE": pa.float64(),
         "TIMESTAMP": pa.timestamp(moments),
     }
     return pa.schema([(column.name, types[column.sql_type]) for column in columns])

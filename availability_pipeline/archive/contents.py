@@ -12,24 +12,20 @@ import datetime as dt
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from threading import Lock
 from typing import NamedTuple, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import requests
 
-from availability_pipeline.archive.batch import Job, run_side_by_side
-from availability_pipeline.archive.http import FAILURES, Session, problem
+from availability_pipeline.archive.http import FAILURES, problem
 from availability_pipeline.archive.klines import MAX_BYTES, Fault, Klines, first_fault, read_klines, unpack
 from availability_pipeline.archive.probing import size_and_time
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
-from availability_pipeline.settings import Settings
 
 MAX_CHECKSUM_BYTES = 1_000
 
@@ -203,9 +199,6 @@ def _without_contradictions(table: pa.Table, times: Sequence[int], chosen: Seque
 MINUTES = 1_440
 """Minutes of a day."""
 
-File = tuple[str, dt.date]
-"""A contract and a UTC day."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class MinuteFile:
@@ -279,46 +272,3 @@ def _inspect(klines: Klines, midnight: int, agreement: str) -> MinuteFile:
         quote_volume=pc.sum(table["quote_volume"]).as_py() or 0.0,
         trades=pc.sum(table["trades"]).as_py() or 0,
     )
-
-
-def traded_minutes(settings: Settings, files: Collection[File]) -> dict[File, int]:
-    """How many minutes of each file have a trade, with one GET per file.
-
-    Args:
-        settings: Where the files are served, and how many requests may be under way at once.
-        files: Files that exist.
-
-    Raises:
-        ArchiveError: A file could not be had or read; ArchiveFailures if several could not.
-        UsageError: The configuration of the network cannot be used.
-    """
-    minutes: dict[File, int] = {}
-    lock = Lock()
-
-    def look(session: requests.Session, file: File) -> list[Job]:
-        found = _look(session, settings, *file)
-        with lock:
-            minutes[file] = found
-        return []
-
-    with Session(settings.connections, anonymous=True) as session:
-        jobs: list[Job] = [partial(look, session, file) for file in files]
-        run_side_by_side(jobs, threads=settings.connections, attempted=len(files))
-    return minutes
-
-
-_HARMLESS = (None, Fault.DUPLICATE_ROWS, Fault.UNORDERED_ROWS)
-
-
-def _look(session: requests.Session, settings: Settings, symbol: str, day: dt.date) -> int:
-    url = settings.dataset.file_url(settings.archive_url, symbol, day)
-    date = str(day)
-    fetched = fetch(session, url, settings.timeout_seconds, symbol=symbol, date=date)
-    if fetched is None:
-        why = "the archive answered HTTP 404"
-        raise ArchiveRefused(why, url=url, symbol=symbol, date=date, status=404)
-    file = inspect_minutes(fetched.body, url.rpartition("/")[2], day)
-    if file.fault not in _HARMLESS:
-        why = f"the file is no zip of klines ({file.fault})"
-        raise UnexpectedAnswer(why, url=url, symbol=symbol, date=date, status=200)
-    return file.traded_minutes

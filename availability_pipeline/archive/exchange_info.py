@@ -79,8 +79,7 @@ def _read(entries: list[Any], status: str) -> ExchangeInfo:
     odd = 0
     for entry in entries:
         contract = _contract(entry if isinstance(entry, dict) else {}, status)
-        lacking = None in (contract.contract_type, contract.status, contract.onboard_date)
-        odd += not contract.symbol or contract.symbol in contracts or lacking
+        odd += not contract.symbol or contract.symbol in contracts or _lacks_something(contract, entry)
         if contract.symbol:
             contracts.setdefault(contract.symbol, contract)
     return ExchangeInfo(tuple(contracts.values()), odd)

@@ -54,6 +54,8 @@ class FolderQuery:
     known_day: dt.date | None = None
     """A day before `days` that is known to have a file, the last such. Listing begins there, so that an answer
     with nothing in it is an exception, and worth the requests that make sure of it."""
+    may_be_absent: bool = False
+    """Whether the contract may have no such folder at all, as one whose first month is not over has none of months."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ def list_files(
 
     Args:
         client: Where to look.
-        queries: One per contract.
+        queries: What is asked for; those of one contract do not overlap.
         connections: Requests under way at once.
         progress: Told of each page, and of those that turn out to be needed.
 
@@ -137,12 +139,12 @@ class _Collector:
     """Checksums that begin a page whose predecessor ends with their zip."""
     pages: int = 0
     keys: int = 0
-    _shown: dict[str, str] = field(default_factory=dict)
-    """By contract, the last key that any page showed."""
-    _promised: dict[str, str] = field(default_factory=dict)
-    """By contract, the last key of which a page said that more follow, within the range."""
-    _ends: dict[str, str] = field(default_factory=dict)
-    """By contract, the first key after which a page said that nothing follows."""
+    _shown: dict[FolderQuery, str] = field(default_factory=dict)
+    """By query, the last key that any page showed."""
+    _promised: dict[FolderQuery, str] = field(default_factory=dict)
+    """By query, the last key of which a page said that more follow, within the range."""
+    _ends: dict[FolderQuery, str] = field(default_factory=dict)
+    """By query, the first key after which a page said that nothing follows."""
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -222,22 +224,22 @@ class _Collector:
         return page
 
     def _note(self, query: FolderQuery, page: CheckedPage, after: str) -> None:
-        """Remember what a page shows and says to follow, to be compared with the contract's other pages."""
-        symbol, last = query.symbol, page.names[-1] if page.names else after
+        """Remember what a page shows and says to follow, to be compared with the query's other pages."""
+        last = page.names[-1] if page.names else after
         if page.names:
-            self._shown[symbol] = max(last, self._shown.get(symbol, ""))
+            self._shown[query] = max(last, self._shown.get(query, ""))
         if page.token is None:
-            self._ends[symbol] = min(last, self._ends.get(symbol, last))
-        elif last >= self._dataset.day_mark(symbol, query.days.start):
-            self._promised[symbol] = max(last, self._promised.get(symbol, ""))
+            self._ends[query] = min(last, self._ends.get(query, last))
+        elif last >= self._dataset.day_mark(query.symbol, query.days.start):
+            self._promised[query] = max(last, self._promised.get(query, ""))
 
     def contradictions(self) -> list[ArchiveError]:
-        """One failure for each contract whose pages disagree: one is the last, and others show or promise more."""
+        """One failure for each query whose pages disagree: one is the last, and others show or promise more."""
         problem = "the pages of the listing contradict each other about where it ends"
         return [
-            unexpected(self.client, symbol, problem)
-            for symbol, end in self._ends.items()
-            if (shown := self._shown.get(symbol, "")) > end or shown == self._promised.get(symbol)
+            unexpected(self.client, query.symbol, problem)
+            for query, end in self._ends.items()
+            if (shown := self._shown.get(query, "")) > end or shown == self._promised.get(query)
         ]
 
     def _confirm_folder(self, query: FolderQuery) -> None:
@@ -247,7 +249,7 @@ class _Collector:
         """
         # In this order, so that neither one empty answer nor several in a row are believed.
         any_key = self._one_key(query, "")
-        if not any_key and self._has_only_other_intervals(query):
+        if not any_key and (query.may_be_absent or self._has_only_other_intervals(query)):
             return
         if not any_key or any(
             key <= self._last_name(query) for key in self._one_key(query, self._before(query))

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset, select_sql, table_sql
+from availability_pipeline.catalogue import (
+    DAILY_VOLUME,
+    DATASETS,
+    DEFAULT_DATASET,
+    FILE_CONTENTS,
+    Dataset,
+    select_sql,
+    table_sql,
+)
 from availability_pipeline.errors import StoreError, cause_of
 from availability_pipeline.warehouse.atomic import draft_of, remove_dead_drafts
 from availability_pipeline.warehouse.opening import (
@@ -36,6 +44,24 @@ _RELATIONS = (
 # indexes, which cost space and gain nothing here.
 _TABLE = table_sql("availability")
 
+# Daily bars, unique by contract and day as above, inspected files, unique by contract, day and version, and the files
+# that were read for bars: `date` is the first day of a file, `fault` why it could not be used as a whole, or NULL.
+_VOLUME = f"""
+{table_sql("daily_volume", DAILY_VOLUME)}
+{table_sql("file_contents", FILE_CONTENTS)}
+CREATE TABLE volume_files (
+    symbol VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,
+    date DATE NOT NULL,
+    last_day DATE NOT NULL,
+    file_size_bytes BIGINT NOT NULL,
+    last_modified TIMESTAMP NOT NULL,
+    bars INTEGER NOT NULL,
+    fault VARCHAR,
+    read_at TIMESTAMP NOT NULL
+);
+"""
+
 # The url is computed from the key, the dataset and the current archive URL.
 _ARCHIVE_URL = "(SELECT value FROM database_info WHERE key = 'archive_url')"
 
@@ -60,7 +86,8 @@ MIGRATIONS: dict[int, str] = {
     ALTER TABLE availability ALTER probe_timestamp SET NOT NULL;
     ALTER TABLE availability ALTER probe_timestamp SET DEFAULT CURRENT_TIMESTAMP;
     """,
-    2: """
+    2: _VOLUME
+    + """
     CREATE TABLE contract_history (
         symbol VARCHAR NOT NULL, contract_type VARCHAR, status VARCHAR, onboard_date DATE, delivery_date TIMESTAMP,
         underlying_type VARCHAR, valid_from TIMESTAMP NOT NULL, valid_to TIMESTAMP NOT NULL
@@ -181,6 +208,7 @@ def _write_schema(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         connection.execute(files("availability_pipeline.warehouse").joinpath("schema.sql").read_text("utf-8"))
         connection.execute(_TABLE)
+        connection.execute(_VOLUME)
         _make_view(connection, DEFAULT_DATASET)
         write_info(connection, "schema_version", str(SCHEMA_VERSION))
 

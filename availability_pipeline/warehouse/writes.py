@@ -344,6 +344,7 @@ def write_symbols(
     with transaction(connection):
         connection.execute(_UPSERT, [now])
         connection.execute(_LISTED, [now])
+        _append_to_history(connection, now)
     connection.unregister("seen").unregister("listed")
     new = tuple(symbol.name for symbol in symbols if symbol.name not in known)
     return SymbolsReport(len(known) + len(new), len(tracked), new)
@@ -367,6 +368,9 @@ _FOUND = "SELECT count(*), min(date), max(date) FROM daily_availability WHERE da
 _REMOVE = (
     "DELETE FROM availability WHERE date >= $today",
     "DELETE FROM availability_changes WHERE date >= $today",
+    "DELETE FROM daily_volume WHERE date >= $today",
+    "DELETE FROM volume_files WHERE last_day >= $today",
+    "DELETE FROM file_contents WHERE date >= $today",
     "DELETE FROM collection_runs WHERE window_start >= $today",
     "UPDATE collection_runs SET window_end = $today::DATE - 1 WHERE window_end >= $today",
 )
@@ -376,6 +380,8 @@ _BRING_BACK = (
     "UPDATE availability SET probe_timestamp = $now WHERE probe_timestamp > $now",
     "UPDATE availability_changes SET observed_at = $now WHERE observed_at > $now",
     "UPDATE collection_runs SET started_at = least(started_at, $now), finished_at = $now WHERE finished_at > $now",
+    "UPDATE volume_files SET read_at = $now WHERE read_at > $now",
+    "UPDATE file_contents SET inspected_at = $now WHERE inspected_at > $now",
     "UPDATE symbols SET first_seen = $now WHERE first_seen > $now",
     "UPDATE symbols SET seen_at = $now WHERE seen_at > $now",
     # Of the states of one contract that are all of wrong moments, the last one stays.

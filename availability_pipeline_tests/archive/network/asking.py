@@ -7,8 +7,9 @@ from collections.abc import Callable
 from contextlib import closing
 
 from availability_pipeline.archive.client import ListingClient
-from availability_pipeline.archive.contents import traded_minutes
+from availability_pipeline.archive.contents import fetch
 from availability_pipeline.archive.exchange_info import fetch_contracts
+from availability_pipeline.archive.http import Session
 from availability_pipeline.archive.listing import list_folders
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.defs.alerts import AlertLog
@@ -42,7 +43,8 @@ def exchange_info(url: str) -> object:
 
 
 def klines(url: str) -> object:
-    return traded_minutes(settings(url), [("BTCUSDT", DAY)])
+    with Session(anonymous=True) as session:
+        return fetch(session, f"{url}/{PREFIX}/BTCUSDT-1m-{DAY}.zip", 5)
 
 
 def web(url: str) -> object:
