@@ -91,6 +91,7 @@ _INTERMEDIATE = (
 _SOURCES = """
 SELECT
     (SELECT [count(*), sum(hash(date, symbol, file_size_bytes))] FROM daily_availability),
+    (SELECT [count(*), sum(hash(date, symbol, trades = 0))] FROM daily_volume),
     (SELECT [count(*), sum(hash(symbol, contract, contract_type, status, onboard_date, seen_at))] FROM symbols)
 """
 

@@ -1,6 +1,6 @@
 -- What the files say, contract by contract: file_runs, gap_days, gaps and small_runs, all temporary. Files of
 -- rowless_files say nothing, and a day with one is in a gap like a day without a file. Parameters about sizes are NULL
--- for a dataset whose sizes say nothing; no file is small then.
+-- for a dataset whose sizes say nothing; no file is small then for its size.
 
 -- file_runs: files on days without a break, whether the days of a break were collected or not. The days of a contract are
 -- put into a string of bits, one for each from $first_day on and one more at either end: a window over all files would
@@ -44,20 +44,28 @@ SELECT
     next_day IS NOT NULL AND too_long_from IS NOT NULL AS long
 FROM gap_days GROUP BY symbol, last_file_day, next_day;
 
--- small_runs: consecutive small files of an episode, whatever days lie between them. What a run is follows from its first
--- files and from those before it, so that no later file changes it: flat; short, because a live file follows before it
--- could be called flat; or undecided. decided_on is the day of the file that makes it flat, or of that live file.
+-- small_runs: consecutive small files of an episode, whatever days lie between them. A file is small if the bar of its day
+-- has no trade (idle) or, where there is no bar, for its size. What a run is follows from its first files and from those
+-- before it, so that no later file changes it: flat; short, because a live file follows before it could be called flat; or
+-- undecided. decided_on is the day of the file that makes it flat, or of that live file.
+-- A run that begins with an idle file is judged by volume: it is flat when it is longer than a halt or, where an exchange
+-- closes for holidays (rests), than a holiday. Sizes judge the others.
 CREATE OR REPLACE TEMP TABLE small_runs AS
-WITH small_files AS (
+WITH candidates AS (
+    SELECT date, symbol, true AS idle FROM daily_volume WHERE trades = 0
+    UNION ALL
+    SELECT date, symbol, false FROM daily_availability ANTI JOIN daily_volume USING (date, symbol)
+    WHERE file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes
+),
+small_files AS (
     SELECT
-        files.symbol, date, file_size_bytes, if(runs.symbol IS NULL, date + 1, runs.next_day) AS next_day,
-        coalesce(gaps.long, false) AS after_long_gap,
-        if(contract_type = 'TRADIFI_PERPETUAL', $tradifi_flat_files, $flat_files) AS needed_files
-    FROM daily_availability AS files ANTI JOIN rowless_files USING (date, symbol)
+        files.symbol, date, idle, file_size_bytes, if(runs.symbol IS NULL, date + 1, runs.next_day) AS next_day,
+        coalesce(gaps.long, false) AS after_long_gap, coalesce(contract_type = 'TRADIFI_PERPETUAL', false) AS rests
+    FROM daily_availability AS files JOIN candidates USING (date, symbol) ANTI JOIN rowless_files USING (date, symbol)
     LEFT JOIN file_runs AS runs ON runs.symbol = files.symbol AND runs.last_day = date
     LEFT JOIN gaps ON gaps.symbol = files.symbol AND gaps.next_day = date
     LEFT JOIN symbols ON symbols.symbol = files.symbol
-    WHERE available AND file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes
+    WHERE available
 ),
 begun AS (
     SELECT
@@ -69,26 +77,32 @@ numbered AS (
 ),
 runs AS (
     SELECT
-        symbol, run, needed_files, count(*) AS files, min(date) AS first_day, max(date) AS last_day,
-        arg_max_null(next_day, date) AS next_day, list(date ORDER BY date)[needed_files] AS flat_on,
+        symbol, run, rests, count(*) AS files, min(date) AS first_day, max(date) AS last_day,
+        arg_max_null(next_day, date) AS next_day, arg_min(idle, date) AS by_volume,
+        CASE
+            WHEN by_volume THEN if(rests, $tradifi_idle_files, $idle_files)
+            ELSE if(rests, $tradifi_flat_files, $flat_files)
+        END AS needed_files,
+        list(date ORDER BY date)[needed_files] AS flat_on,
         list(file_size_bytes ORDER BY date)[:needed_files] AS first_sizes
-    FROM numbered GROUP BY symbol, run, needed_files
+    FROM numbered GROUP BY symbol, run, rests
 ),
 -- The sizes of the last live files before a run that is long enough.
 levels AS (
     SELECT runs.symbol, run, list_median(arg_max(live.file_size_bytes, date, $level_files)) AS live_level
-    FROM (FROM runs WHERE files >= needed_files) AS runs
-    JOIN (FROM daily_availability ANTI JOIN rowless_files USING (date, symbol)) AS live
-        ON live.symbol = runs.symbol AND date < first_day
-    WHERE available AND NOT coalesce(live.file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes, false)
-    GROUP BY runs.symbol, run
+    FROM (FROM runs WHERE files >= needed_files AND NOT by_volume) AS runs
+    JOIN (
+        FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) ANTI JOIN small_files USING (date, symbol)
+    ) AS live ON live.symbol = runs.symbol AND date < first_day
+    WHERE available GROUP BY runs.symbol, run
 ),
 judged AS (
     SELECT
-        runs.symbol, runs.first_day, runs.last_day, runs.next_day, flat_on,
+        runs.symbol, runs.first_day, runs.last_day, runs.next_day, by_volume, rests, flat_on,
         CASE
             WHEN files < needed_files THEN
                 if(runs.next_day IS NULL OR coalesce(gaps.long, false), 'undecided', 'short')
+            WHEN by_volume THEN 'flat'
             WHEN live_level IS NULL THEN if(list_max(first_sizes) <= $no_trade_bytes, 'flat', 'undecided')
             ELSE if(list_median(first_sizes) <= live_level / 2, 'flat', 'undecided')
         END AS verdict
@@ -96,6 +110,6 @@ judged AS (
     LEFT JOIN gaps ON gaps.symbol = runs.symbol AND gaps.last_file_day = runs.last_day
 )
 SELECT
-    symbol, first_day, last_day, next_day, verdict,
+    symbol, first_day, last_day, next_day, by_volume, rests, verdict,
     CASE verdict WHEN 'flat' THEN flat_on WHEN 'short' THEN next_day END AS decided_on
 FROM judged;

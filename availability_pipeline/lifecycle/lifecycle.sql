@@ -38,10 +38,17 @@ counted AS (
     FROM bounded JOIN file_runs AS runs USING (symbol)
     WHERE last_day >= day AND runs.first_day < next_change GROUP BY symbol, day
 )
+-- A coin without a trade is flat on the day itself, even if it is only a halt; a contract that rests is not.
 SELECT
-    spans.symbol, episode, if(verdict = 'flat', 'flat', 'published') AS status,
-    CASE verdict WHEN 'flat' THEN 'size' WHEN 'undecided' THEN 'undecided' END AS evidence,
-    spans.first_day, spans.last_day, coalesce(decided_on, spans.first_day) AS known_from, files
+    spans.symbol, episode, by_volume AND NOT rests AS idle,
+    if(verdict = 'flat' OR coalesce(idle, false), 'flat', 'published') AS status,
+    CASE
+        WHEN status = 'flat' THEN if(by_volume, 'volume', 'size')
+        WHEN verdict = 'undecided' THEN 'undecided'
+    END AS evidence,
+    spans.first_day, spans.last_day,
+    if(idle, spans.first_day, coalesce(decided_on, spans.first_day)) AS known_from,
+    if(verdict = 'flat', decided_on, NULL) AS settled_on, files
 FROM counted AS spans
 ASOF JOIN episodes ON episodes.symbol = spans.symbol AND spans.first_day >= episodes.first_day
 LEFT JOIN small_runs AS runs ON runs.symbol = spans.symbol
@@ -103,7 +110,7 @@ WITH files AS (
     SELECT
         symbol, episode, max(last_day) AS last_day, max(last_day) FILTER (status = 'published') AS last_trading_day,
         sum(files)::BIGINT AS days, coalesce(sum(files) FILTER (status = 'flat'), 0)::BIGINT AS flat_days,
-        min(known_from) FILTER (status = 'flat') AS settled_on
+        min(settled_on) AS settled_on
     FROM file_spans GROUP BY symbol, episode
 ),
 ends AS (

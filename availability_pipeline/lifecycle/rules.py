@@ -13,6 +13,13 @@ PUBLICATION_DAYS = 3
 """Age in days up to which a missing file is only pending: most appear on the next day, some on the second or third."""
 
 
+IDLE_FILES = 8
+"""Length in files from which a run without a trade is an end; after a shorter one, a halt, there is trade again."""
+
+TRADIFI_IDLE_FILES = 15
+"""The same length for stock and index perpetuals, whose exchanges have holidays of more than a week."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the rules are applied with.
@@ -41,6 +48,8 @@ class Rules:
         """The values of the parameters in the .sql files; those of sizes are NULL where sizes say nothing."""
         return {
             **{each.name: getattr(self.sizes, each.name, None) for each in fields(SizeRules)},
+            "idle_files": IDLE_FILES,
+            "tradifi_idle_files": TRADIFI_IDLE_FILES,
             "publication_days": PUBLICATION_DAYS,
             "episode_gap_days": self.episode_gap_days,
             "today": self.today,
