@@ -17,6 +17,7 @@ from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.publishing.opening import reading_back
 from availability_pipeline.publishing.rows import DayPrint, day_prints, row_count_of
+from availability_pipeline.publishing.volume import table_problems
 from availability_pipeline.warehouse.database import CONTRADICTORY
 
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table(?))"
@@ -159,7 +160,11 @@ def differences(
         if version != SCHEMA_VERSION:
             return [f"it has schema version {version} instead of {SCHEMA_VERSION}"]
         # All of them, and so every block of the file is read once.
-        return [*_differences(working, published, expected), *_contradictions(published, since)]
+        return [
+            *_differences(working, published, expected),
+            *_contradictions(published, since),
+            *table_problems(working, published),
+        ]
 
 
 def differences_in_content(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
@@ -172,7 +177,7 @@ def differences_in_content(working: duckdb.DuckDBPyConnection, path: Path) -> li
         found = list(_differing_tables(working, published))
         if day_prints(working, "availability") != day_prints(published, "availability_by_date"):
             found.append("daily_availability differs from the working table")
-        return found
+        return [*found, *table_problems(working, published)]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""The Parquet files of a generation: one per year, the newest day that has files, and one per small table.
+"""The Parquet files of a generation: of files and bars one per year, the newest day that has files, small tables.
 
-Years and the newest day are rows of `daily_availability` with all columns, sorted by date and symbol. A year whose rows
-did not change is the same file as in the generation before. Each new file is read back and compared before it counts.
+Years and the newest day have all columns, sorted by date and symbol. A year whose rows did not change is the same file
+as in the generation before, and so are the rankings. Each new file is read back and compared before it counts.
 """
 
 from __future__ import annotations
@@ -20,21 +20,25 @@ from typing import Any
 import duckdb
 
 from availability_pipeline import __version__
+from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
 from availability_pipeline.publishing.opening import reading_back
 from availability_pipeline.publishing.release import Generation
 from availability_pipeline.publishing.rows import DayPrint
+from availability_pipeline.publishing.volume import rankings_sql
 from availability_pipeline.warehouse.database import dataset_of, read_info
 
-YEARS = "daily_availability"
-"""The folder of the files of years."""
+YEARLY = ("daily_availability", "daily_volume")
+"""The relations of which there is a file per year, each in the folder of its name."""
 
 LATEST = "latest.parquet"
 
+RANKINGS = "volume_rankings.parquet"
+
 # The rows that a file has to hold.
 _OF_YEAR = """
-FROM daily_availability
+FROM $relation
 WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31)
 """
 
@@ -42,6 +46,10 @@ _OF_LATEST = """
 FROM daily_availability
 WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
 """
+
+_OF_RANKINGS = f"""
+SELECT *, $generated::TIMESTAMP AS generation_timestamp FROM ({rankings_sql("daily_volume", "availability")})
+"""  # noqa: S608 - our own text
 
 _OF_FILE = "FROM written"
 
@@ -51,9 +59,7 @@ _PRINT = "SELECT count(*), sum(hash(held)) FROM ($rows) AS held"
 # The same for each column, to name those that differ.
 _COLUMN_PRINTS = "SELECT sum(hash(date, symbol, COLUMNS(*))) FROM ($rows)"
 
-_WRITE_YEAR = f"COPY ({_OF_YEAR} ORDER BY date, symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
-
-_WRITE_LATEST = f"COPY ({_OF_LATEST} ORDER BY symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
+_WRITE = "COPY ($rows ORDER BY date, symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
 
 # The other tables are small: a few rows per contract.
 _DERIVED = {
@@ -62,7 +68,7 @@ _DERIVED = {
     "symbol_lifecycle": "FROM symbol_lifecycle ORDER BY symbol, episode",
 }
 
-_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM daily_availability)"
+_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE $rows)"
 
 _FILE_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM written)"
 
@@ -78,7 +84,7 @@ def export(
     working: duckdb.DuckDBPyConnection,
     folder: Path,
     before: Generation | None,
-    days: Mapping[dt.date, DayPrint],
+    days: Mapping[str, Mapping[dt.date, DayPrint]],
 ) -> list[FileEntry]:
     """Write the files into a new generation's folder.
 
@@ -86,28 +92,95 @@ def export(
         working: The working database.
         folder: The new generation's.
         before: A generation from which unchanged years are taken over.
-        days: The days of the working database.
+        days: By relation of `YEARLY`, the days of the working database.
 
     Raises:
         PublicationError: A file does not read back as it was written.
         OSError, duckdb.Error: A file could not be written.
     """
-    (folder / YEARS).mkdir()
     with reading_back(folder / LATEST) as reader:
-        export = _Export(working, reader, folder)
-        entries = [
-            _taken_over(folder, export.year_path(year), fingerprint, before) or export.year(year, fingerprint)
-            for year, fingerprint in _years(working, days)
-        ]
-        return [*entries, export.latest(), *(export.derived(table) for table in _DERIVED)]
+        source = _Source(working, reader, folder, before)
+        entries = [entry for relation in YEARLY for entry in _write_years(source, relation, days[relation])]
+        entries += [source.write(folder / LATEST, _OF_LATEST), _write_rankings(source, days)]
+        return [*entries, *(source.write_small(table) for table in _DERIVED)]
 
 
-def _years(working: duckdb.DuckDBPyConnection, days: Mapping[dt.date, DayPrint]) -> Iterator[tuple[int, str]]:
-    """The years that have rows, and what their files are made of."""
-    form = [__version__, dataset_of(working).name, read_info(working, "archive_url")]
+def _write_years(source: _Source, relation: str, days: Mapping[dt.date, DayPrint]) -> Iterator[FileEntry]:
+    (source.folder / relation).mkdir()
+    query = _OF_YEAR.replace("$relation", relation)
     for year in sorted({day.year for day in days}):
-        prints = [(str(day), *days[day]) for day in sorted(days) if day.year == year]
-        yield year, hashlib.sha256(json.dumps([form, prints]).encode()).hexdigest()[:32]
+        fingerprint = source.fingerprint({day: days[day] for day in days if day.year == year})
+        path = source.folder / relation / f"{year}.parquet"
+        yield source.taken_over(path, fingerprint) or source.write(path, query, {"year": year}, fingerprint)
+
+
+def _write_rankings(source: _Source, days: Mapping[str, Mapping[dt.date, DayPrint]]) -> FileEntry:
+    """The ranks of all days, anew only where a file or a bar is another one."""
+    path, fingerprint = source.folder / RANKINGS, source.fingerprint(*(days[name] for name in YEARLY))
+    held = days["daily_volume"].keys() or {dt.date.min + dt.timedelta(days=30)}
+    values = {"first": min(held), "last": max(held), "generated": utc_now()}
+    return source.taken_over(path, fingerprint) or source.write(path, _OF_RANKINGS, values, fingerprint)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The working database, the folder of the new generation, and the generation from which files are taken over."""
+
+    working: duckdb.DuckDBPyConnection
+    reader: duckdb.DuckDBPyConnection
+    """Has what the last file holds as `written`."""
+    folder: Path
+    before: Generation | None
+
+    def fingerprint(self, *days: Mapping[dt.date, DayPrint]) -> str:
+        """What a file is made of that follows from the rows of these days."""
+        form = [__version__, dataset_of(self.working).name, read_info(self.working, "archive_url")]
+        prints = [[(str(day), *each[day]) for day in sorted(each)] for each in days]
+        return hashlib.sha256(json.dumps([form, *prints]).encode()).hexdigest()[:32]
+
+    def taken_over(self, path: Path, fingerprint: str) -> FileEntry | None:
+        """The same file as before under its new name, if its rows are the same and it is undamaged."""
+        relative = path.relative_to(self.folder).as_posix()
+        for entry in self.before.manifest.files if self.before else ():
+            if self.before and (entry.path, entry.fingerprint) == (relative, fingerprint):
+                # Without links, or if it was removed meanwhile, it is written anew.
+                with suppress(OSError):
+                    os.link(self.before.folder / relative, path)
+                    if is_intact(path, entry):
+                        return entry
+                    path.unlink()
+        return None
+
+    def write(
+        self,
+        path: Path,
+        query: str,
+        values: Mapping[str, object] | None = None,
+        fingerprint: str | None = None,
+    ) -> FileEntry:
+        """Write the rows of a query into a file, and compare what it then holds."""
+        bound = dict(values or {})
+        self.working.execute(_WRITE.replace("$rows", query), {**bound, "path": str(path)})
+        expected = _fetch(self.working, _PRINT, query, bound)
+        self._open(path)
+        if problems := list(_problems(self.working, self.reader, query, bound, expected)):
+            raise _failed(path.relative_to(self.folder), "; ".join(problems))
+        return describe(self.folder, path, expected[0], fingerprint)
+
+    def write_small(self, table: str) -> FileEntry:
+        """Write a small table into its file, and compare what it then holds row by row."""
+        path, query = self.folder / f"{table}.parquet", _DERIVED[table]
+        self.working.execute(f"COPY ({query}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+        rows = self.working.execute(query).fetchall()
+        self._open(path)
+        if self.reader.execute("FROM written").fetchall() != rows:
+            raise _failed(path.relative_to(self.folder), f"it differs from {table} of the working database")
+        return describe(self.folder, path, len(rows))
+
+    def _open(self, path: Path) -> None:
+        # DuckDB takes a path for a pattern, and folders called key=value for columns.
+        written = self.reader.read_parquet(glob.escape(str(path)), hive_partitioning=False)
+        written.create_view("written", replace=True)
 
 
 def _failed(path: Path, problem: str) -> PublicationError:
@@ -117,74 +190,14 @@ def _failed(path: Path, problem: str) -> PublicationError:
     )
 
 
-def _taken_over(folder: Path, path: Path, fingerprint: str, before: Generation | None) -> FileEntry | None:
-    """The same file as before under its new name, if its rows are the same and it is undamaged."""
-    relative = path.relative_to(folder).as_posix()
-    for entry in before.manifest.files if before else ():
-        if before and (entry.path, entry.fingerprint) == (relative, fingerprint):
-            # Without links, or if it was removed meanwhile, it is written anew.
-            with suppress(OSError):
-                os.link(before.folder / relative, path)
-                if is_intact(path, entry):
-                    return entry
-                path.unlink()
-    return None
-
-
-@dataclass(frozen=True)
-class _Export:
-    """Writes files, and reads each back."""
-
-    working: duckdb.DuckDBPyConnection
-    reader: duckdb.DuckDBPyConnection
-    """Has what the file holds as `written`."""
-    folder: Path
-
-    def year_path(self, year: int) -> Path:
-        return self.folder / YEARS / f"{year}.parquet"
-
-    def year(self, year: int, fingerprint: str) -> FileEntry:
-        path = self.year_path(year)
-        self.working.execute(_WRITE_YEAR, {"year": year, "path": str(path)})
-        return self._read_back(path, _OF_YEAR, {"year": year}, fingerprint)
-
-    def latest(self) -> FileEntry:
-        path = self.folder / LATEST
-        self.working.execute(_WRITE_LATEST, {"path": str(path)})
-        return self._read_back(path, _OF_LATEST, {})
-
-    def derived(self, table: str) -> FileEntry:
-        path, query = self.folder / f"{table}.parquet", _DERIVED[table]
-        self.working.execute(f"COPY ({query}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
-        rows = self.working.execute(query).fetchall()
-        self._open(path)
-        if self.reader.execute("FROM written").fetchall() != rows:
-            raise _failed(path.relative_to(self.folder), f"it differs from {table} of the working database")
-        return describe(self.folder, path, len(rows))
-
-    def _read_back(
-        self, path: Path, query: str, values: Mapping[str, int], fingerprint: str | None = None
-    ) -> FileEntry:
-        expected = _fetch(self.working, _PRINT, query, values)
-        self._open(path)
-        if problems := list(_problems(self.working, self.reader, query, values, expected)):
-            raise _failed(path.relative_to(self.folder), "; ".join(problems))
-        return describe(self.folder, path, expected[0], fingerprint)
-
-    def _open(self, path: Path) -> None:
-        # DuckDB takes a path for a pattern, and folders called key=value for columns.
-        written = self.reader.read_parquet(glob.escape(str(path)), hive_partitioning=False)
-        written.create_view("written", replace=True)
-
-
 def _problems(
     working: duckdb.DuckDBPyConnection,
     reader: duckdb.DuckDBPyConnection,
     query: str,
-    values: Mapping[str, int],
+    values: Mapping[str, object],
     expected: tuple[Any, ...],
 ) -> Iterator[str]:
-    columns = working.execute(_COLUMNS).fetchall()
+    columns = working.execute(_COLUMNS.replace("$rows", query), dict(values)).fetchall()
     if reader.execute(_FILE_COLUMNS).fetchall() != columns:
         yield "it has other columns than the working table"
         return
@@ -206,6 +219,6 @@ def _problems(
 
 
 def _fetch(
-    connection: duckdb.DuckDBPyConnection, query: str, rows: str, values: Mapping[str, int] | None = None
+    connection: duckdb.DuckDBPyConnection, query: str, rows: str, values: Mapping[str, object] | None = None
 ) -> tuple[Any, ...]:
     return connection.execute(query.replace("$rows", rows), dict(values or {})).fetchone() or ()

@@ -41,6 +41,7 @@ from availability_pipeline.publishing.rows import (
     take_over_rows,
     write_rows,
 )
+from availability_pipeline.publishing.volume import DAY_TABLES, take_over_tables, write_tables
 from availability_pipeline.warehouse.atomic import draft_of, sync
 from availability_pipeline.warehouse.database import dataset_of, read_info
 
@@ -97,9 +98,7 @@ def _write_database(
     try:
         if full:
             raise RebuildNeeded("that was asked for")
-        return _audited(
-            connection, path, run_id, days, lambda: take_over_rows(connection, before, path, days)
-        )
+        return _audited(connection, path, run_id, days, lambda: _continued(connection, before, path, days))
     except RebuildNeeded as need:
         reason, remark = str(need), None
     except (PublicationError, duckdb.Error, OSError) as error:
@@ -107,8 +106,25 @@ def _write_database(
         remark = f"the generation before could not be continued, so all rows were written anew: {reason}"
     shutil.rmtree(path.parent)
     path.parent.mkdir()
-    written = _audited(connection, path, run_id, days, lambda: write_rows(connection, path))
+    written = _audited(connection, path, run_id, days, lambda: _anew(connection, path))
     return dataclasses.replace(written, rebuilt=reason, remark=remark)
+
+
+def _continued(
+    connection: duckdb.DuckDBPyConnection,
+    before: Generation | None,
+    path: Path,
+    days: Mapping[dt.date, DayPrint],
+) -> Rows:
+    rows = take_over_rows(connection, before, path, days)
+    take_over_tables(connection)
+    return rows
+
+
+def _anew(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
+    rows = write_rows(connection, path)
+    write_tables(connection)
+    return rows
 
 
 def _audited(
@@ -292,7 +308,8 @@ def _write_generation(
     before = generation_read(place)
     written = _write_database(connection, folder / DATABASE, run_id, days, before, full=full)
     totals = written.totals
-    files = parquet.export(connection, folder, before, days)
+    of_relation = {"daily_availability": days} | {name: day_prints(connection, name) for name in DAY_TABLES}
+    files = parquet.export(connection, folder, before, of_relation)
     for path in (*folder.rglob("*"), folder):
         sync(path)
     manifest = Manifest(
