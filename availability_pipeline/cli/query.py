@@ -12,8 +12,10 @@ from availability_pipeline.cli.options import example
 from availability_pipeline.cli.question import day, day_named, moment_named, option, question, symbol
 from availability_pipeline.cli.sql import sql
 from availability_pipeline.errors import UsageError
-from availability_pipeline.queries.api import AvailabilityQueries, Result
-from availability_pipeline.settings import Settings
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.liquidity import LONGEST_WINDOW, RANKED_BY, STATISTICS
+from availability_pipeline.queries.universe import WINDOW_DAYS
+from availability_pipeline.queries.volume import NUMBERS
 
 
 @click.group(epilog=example("query snapshot 2024-01-15"))
@@ -61,15 +63,29 @@ _UNIVERSE_RULES = (
     ),
 )  # fmt: skip
 
+_LIQUIDITY_RULES = (
+    option("--top", metavar="N", type=click.IntRange(1), help="Only the N most liquid."),
+    option(
+        "--rank-by", type=click.Choice(RANKED_BY), default=RANKED_BY[0], help="What ranks.  [default: quote_volume]"
+    ),
+    option(
+        "--window-days", metavar="N", type=click.IntRange(1, LONGEST_WINDOW), default=WINDOW_DAYS,
+        help="Calendar days that count, the last one included.  [default: 30]",
+    ),
+    option(
+        "--statistic", type=click.Choice(STATISTICS), default=STATISTICS[0],
+        help="What the days come to.  [default: median]",
+    ),
+    option(
+        "--min-quote-volume", metavar="X", type=float, help="Least traded value by that statistic, in the quote asset."
+    ),
+)  # fmt: skip
+
+_BAR_COLUMNS = ("date", "open", "high", "low", "close", "quote_volume", "trades")
+_RANKING_COLUMNS = (
+    "rank", "symbol", "quote_volume_usdt", "trade_count", "rank_change_1d", "rank_change_7d", "market_share_pct",
+)  # fmt: skip
 _DAY_COLUMNS = ("date", "available", "file_size_bytes", "last_modified")
-
-
-def _lifecycle(queries: AvailabilityQueries, symbol: str | None, *, confirm: bool) -> Result[Any]:
-    if not confirm:
-        return queries.get_lifecycle(symbol)
-    from availability_pipeline.collecting.inspect import confirm as look  # noqa: PLC0415 - needs the network
-
-    return look(queries, Settings.load(), symbol)
 
 
 question(
@@ -134,15 +150,18 @@ question(
 question(
     query, "universe", AvailabilityQueries.get_universe,
     [
-        day(), *_UNIVERSE_RULES,
+        day(), *_UNIVERSE_RULES, *_LIQUIDITY_RULES,
         option("--explain", is_flag=True, help="Also the contracts that are left out, with the reason."),
     ],
     """The contracts that were tradable on a day, as known on that day.
 
     Contracts without a file (pending, missing, ended), those known to be flat, and those that the options exclude are
     left out.
+
+    --top and --min-quote-volume go by the daily bars of the last 30 days. A bar without a trade counts as 0, a day
+    without a bar does not count, and a contract that did not trade on DATE is left out.
     """,
-    examples=("query universe 2024-01-15", "query universe 2024-01-15 --explain"),
+    examples=("query universe 2024-01-15", "query universe 2024-01-15 --top 5 --min-quote-volume 1e6"),
     title=views.universe_title, table=views.universe_table,
 )  # fmt: skip
 
@@ -153,7 +172,7 @@ question(
         option(
             "--step", metavar="N", type=click.IntRange(1), default=1, help="Every N days.  [default: 1]"
         ),
-        *_UNIVERSE_RULES,
+        *_UNIVERSE_RULES, *_LIQUIDITY_RULES,
     ],
     """The universes of many days, for a backtest, each as known on its own day.
 
@@ -165,42 +184,14 @@ question(
 )  # fmt: skip
 
 question(
-    query, "lifecycle", _lifecycle,
-    [
-        symbol(),
-        option("--confirm", is_flag=True, help="Download the files around each flat run; see its volume."),
-    ],
+    query, "lifecycle", AvailabilityQueries.get_lifecycle, [symbol()],
     """The trading episodes of a contract, or of all.
 
     last_day is the last day with a file, last_trading_day the last one on which there was a trade. end_reason is
     settled (flat files followed), purged (the files stopped) or relisted (another episode of the name followed).
-
-    With --confirm, the runs of small files instead, with the minutes that have a trade in the last live file before
-    each, in its first and in its last. This asks the archive for those files, at most three for each run.
     """,
-    examples=(
-        "query lifecycle LITUSDT", "query lifecycle --output episodes.csv", "query lifecycle FTTUSDT --confirm",
-    ),
-    title=views.lifecycle_title, table=views.lifecycle_table,
-)  # fmt: skip
-
-question(
-    query, "contract", AvailabilityQueries.get_contract,
-    [
-        symbol(required=True),
-        option(
-            "--as-of", metavar="MOMENT", callback=moment_named,
-            help="What had been said by then, such as 2024-01-16T12:00 (UTC).",
-        ),
-    ],
-    """What the exchange said of a contract, and when.
-
-    There is a row for each state that differs from the one before: type, status, listing day, scheduled end and
-    underlying type. valid_from and valid_to are the first and the last answer that said so.
-    """,
-    examples=("query contract BTCUSDT", "query contract FTTUSDT --as-of 2026-11-20T13:00"),
-    title=views.contract_title,
-    table=views.columns("contract_type", "status", "onboard_date", "scheduled_end", "valid_from", "valid_to"),
+    examples=("query lifecycle LITUSDT", "query lifecycle --output episodes.csv"),
+    title=views.counted_as("episode"), table=views.episodes,
 )  # fmt: skip
 
 question(
@@ -211,6 +202,51 @@ question(
     """,
     examples=("query gaps", "query gaps ICPUSDT"),
     title=views.counted_as("gap"),
+)  # fmt: skip
+
+question(
+    query, "volume", AvailabilityQueries.get_volume, [symbol(required=True)],
+    """The daily bars of a contract: prices, volume and trades.
+
+    Volumes are in the base asset, quote volumes in the quote asset. A day without a row has no bar in the archive, or
+    none yet. A table has one line per month unless --all; the other formats always have every day.
+    """,
+    examples=("query volume BTCUSDT", "query volume ethusdt --output eth.parquet"),
+    title=views.volume_title, table=views.volume_by_month, in_full=views.columns(*_BAR_COLUMNS),
+)  # fmt: skip
+
+question(
+    query, "rankings", AvailabilityQueries.get_rankings, [day()],
+    """The contracts that traded on a day, by rank of the traded value.
+
+    A change is the rank minus that of so many calendar days before: negative after a rise.
+    """,
+    examples=("query rankings 2024-01-15",),
+    title=views.counted_as("contract", " traded on {date}"), table=views.columns(*_RANKING_COLUMNS),
+)  # fmt: skip
+
+question(
+    query, "market-summary", AvailabilityQueries.get_market_summary, [day()],
+    "What was traded on a day in all contracts, and how much of it in the largest.",
+    examples=("query market-summary 2024-01-15",),
+    title=views.titled("Trade of {date}"),
+)  # fmt: skip
+
+question(
+    query, "volume-matrix", AvailabilityQueries.volume_matrix,
+    [
+        day("start"), day("end"),
+        option(
+            "--field", type=click.Choice(NUMBERS), default="quote_volume",
+            help="The number.  [default: quote_volume]",
+        ),
+    ],
+    """Dates × contracts of one number of the daily bars, START and END included.
+
+    A table has only the number of contracts with a bar on each day.
+    """,
+    examples=("query volume-matrix 2024-01-01 2024-01-31 --output volume.parquet",),
+    title=views.of_days("Daily bars"), table=views.bars_by_day,
 )  # fmt: skip
 
 question(

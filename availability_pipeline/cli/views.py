@@ -58,8 +58,43 @@ def universe_title(result: Result[Any], values: Values) -> str:
 
 def universe_table(result: Result[Any], values: Values) -> Iterable[Row]:
     """The contracts of a universe, with reasons if excluded ones are shown."""
-    shown = ("symbol", "status", "first_day", "age_days", "contract_type")
-    return only(result, (*shown, "reason") if values["explain"] else shown)
+    shown = ["symbol", "status", "first_day", "age_days", "contract_type"]
+    if values["top"] or values["min_quote_volume"] is not None:
+        shown += ["rank", "liquidity"]
+    return only(result, [*shown, "reason"] if values["explain"] else shown)
+
+
+def titled(text: str) -> Title:
+    """A title that may contain parameters, such as `{date}`."""
+    return lambda _, values: text.format_map(values)
+
+
+def volume_title(result: Result[Any], values: Values) -> str:
+    """The number of bars of a contract, and of those with a trade."""
+    name = values["symbol"].strip().upper()
+    if not result:
+        return f"{name} has no daily bar"
+    traded = sum(row["trades"] > 0 for row in result)
+    return f"{name}: {len(result):,} daily bars, {traded:,} with a trade, {result[0]['date']} to {result[-1]['date']}"
+
+
+def volume_by_month(result: Result[Any], _: Values) -> Iterator[Row]:
+    """What was traded in each month."""
+    for month, days in _months(result):
+        yield {
+            "month": month,
+            "bars": len(days),
+            "traded": sum(day["trades"] > 0 for day in days),
+            "close": days[-1]["close"],
+            "quote_volume": sum(day["quote_volume"] for day in days),
+            "trades": sum(day["trades"] for day in days),
+        }
+
+
+def bars_by_day(result: Result[Any], _: Values) -> Iterator[Row]:
+    """The number of contracts with a bar on each day."""
+    for row in result:
+        yield {"date": row["date"], "contracts": sum(value is not None for value in row.values()) - 1}
 
 
 def universes_by_day(result: Result[Any], values: Values) -> list[Row]:
@@ -76,18 +111,8 @@ def contract_title(result: Result[Any], values: Values) -> str:
     return f"{result[0]['symbol']}: {counted(len(result), 'state')} according to exchangeInfo"
 
 
-def lifecycle_title(result: Result[Any], values: Values) -> str:
-    """The number of episodes or runs of small files."""
-    if values["confirm"]:
-        return f"{counted(len(result), 'run')} of small files, and the minutes with a trade at its ends"
-    return counted(len(result), "episode")
-
-
-def lifecycle_table(result: Result[Any], values: Values) -> Iterable[Row]:
-    """The columns of episodes, or runs of small files, that fit into 80 characters."""
-    if values["confirm"]:
-        minutes = ("live_minutes", "first_minutes", "last_minutes")
-        return only(result, ("symbol", "first_day", "last_day", *minutes, "verdict"))
+def episodes(result: Result[Any], _: Values) -> Iterable[Row]:
+    """The columns of episodes that fit into 80 characters."""
     return map(_episode, result)
 
 

@@ -1,4 +1,4 @@
-"""The Python API for readers; its queries are in `files`, `universe`, `lifecycle` and `status`.
+"""The Python API for readers; its queries are in `files`, `universe`, `lifecycle`, `volume` and `status`.
 
 A query returns a `Result`: rows as plain dicts, described in `columns`, and the same as Arrow, pandas or polars.
 """
@@ -22,6 +22,7 @@ from availability_pipeline.queries.reader import Day
 from availability_pipeline.queries.result import Result
 from availability_pipeline.queries.status import Status, StatusQueries
 from availability_pipeline.queries.universe import UniverseQueries
+from availability_pipeline.queries.volume import VolumeQueries
 
 __all__ = [
     "CHANGE_COLUMNS",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 
-class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, StatusQueries):
+class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, VolumeQueries, StatusQueries):
     """A published database, open for reading; use it in a `with` statement or call `close`.
 
     It keeps reading the opened file after a new publication until `reload`, and never blocks publishing. An object

@@ -77,8 +77,62 @@ class UniverseRow(TypedDict):
     """Days since then, 0 on that day."""
     contract_type: str | None
     """What exchangeInfo last said; None if it never spoke of the contract, or not in a usable form."""
+    rank: int | None
+    """Its place by liquidity among the contracts in the universe, 1 for the most liquid; None unless ranked."""
+    liquidity: float | None
+    """What ranks it; None unless ranked."""
     reason: str | None
     """Why the contract is not in the universe; None if it is."""
+
+
+class RankingRow(TypedDict):
+    """The rank of a contract among those that traded on a day, a row of `volume_rankings.parquet`."""
+
+    date: dt.date
+    """The UTC day."""
+    symbol: str
+    """The contract: the name of its folder in the archive."""
+    rank: int
+    """1 for the largest traded value; equal values have equal ranks, and no number is left out."""
+    quote_volume_usdt: float
+    """The traded value of the day, in the quote asset."""
+    trade_count: int
+    """The number of trades."""
+    rank_change_1d: int | None
+    """The rank minus that of the day before; negative after a rise, None without one."""
+    rank_change_7d: int | None
+    """The same with the rank 7 calendar days before."""
+    rank_change_14d: int | None
+    """The same with the rank 14 calendar days before."""
+    rank_change_30d: int | None
+    """The same with the rank 30 calendar days before."""
+    percentile: float
+    """100 times the percent rank: 0 for the first."""
+    market_share_pct: float | None
+    """Per cent of the traded value of all ranked contracts."""
+    days_available: int
+    """Days with a file among the last 30 calendar days, this one included."""
+
+
+class MarketRow(TypedDict):
+    """What was traded on a day in all tracked contracts."""
+
+    date: dt.date
+    """The UTC day."""
+    bars: int
+    """Contracts with a bar."""
+    traded: int
+    """Contracts with a trade."""
+    quote_volume: float
+    """The traded value, in the quote asset."""
+    trades: int
+    """The number of trades."""
+    top_10_share_pct: float | None
+    """Per cent of the traded value in the 10 largest contracts; None if nothing was traded."""
+    top_50_share_pct: float | None
+    """The same for the 50 largest."""
+    top_100_share_pct: float | None
+    """The same for the 100 largest."""
 
 
 class LifecycleRow(TypedDict):
@@ -144,23 +198,6 @@ class GapRow(TypedDict):
     """The last one."""
     days: int
     """From the first to the last, both included."""
-
-
-class SmallRunRow(TypedDict):
-    """A run of files that are so small that there may be no trade in them."""
-
-    symbol: str
-    """The contract: the name of its folder in the archive."""
-    episode: int
-    """The episode of `symbol_lifecycle` that it is in."""
-    evidence: str
-    """size: the run counts as flat; undecided: its sizes do not tell."""
-    last_live_day: dt.date | None
-    """The last UTC day before it with a file that is not small; None if there is none in the episode."""
-    first_day: dt.date
-    """The first UTC day of the run."""
-    last_day: dt.date
-    """The last one."""
 
 
 class ListingRow(TypedDict):

@@ -1,8 +1,8 @@
-"""Queries of listings: episodes, gaps, runs of small files, new listings and delistings."""
+"""Queries of listings: episodes, gaps, new listings and delistings."""
 
 from __future__ import annotations
 
-from availability_pipeline.queries.columns import DelistingRow, GapRow, LifecycleRow, ListingRow, SmallRunRow
+from availability_pipeline.queries.columns import DelistingRow, GapRow, LifecycleRow, ListingRow
 from availability_pipeline.queries.reader import Day, Reader
 from availability_pipeline.queries.result import Result
 
@@ -14,17 +14,6 @@ _GAPS = """
 SELECT symbol, episode, first_day, last_day, last_day - first_day + 1 AS days
 FROM published.status_spans WHERE status = 'missing' AND ($symbol IS NULL OR symbol = $symbol)
 ORDER BY symbol, first_day
-"""
-
-_SMALL_RUNS = """
-SELECT
-    run.symbol, run.episode, run.evidence, max(live.last_day) AS last_live_day, run.first_day, run.last_day
-FROM published.status_spans AS run
-LEFT JOIN published.status_spans AS live
-    ON live.symbol = run.symbol AND live.episode = run.episode AND live.last_day < run.first_day
-    AND live.status = 'published' AND live.evidence IS NULL
-WHERE run.evidence IN ('size', 'undecided') AND ($symbol IS NULL OR run.symbol = $symbol)
-GROUP BY ALL ORDER BY run.symbol, run.first_day
 """
 
 _LISTINGS = """
@@ -73,22 +62,6 @@ class LifecycleQueries(Reader):
             []
         """
         return self._result(GapRow, _GAPS, self._of(symbol))
-
-    def get_small_runs(self, symbol: str | None = None) -> Result[SmallRunRow]:
-        """Runs of files small enough to have no trade, of a contract or of all, by symbol and day.
-
-        Args:
-            symbol: The contract, in any spelling; all by default.
-
-        Raises:
-            UsageError: No such contract; the message has similar names.
-
-        Example:
-            >>> [run] = queries.get_small_runs("litusdt")
-            >>> run["evidence"], run["last_live_day"], run["first_day"], run["last_day"]
-            ('size', datetime.date(2025, 1, 31), datetime.date(2025, 2, 1), datetime.date(2025, 11, 30))
-        """
-        return self._result(SmallRunRow, _SMALL_RUNS, self._of(symbol))
 
     def detect_new_listings(self, date: Day) -> Result[ListingRow]:
         """The contracts whose first file is of a day, by symbol; also those that were listed again.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange, parse_day
-from availability_pipeline.errors import IncompleteDayWarning, UsageError
+from availability_pipeline.errors import IncompleteDayWarning, PublishedDatabaseError, UsageError
 from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.publishing.remote.cache import published_file
 from availability_pipeline.queries.columns import Row, columns_of
@@ -66,10 +66,16 @@ class Connection:
             columns = [column[0] for column in found.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
 
-    def arrow(self, query: str, values: Values = ()) -> pa.Table:
-        """All rows as a table."""
+    def arrow(self, query: str, values: Values = (), **tables: pa.Table) -> pa.Table:
+        """All rows as a table; the query can name these tables as well."""
         with self._alone, reading(self._path):
-            return self._duckdb.sql(query, params=values).to_arrow_table()
+            for name, table in tables.items():
+                self._duckdb.register(name, table)
+            try:
+                return self._duckdb.sql(query, params=values).to_arrow_table()
+            finally:
+                for name in tables:
+                    self._duckdb.unregister(name)
 
     def stream(self, query: str, values: Values = ()) -> Iterator[list[tuple[Any, ...]]]:
         """The rows as tuples, in batches."""
@@ -176,6 +182,13 @@ class Reader:
             lambda: cast("list[R]", connection.rows(query, values)),
             lambda: connection.arrow(query, values),
         )
+
+    def _check_has_volume(self) -> None:
+        self._check_open()
+        if self.publication.schema_version < 4:
+            raise PublishedDatabaseError(
+                f"{self.path} was published by a version that did not read volume; run `publish`"
+            )
 
     def _collected_day(self, date: Day) -> dt.date:
         day = parse_day(date, "date")

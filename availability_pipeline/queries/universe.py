@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import IncompleteDayWarning, UsageError
 from availability_pipeline.queries.columns import UNIVERSE_COLUMNS, Row, UniverseRow
 from availability_pipeline.queries.contracts import ContractQueries
+from availability_pipeline.queries.liquidity import LiquidityRules, Ranked, RankedBy, Statistic
 from availability_pipeline.queries.listings import (
     DEFAULT_TYPE,
     Endings,
@@ -66,6 +67,11 @@ class UniverseQueries(ContractQueries):
         contract_types: Collection[str] | None = None,
         *,
         exclude_ending: int | None = None,
+        top: int | None = None,
+        rank_by: RankedBy = "quote_volume",
+        window_days: int = WINDOW_DAYS,
+        statistic: Statistic = "median",
+        min_quote_volume: float | None = None,
         explain: bool = False,
     ) -> Result[UniverseRow]:
         """The contracts that were tradable on a day, by symbol, as known on that day.
@@ -83,12 +89,18 @@ class UniverseQueries(ContractQueries):
                 unknown to it count as `PERPETUAL`.
             exclude_ending: Exclude contracts that are announced to end within so many days, 0 for this day, by what the
                 exchange had said by the end of this day.
+            top: Only so many contracts, the most liquid of those that the other rules let in.
+            rank_by: What ranks them: `quote_volume` or `trades`.
+            window_days: Length of the window that ends with this day, in calendar days.
+            statistic: What the bars of the window come to: `median`, `mean`, `sum`, `min` or `max`. A bar without a
+                trade counts as 0, a day without a bar does not count.
+            min_quote_volume: The least value of the same statistic of the traded value, in the quote asset.
             explain: Whether to return excluded contracts as well, with the reason.
 
         Returns:
             Rows of `UniverseRow`. Reasons are `flat`; `pending`, `missing` or `ended` for a day without a file;
-            `young`; `few_days`; `contract_type`; `ending`; and `same_contract` for a SETTLED folder on days that its
-            successor has as well.
+            `young`; `few_days`; `contract_type`; `ending`; `same_contract` for a SETTLED folder on days that its
+            successor has as well; with `top` or `min_quote_volume` also `not_traded` on this day, `low_volume`, `rank`.
 
         Raises:
             UsageError: The day is invalid, has no data, or a rule is out of range.
@@ -105,14 +117,39 @@ class UniverseQueries(ContractQueries):
         rules = self._rules(
             min_age_days, min_days_in_window, contract_types, exclude_ending, include_flat=include_flat
         )
+        liquidity = LiquidityRules(top, rank_by, window_days, statistic, min_quote_volume)
         found = [one for history in self._histories_on(day) if (one := member(history, day, rules))]
         self._warn_of_nothing(DayRange(day, day))
         self._warn_of_silence(day, rules)
+        found, ranks = self._ranked(found, day, liquidity)
         members = [one for one in found if explain or one.reason is None]
         return Result(
             UNIVERSE_COLUMNS,
-            lambda: (row_of(day, one) for one in members),
-            lambda: table_of_day(day, members),
+            lambda: (row_of(day, one, ranks) for one in members),
+            lambda: table_of_day(day, members, ranks),
+        )
+
+    def _ranked(
+        self, found: list[Member], day: dt.date, rules: LiquidityRules
+    ) -> tuple[list[Member], dict[str, Ranked]]:
+        """The contracts with the reasons of exclusions by liquidity, and the places of those that are ranked."""
+        if not rules.is_asked:
+            return found, {}
+        self._check_has_volume()
+        bars = self._fetch(rules.query_of_day(), rules.values_of_day(day))
+        liquidity = {symbol: (value, quote_volume) for symbol, value, quote_volume in bars}
+        members = [one.history.symbol for one in found if one.reason is None]
+        ranks, reasons = rules.exclusions(members, liquidity)
+        if members and not liquidity:
+            self._warn_of_no_bars(day)
+        return [one._replace(reason=one.reason or reasons.get(one.history.symbol)) for one in found], ranks
+
+    @staticmethod
+    def _warn_of_no_bars(day: dt.date) -> None:
+        warnings.warn(
+            f"there is no daily bar of {day} yet, so no contract can be ranked on it",
+            IncompleteDayWarning,
+            stacklevel=4,
         )
 
     def _histories_on(self, day: dt.date) -> list[ListingHistory]:
@@ -133,6 +170,11 @@ class UniverseQueries(ContractQueries):
         contract_types: Collection[str] | None = None,
         *,
         exclude_ending: int | None = None,
+        top: int | None = None,
+        rank_by: RankedBy = "quote_volume",
+        window_days: int = WINDOW_DAYS,
+        statistic: Statistic = "median",
+        min_quote_volume: float | None = None,
     ) -> Result[Row]:
         """The universes of many days, for a backtest, each as known on its own day.
 
@@ -145,6 +187,11 @@ class UniverseQueries(ContractQueries):
             include_flat: As for `get_universe`.
             contract_types: As for `get_universe`.
             exclude_ending: As for `get_universe`.
+            top: As for `get_universe`.
+            rank_by: As for `get_universe`.
+            window_days: As for `get_universe`.
+            statistic: As for `get_universe`.
+            min_quote_volume: As for `get_universe`.
 
         Returns:
             Rows of `UniverseRow` without `reason`, by date and symbol. For a Parquet file:
@@ -167,15 +214,27 @@ class UniverseQueries(ContractQueries):
         rules = self._rules(
             min_age_days, min_days_in_window, contract_types, exclude_ending, include_flat=include_flat
         )
+        liquidity = LiquidityRules(top, rank_by, window_days, statistic, min_quote_volume)
         self._warn_of_nothing(days)
         self._warn_of_silence(days.start, rules)
         chosen = list(days)[::step]
         table = table_of(
             (one for history in self._histories for one in membership_spans(history, days, rules)), chosen
         )
-        return Result.of_arrow(
-            self._without_uncollected(table, [day for day in chosen if day in self._incomplete])
-        )
+        table = self._without_uncollected(table, [day for day in chosen if day in self._incomplete])
+        return Result.of_arrow(self._with_ranks(table, days, liquidity))
+
+    def _with_ranks(self, table: pa.Table, days: DayRange, rules: LiquidityRules) -> pa.Table:
+        """The rows that the rules let in, with the columns of ranked ones."""
+        import pyarrow as pa  # noqa: PLC0415 - only frames need it
+
+        if rules.is_asked:
+            self._check_has_volume()
+            return self._connection.arrow(rules.query_of_days(), rules.values_of_days(days), members=table)
+        nothing = {"rank": pa.int32(), "liquidity": pa.float64()}
+        for name, kind in nothing.items():
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+        return table
 
     def _without_uncollected(self, table: pa.Table, incomplete: list[dt.date]) -> pa.Table:
         """The rows of contracts that their day was collected for."""
@@ -266,9 +325,10 @@ class UniverseQueries(ContractQueries):
         return any(span.status in ("pending", "missing") for span in spans if span)
 
 
-def row_of(day: dt.date, member: Member) -> UniverseRow:
+def row_of(day: dt.date, member: Member, ranks: Mapping[str, Ranked]) -> UniverseRow:
     """A contract on a day."""
     history, status, listed_on, reason = member
+    rank, liquidity = ranks.get(history.symbol, (None, None))
     return {
         "date": day,
         "symbol": history.symbol,
@@ -276,11 +336,13 @@ def row_of(day: dt.date, member: Member) -> UniverseRow:
         "first_day": listed_on,
         "age_days": (day - listed_on).days if listed_on else None,
         "contract_type": history.contract_type,
+        "rank": rank,
+        "liquidity": liquidity,
         "reason": reason,
     }
 
 
-def table_of_day(day: dt.date, members: Iterable[Member]) -> pa.Table:
+def table_of_day(day: dt.date, members: Iterable[Member], ranks: Mapping[str, Ranked]) -> pa.Table:
     """Contracts on one day, with the reasons of exclusions."""
     import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
@@ -292,10 +354,12 @@ def table_of_day(day: dt.date, members: Iterable[Member]) -> pa.Table:
             "first_day": pa.date32(),
             "age_days": pa.int32(),
             "contract_type": pa.string(),
+            "rank": pa.int32(),
+            "liquidity": pa.float64(),
             "reason": pa.string(),
         }
     )
-    return pa.Table.from_pylist([dict(row_of(day, member)) for member in members], schema)
+    return pa.Table.from_pylist([dict(row_of(day, member, ranks)) for member in members], schema)
 
 
 def table_of(found: Iterable[MembershipSpan], days: list[dt.date]) -> pa.Table:
