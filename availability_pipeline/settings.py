@@ -184,6 +184,9 @@ def _is_utf8(path: str) -> bool:
 CONTRACTS = ("perpetual", "settled", "delivery")
 """Kinds of contract, by the name of the folder."""
 
+INSPECTIONS = ("new", "off")
+"""Which files the schedule inspects: those of the days that it collects, or none."""
+
 LOG_FORMATS = ("text", "json")
 """Formats of stderr: text, or one JSON object per line."""
 
@@ -212,10 +215,13 @@ def _alert_urls(name: str, text: str) -> tuple[str, ...]:
     return urls
 
 
-def _log_format(name: str, text: str) -> str:
-    if text not in LOG_FORMATS:
-        raise UsageError(f"{name} is {text!r}; allowed are {', '.join(LOG_FORMATS)}")
-    return text
+def _one_of(*allowed: str) -> Callable[[str, str], str]:
+    def read(name: str, text: str) -> str:
+        if text not in allowed:
+            raise UsageError(f"{name} is {text!r}; allowed are {', '.join(allowed)}")
+        return text
+
+    return read
 
 
 def _up_to(maximum: int, minimum: int = 1) -> Callable[[str, str], int]:
@@ -287,6 +293,8 @@ class Settings:
     """Seconds that a run waits for another one that writes to the same database."""
     retry_seconds: int = 30
     """Seconds before a step that failed is tried again; twice as many before each further try."""
+    inspect: str = "new"
+    """Which files the schedule inspects, one of `INSPECTIONS`."""
     alert_urls: tuple[str, ...] = field(default=(), repr=False)
     """Where alerts go, in apprise's notation; secrets."""
     log_format: str = "text"
@@ -411,8 +419,9 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "episode_gap_days": ("AVAILABILITY_EPISODE_GAP_DAYS", _up_to(10_000)),
     "lock_timeout_seconds": ("AVAILABILITY_LOCK_TIMEOUT_SECONDS", _up_to(86_400, minimum=0)),
     "retry_seconds": ("AVAILABILITY_RETRY_SECONDS", _up_to(3600, minimum=0)),
+    "inspect": ("AVAILABILITY_INSPECT", _one_of(*INSPECTIONS)),
     "alert_urls": (_ALERT_URLS, _alert_urls),
-    "log_format": ("AVAILABILITY_LOG_FORMAT", _log_format),
+    "log_format": ("AVAILABILITY_LOG_FORMAT", _one_of(*LOG_FORMATS)),
     "publish_url": ("AVAILABILITY_PUBLISH_URL", bucket_url),
     "publish_keep": ("AVAILABILITY_PUBLISH_KEEP", _up_to(1000)),
     "mirror_dir": ("AVAILABILITY_MIRROR_DIR", folder_path),

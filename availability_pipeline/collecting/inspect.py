@@ -1,84 +1,168 @@
-"""`query lifecycle --confirm`, the only query with requests: traded minutes in the files around runs of small files."""
+"""Inspection of 1-minute files: whether they are whole, and what they add up to.
+
+Only versions of files that were never inspected are downloaded. What was found is written slice by slice, so that
+memory is bounded and an interrupted inspection goes on where it ended.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from threading import Lock
 
-from availability_pipeline.archive.contents import traded_minutes
-from availability_pipeline.queries.api import AvailabilityQueries
-from availability_pipeline.queries.columns import SmallRunRow, columns_of
-from availability_pipeline.queries.result import Result
+import pyarrow as pa
+
+from availability_pipeline.archive.batch import Job, Progress, run_side_by_side
+from availability_pipeline.archive.contents import (
+    MAX_CHECKSUM_BYTES,
+    MINUTES,
+    MinuteFile,
+    fetch,
+    inspect_minutes,
+)
+from availability_pipeline.archive.http import Session
+from availability_pipeline.archive.klines import Fault
+from availability_pipeline.catalogue import CHECKSUM
+from availability_pipeline.dates import utc_now
 from availability_pipeline.settings import Settings
+from availability_pipeline.warehouse.contents import CONTENTS, FileVersion
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+FILES_PER_SLICE = 2_000
+"""Files whose results are written together; each takes two requests and some 45,000 bytes."""
 
-
-class ConfirmedRow(SmallRunRow):
-    """A run of small files, and the minutes with a trade in the files at its ends."""
-
-    live_minutes: int | None
-    """Minutes with a trade on `last_live_day`."""
-    first_minutes: int
-    """Minutes with a trade on `first_day`."""
-    last_minutes: int
-    """Minutes with a trade on `last_day`."""
-    verdict: str
-    """flat: no trade at both ends; traded: trades at both; changing: at one of them."""
+HARMLESS = (None, Fault.DUPLICATE_ROWS, Fault.UNORDERED_ROWS)
+"""What does not make a file unreadable: its minutes can be told all the same."""
 
 
-CONFIRMED_COLUMNS = columns_of(ConfirmedRow)
+@dataclass
+class Inspection:
+    """What an inspection did."""
+
+    files: int = 0
+    requests: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+    gone: int = 0
+    """Files that the archive did not have any more."""
+    problem: str | None = None
+    """Why files were left out, if any were."""
 
 
-def confirm(
-    queries: AvailabilityQueries, settings: Settings, symbol: str | None = None
-) -> Result[ConfirmedRow]:
-    """Download at most three files for each run of small files, and count the minutes with a trade.
+def inspect_files(
+    files: Sequence[FileVersion],
+    settings: Settings,
+    progress: Progress,
+    write: Callable[[pa.Table], object],
+) -> Inspection:
+    """Download and inspect files, and write what was found.
 
     Args:
-        queries: The published database, whose archive URL is used.
-        settings: Connections and time-out.
-        symbol: The contract, in any spelling; all by default.
+        files: The files.
+        settings: Where they are served, and how many requests may be under way at once.
+        progress: Told of each file.
+        write: Writes a slice of rows, as `warehouse.contents.CONTENTS`.
 
     Raises:
-        UsageError: No such contract.
-        ArchiveError: A file could not be downloaded or read; ArchiveFailures for several.
+        ArchiveError: A request failed; ArchiveFailures for several. What was found before, and in other files of the
+            slice, is written.
     """
-    runs = queries.get_small_runs(symbol)
-    files = {
-        (run["symbol"], day)
-        for run in runs
-        for day in (run["last_live_day"], run["first_day"], run["last_day"])
-        if day is not None
-    }
-    minutes = traded_minutes(replace(settings, archive_url=queries.publication.archive_url), sorted(files))
-    rows = [_confirmed(run, minutes) for run in runs]
-    return Result(CONFIRMED_COLUMNS, lambda: rows, lambda: _table(runs.arrow(), rows))
+    progress.stage("inspecting files", len(files), "files")
+    done = Inspection()
+    with Session(settings.connections, anonymous=True) as session:
+        for part in _slices(files):
+            worker = _Inspector(settings, session, progress)
+            try:
+                worker.run(part)
+            finally:
+                if worker.rows:
+                    write(pa.Table.from_pylist(worker.rows, CONTENTS))
+                _count(done, worker)
+    return done
 
 
-def _table(table: pa.Table, rows: list[ConfirmedRow]) -> pa.Table:
-    import pyarrow as pa  # noqa: PLC0415 - only frames need it
-
-    kinds = {
-        "live_minutes": pa.int64(),
-        "first_minutes": pa.int64(),
-        "last_minutes": pa.int64(),
-        "verdict": pa.string(),
-    }
-    for name, kind in kinds.items():
-        table = table.append_column(name, pa.array([dict(row)[name] for row in rows], kind))
-    return table
+def _slices(files: Sequence[FileVersion]) -> Iterator[Sequence[FileVersion]]:
+    return (files[start : start + FILES_PER_SLICE] for start in range(0, len(files), FILES_PER_SLICE))
 
 
-def _confirmed(run: SmallRunRow, minutes: dict[tuple[str, dt.date], int]) -> ConfirmedRow:
-    live, symbol = run["last_live_day"], run["symbol"]
-    first, last = minutes[symbol, run["first_day"]], minutes[symbol, run["last_day"]]
+def _count(done: Inspection, worker: _Inspector) -> None:
+    done.files += len(worker.rows)
+    done.requests += worker.requests
+    done.gone += worker.gone
+    for row in worker.rows:
+        verdict = str(row["verdict"])
+        done.verdicts[verdict] = done.verdicts.get(verdict, 0) + 1
+
+
+@dataclass
+class _Inspector:
+    """The inspection of one slice; `_inspect` runs in several threads."""
+
+    settings: Settings
+    session: Session
+    progress: Progress
+    rows: list[dict[str, object]] = field(default_factory=list)
+    requests: int = 0
+    gone: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def run(self, files: Sequence[FileVersion]) -> None:
+        """Inspect files side by side; raises ArchiveError at the end."""
+        jobs: list[Job] = [partial(self._inspect, file) for file in files]
+        run_side_by_side(jobs, threads=self.settings.connections, attempted=len(files))
+
+    def _inspect(self, file: FileVersion) -> list[Job]:
+        dataset = self.settings.dataset
+        url = dataset.file_url(self.settings.archive_url, file.symbol, file.date)
+        get = partial(
+            fetch,
+            self.session,
+            timeout_seconds=self.settings.timeout_seconds,
+            symbol=file.symbol,
+            date=str(file.date),
+        )
+        fetched = get(url)
+        checksum = None
+        if fetched is not None and file.has_checksum is not False:
+            answer = get(url + CHECKSUM, limit=MAX_CHECKSUM_BYTES)
+            checksum = answer.body if answer else None
+        found = (
+            inspect_minutes(fetched.body, dataset.file_name(file.symbol, file.date), file.date, checksum)
+            if fetched
+            else None
+        )
+        with self._lock:
+            self.requests += 1 + (fetched is not None and file.has_checksum is not False)
+            if fetched is None or found is None:
+                self.gone += 1
+            else:
+                self.rows.append(row_of(file, fetched.size, fetched.last_modified, found))
+        self.progress.advance()
+        return []
+
+
+def row_of(file: FileVersion, size: int, last_modified: dt.datetime, found: MinuteFile) -> dict[str, object]:
+    """What was found in the version of a file that was downloaded, as a row of `file_contents`."""
+    facts = asdict(found)
+    del facts["fault"]
     return {
-        **run,
-        "live_minutes": None if live is None else minutes[symbol, live],
-        "first_minutes": first,
-        "last_minutes": last,
-        "verdict": "changing" if bool(first) != bool(last) else "traded" if first else "flat",
+        "date": file.date,
+        "symbol": file.symbol,
+        "file_size_bytes": size,
+        "last_modified": last_modified,
+        **facts,
+        "verdict": verdict_of(found),
+        "inspected_at": utc_now(),
     }
+
+
+def verdict_of(found: MinuteFile) -> str:
+    """The verdict as far as the file alone tells: nothing of first and last days."""
+    if found.checksum == "disagrees":
+        return "bad_checksum"
+    if found.fault not in HARMLESS or found.first_minute is None or found.last_minute is None:
+        return "unreadable"
+    if not found.missing_minutes:
+        return "complete"
+    whole_until_end = found.first_minute == 0 and found.missing_minutes == MINUTES - 1 - found.last_minute
+    return "truncated" if whole_until_end else "gaps"

@@ -1,26 +1,32 @@
-"""The assets of a dataset: symbols, daily_availability, symbol_lifecycle, published_database."""
+"""The assets of a dataset, from the contracts to the published database."""
 
 import datetime as dt
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 
-from availability_pipeline.catalogue import DAILY_AVAILABILITY, Dataset
+from availability_pipeline.catalogue import DAILY_AVAILABILITY, DAILY_VOLUME, FILE_CONTENTS, Column, Dataset
 from availability_pipeline.collecting import collect
+from availability_pipeline.collecting import volume as volumes
 from availability_pipeline.collecting.collect import Collected, Discovery
+from availability_pipeline.collecting.inspect import Inspection, inspect_files
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
 from availability_pipeline.defs.names import asset_key, prefixed, writers_pool
 from availability_pipeline.defs.partitions import daily_partitions, days_of_run
 from availability_pipeline.defs.resources import resource_keys, resources_of
+from availability_pipeline.errors import ArchiveError
 from availability_pipeline.lifecycle.derive import DeriveReport, derive
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.remote.replicate import mirror
 from availability_pipeline.publishing.write import PublishReport
 from availability_pipeline.quality.guard import publish_checked
+from availability_pipeline.warehouse.contents import files_not_inspected, write_contents
+from availability_pipeline.warehouse.volume import write_volume
 from availability_pipeline.warehouse.writes import SymbolsReport, WriteReport
 
 # Chosen knowingly: one run for a range is what makes a whole history feasible.
@@ -40,9 +46,13 @@ FROM_ARCHIVE: dict[str, Any] = {"kinds": {"s3", "duckdb"}, "tags": {"source": "b
 def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     """The assets of a dataset, each downstream of the one before."""
     symbols = _symbols(dataset)
-    availability = _daily_availability(dataset, symbols)
-    lifecycle = _symbol_lifecycle(dataset, availability)
-    return [symbols, availability, lifecycle, _published_database(dataset, lifecycle)]
+    collected = [_daily_availability(dataset, symbols)]
+    if dataset.has_volume:
+        collected.append(_daily_volume(dataset, collected[0]))
+    derived = [_symbol_lifecycle(dataset, collected)]
+    if dataset.has_minutes:
+        derived.append(_file_contents(dataset, collected[0]))
+    return [symbols, *collected, *derived, _published_database(dataset, derived)]
 
 
 AssetDecorator = Callable[[Callable[..., object]], dg.AssetsDefinition]
@@ -105,17 +115,18 @@ def _discovery_metadata(discovery: Discovery, report: SymbolsReport) -> dict[str
     }
 
 
-_COLUMN_SCHEMA = dg.TableSchema(
-    [
-        dg.TableColumn(
-            column.name,
-            column.sql_type,
-            column.meaning,
-            dg.TableColumnConstraints(nullable=column.nullable),
-        )
-        for column in DAILY_AVAILABILITY
-    ]
-)
+def _column_schema(columns: Sequence[Column]) -> dg.TableSchema:
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                column.name,
+                column.sql_type,
+                column.meaning,
+                dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in columns
+        ]
+    )
 
 
 def _daily_availability(dataset: Dataset, symbols: dg.AssetsDefinition) -> dg.AssetsDefinition:
@@ -126,7 +137,7 @@ def _daily_availability(dataset: Dataset, symbols: dg.AssetsDefinition) -> dg.As
         partitions_def=daily_partitions(dataset),
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[symbols],
-        metadata={"dagster/column_schema": _COLUMN_SCHEMA},
+        metadata={"dagster/column_schema": _column_schema(DAILY_AVAILABILITY)},
         description=_ABOUT_AVAILABILITY.format(dataset.name),
     )
     def daily_availability(
@@ -172,8 +183,101 @@ def _metadata(collected: Collected, report: WriteReport, seconds: float) -> dict
     }
 
 
-def _symbol_lifecycle(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    @_asset(dataset, "symbol_lifecycle", kinds={"duckdb"}, deps=[availability])
+def _daily_volume(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    @_asset(
+        dataset,
+        "daily_volume",
+        **FROM_ARCHIVE,
+        partitions_def=daily_partitions(dataset),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[availability],
+        metadata={"dagster/column_schema": _column_schema(DAILY_VOLUME)},
+    )
+    def daily_volume(
+        context: dg.AssetExecutionContext, config: SelectedSymbols
+    ) -> dg.MaterializeResult[None]:
+        """The daily bar of each contract: prices, volume and trades.
+
+        Months that are over are read from monthly files, other days from daily files. A file is read again only when
+        it was replaced. The metadata is about the whole run.
+        """
+        settings, working_database, progress = resources_of(context, dataset)
+        with failures_reported(context, progress):
+            loaded = settings.load(dataset)
+            with working_database.get_connection() as connection:
+                plan = volumes.plan_volume(connection, days_of_run(context), config.symbols)
+            found = volumes.collect_volume(plan, loaded, progress)
+            progress.stage(f"writing {found.bars.num_rows:,} daily bars")
+            with working_database.get_connection() as connection:
+                report = write_volume(connection, found.files, found.bars)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": report.bars,
+                "files": report.files,
+                "faulty_files": report.faulty,
+                "requests": found.requests,
+            }
+        )
+
+    return daily_volume
+
+
+def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    @_asset(
+        dataset,
+        "file_contents",
+        **FROM_ARCHIVE,
+        partitions_def=daily_partitions(dataset),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[availability],
+        metadata={"dagster/column_schema": _column_schema(FILE_CONTENTS)},
+    )
+    def file_contents(
+        context: dg.AssetExecutionContext, config: SelectedSymbols
+    ) -> dg.MaterializeResult[None]:
+        """What is in each 1-minute file: whether it agrees with its checksum, which minutes it has, what it adds up to.
+
+        A version of a file is inspected once, with two requests. The metadata is about the whole run.
+        """
+        settings, working_database, progress = resources_of(context, dataset)
+        with failures_reported(context, progress):
+            loaded = settings.load(dataset)
+            with working_database.get_connection() as connection:
+                files = files_not_inspected(connection, days_of_run(context), config.symbols)
+
+            def write(rows: pa.Table) -> None:
+                with working_database.get_connection() as connection:
+                    write_contents(connection, rows)
+
+            try:
+                done = inspect_files(files, loaded, progress, write)
+            except ArchiveError as error:
+                if not _collects(context, dataset):
+                    raise
+                # What is collected is published all the same; the next run inspects the rest.
+                context.log.warning("Went on without inspecting all files: %s", error)
+                done = Inspection(problem=str(error))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": done.files,
+                "requests": done.requests,
+                "gone": done.gone,
+                "problem": done.problem or "none",
+                **done.verdicts,
+            }
+        )
+
+    return file_contents
+
+
+def _collects(context: dg.AssetExecutionContext, dataset: Dataset) -> bool:
+    """Whether the run collects days as well, and does not only inspect."""
+    chosen = context.run.asset_selection
+    return chosen is None or asset_key(dataset, "daily_availability") in chosen
+
+
+def _symbol_lifecycle(dataset: Dataset, collected: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
+    @_asset(dataset, "symbol_lifecycle", kinds={"duckdb"}, deps=collected)
     def symbol_lifecycle(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """When each contract was listed, traded, went flat and ended, and the status of each of its days.
 
@@ -218,12 +322,12 @@ class Publication(dg.Config):
     )
 
 
-def _published_database(dataset: Dataset, lifecycle: dg.AssetsDefinition) -> dg.AssetsDefinition:
+def _published_database(dataset: Dataset, derived: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
     @_asset(
         dataset,
         "published_database",
         kinds={"duckdb"},
-        deps=[lifecycle],
+        deps=derived,
         freshness_policy=PUBLISHED_EVERY_NIGHT,
     )
     def published_database(

@@ -9,7 +9,7 @@ from availability_pipeline.catalogue import Dataset
 from availability_pipeline.collecting.collect import daily_window
 from availability_pipeline.collecting.watch import Memory, look
 from availability_pipeline.dates import DayRange, utc_now
-from availability_pipeline.defs.names import job_name, prefixed
+from availability_pipeline.defs.names import assets_of_run, job_name, prefixed
 from availability_pipeline.defs.partitions import days_under_way, request_for
 from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline.defs.runs import end_orphaned_run
@@ -36,7 +36,8 @@ def make_schedule(dataset: Dataset) -> dg.ScheduleDefinition:
         """
         yesterday = context.scheduled_execution_time.astimezone(dt.UTC).date() - dt.timedelta(days=1)
         try:
-            window = daily_window(settings.load(dataset), yesterday)
+            loaded = settings.load(dataset)
+            window = daily_window(loaded, yesterday)
         except UsageError as error:
             # The run fails with this sentence, and its failure is reported.
             context.log.warning("A setting is wrong: %s", error)
@@ -44,9 +45,9 @@ def make_schedule(dataset: Dataset) -> dg.ScheduleDefinition:
             return
         if window.remark:
             context.log.warning("The range %s was chosen with a reservation: %s", window.days, window.remark)
-        yield request_for(DayRange(yesterday, yesterday), f"{yesterday} day")
-        if len(window.days) > 1:
-            yield request_for(window.days, f"{yesterday} range")
+        for days, name in ((DayRange(yesterday, yesterday), "day"), (window.days, "range")):
+            if name == "day" or len(days) > 1:
+                yield request_for(days, f"{yesterday} {name}", assets_of_run(loaded, days))
 
     return daily_availability_schedule
 
@@ -75,7 +76,9 @@ def make_publication_watch(dataset: Dataset) -> dg.SensorDefinition:
         if not seen.runs:
             return dg.SensorResult(skip_reason=seen.reason, cursor=seen.memory.write())
         context.log.info(seen.reason)
-        requests = [request_for(days, run_key) for run_key, days in seen.runs.items()]
+        requests = [
+            request_for(days, run_key, assets_of_run(loaded, days)) for run_key, days in seen.runs.items()
+        ]
         return dg.SensorResult(run_requests=requests, cursor=seen.memory.write())
 
     return publication_watch

@@ -12,7 +12,7 @@ from availability_pipeline.defs.partitions import window_of
 from availability_pipeline.defs.resources import PipelineSettings, resource_keys, resources_of
 from availability_pipeline.defs.runs import update_records
 from availability_pipeline.errors import AvailabilityError
-from availability_pipeline.quality.check import Finding, Scope, Severity, all_checks, checks_of
+from availability_pipeline.quality.check import Finding, Scope, Severity, all_checks
 from availability_pipeline.queries.service_levels import ServiceLevels, compute, window, write
 from availability_pipeline.settings import Settings
 from availability_pipeline.symbols import folded
@@ -24,7 +24,7 @@ _LEVELS = ("updates_completed", "recall", "lag_p50_hours", "lag_p95_hours", "day
 
 def make_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     """All asset checks of a dataset."""
-    assets = dict.fromkeys(each.asset for each in all_checks())
+    assets = dict.fromkeys(each.asset for each in all_checks(dataset))
     return [*(_checks(dataset, asset) for asset in assets), _service_levels(dataset)]
 
 
@@ -34,7 +34,8 @@ def _checks(dataset: Dataset, asset: str) -> dg.AssetChecksDefinition:
     They share one connection and the pool of the writers, and single ones can be executed. A blocking one that fails
     keeps the assets downstream in the same run from being materialized.
     """
-    checks, key = checks_of(asset), asset_key(dataset, asset)
+    checks = [each for each in all_checks(dataset) if each.asset == asset]
+    key = asset_key(dataset, asset)
     specs = [
         dg.AssetCheckSpec(each.name, asset=key, blocking=each.blocking, description=each.description)
         for each in checks

@@ -22,7 +22,7 @@ from availability_pipeline.collecting.process import base_dir
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.failures import EXIT_CODE, root_cause
-from availability_pipeline.defs.names import job_name, step_name
+from availability_pipeline.defs.names import assets_of_run, job_name, step_name
 from availability_pipeline.defs.partitions import range_tags
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import RunError, UsageError
@@ -109,19 +109,20 @@ def run_update(
     run_id = str(uuid.uuid4())
     # Before planning, because a waiting run would be shown as running.
     with alone(instance, settings, run_id, tell):
-        return _execute(instance, settings.dataset, run_id, days, symbols, progress)
+        return _execute(instance, settings, run_id, days, symbols, progress)
 
 
 def _execute(
     instance: dg.DagsterInstance,
-    dataset: Dataset,
+    settings: Settings,
     run_id: str,
     days: DayRange,
     symbols: Sequence[str],
     progress: Progress,
 ) -> Report:
     progress.stage(f"planning {len(days):,} partitions in Dagster")
-    chosen = {"config": {"symbols": list(symbols)}}
+    chosen, dataset = {"config": {"symbols": list(symbols)}}, settings.dataset
+    assets = assets_of_run(settings, days)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         job = build_defs(progress).resolve_job_def(job_name(dataset))
@@ -129,8 +130,9 @@ def _execute(
             instance=instance,
             run_id=run_id,
             tags=range_tags(days),
+            asset_selection=assets,
             run_config={
-                "ops": {step_name(dataset, asset): chosen for asset in ("symbols", "daily_availability")},
+                "ops": {step_name(dataset, asset): chosen for asset in _restricted(dataset, assets)},
                 # The instance has the events; the terminal shows the progress.
                 "loggers": {"console": {"config": {"log_level": _CONSOLE_LEVELS[log_format()]}}},
             },
@@ -139,6 +141,15 @@ def _execute(
     if not result.success:
         raise _failure(result)
     return Report(result.run_id, _reported(result))
+
+
+def _restricted(dataset: Dataset, assets: Sequence[dg.AssetKey] | None) -> Iterator[str]:
+    """The assets of a run that can be restricted to some contracts."""
+    yield from ("symbols", "daily_availability")
+    if dataset.has_volume:
+        yield "daily_volume"
+    if dataset.has_minutes and assets is None:
+        yield "file_contents"
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:

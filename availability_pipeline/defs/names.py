@@ -5,11 +5,26 @@ from __future__ import annotations
 import dagster as dg
 
 from availability_pipeline.catalogue import Dataset
+from availability_pipeline.dates import DayRange
+from availability_pipeline.settings import Settings
 
 
 def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
     """The key of an asset, such as `symbols` or `cm/klines/1h/symbols`."""
     return dg.AssetKey([asset] if dataset.is_default else [*dataset.name.split("/"), asset])
+
+
+def assets_of_run(settings: Settings, days: DayRange) -> list[dg.AssetKey] | None:
+    """What a run over some days materializes: without inspecting files if they are many; None if everything.
+
+    What was not inspected is so by a backfill of the partitions of `file_contents` alone.
+    """
+    dataset = settings.dataset
+    inspects = settings.inspect == "new" and len(days) <= settings.lookback_days
+    if inspects or not dataset.has_minutes:
+        return None
+    names = ("symbols", "daily_availability", "daily_volume", "symbol_lifecycle", "published_database")
+    return [asset_key(dataset, name) for name in names]
 
 
 def step_name(dataset: Dataset, asset: str) -> str:

@@ -1,7 +1,7 @@
 """The daily partitions, one per day from the first one of the market to yesterday, and which of them runs cover."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -38,11 +38,17 @@ def range_tags(days: DayRange) -> dict[str, str]:
     return {_RANGE_START: str(days.start), _RANGE_END: str(days.end)}
 
 
-def request_for(days: DayRange, run_key: str) -> dg.RunRequest:
-    """The request for one run over these days: a partition if it is one, else a range."""
+def request_for(days: DayRange, run_key: str, assets: Sequence[dg.AssetKey] | None = None) -> dg.RunRequest:
+    """The request for one run over these days: a partition if it is one, else a range.
+
+    Args:
+        days: The days.
+        run_key: By which Dagster starts it once only.
+        assets: What it materializes; everything if None.
+    """
     if len(days) == 1:
-        return dg.RunRequest(run_key=run_key, partition_key=str(days.start))
-    return dg.RunRequest(run_key=run_key, tags=range_tags(days))
+        return dg.RunRequest(run_key=run_key, partition_key=str(days.start), asset_selection=assets)
+    return dg.RunRequest(run_key=run_key, tags=range_tags(days), asset_selection=assets)
 
 
 def days_under_way(instance: dg.DagsterInstance, dataset: Dataset) -> set[dt.date]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange, utc_today
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
@@ -179,14 +180,10 @@ def check(
     return register
 
 
-def all_checks() -> list[Check]:
-    """All checks in the order in which findings are read: the blocking ones first."""
-    return sorted(_REGISTRY.values(), key=lambda registered: not registered.blocking)
-
-
-def checks_of(asset: str) -> list[Check]:
-    """The checks of one asset, the blocking ones first."""
-    return [registered for registered in all_checks() if registered.asset == asset]
+def all_checks(dataset: Dataset = DEFAULT_DATASET) -> list[Check]:
+    """All checks of a dataset in the order in which findings are read: the blocking ones first."""
+    checks = (each for each in _REGISTRY.values() if dataset.has_volume or each.asset != "daily_volume")
+    return sorted(checks, key=lambda registered: not registered.blocking)
 
 
 def rows(

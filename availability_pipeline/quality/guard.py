@@ -52,7 +52,7 @@ class AvailabilityValidator:
         """
         with connect(self._settings.working_path, read_only=True) as connection:
             scope = Scope(self._settings)
-            findings = [registered(connection, scope) for registered in all_checks()]
+            findings = [registered(connection, scope) for registered in all_checks(self._settings.dataset)]
         return {
             "validation_passed": not any(finding.is_error for finding in findings),
             "errors": sum(finding.is_error for finding in findings),
@@ -90,7 +90,7 @@ def publish_checked(
         return published
     findings = [
         registered(connection, Scope(settings))
-        for registered in all_checks()
+        for registered in all_checks(settings.dataset)
         if registered.guards_publication and not (accept_fewer_files and registered.waived_by_fewer_files)
     ]
     if failed := [finding for finding in findings if finding.is_error]:

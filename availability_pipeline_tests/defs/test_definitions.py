@@ -17,7 +17,7 @@ from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.partitions import daily_partitions
 from availability_pipeline_tests.dagster_side import root
 
-KEYS = {"symbols", "daily_availability", "symbol_lifecycle", "published_database"}
+KEYS = {"symbols", "daily_availability", "daily_volume", "symbol_lifecycle", "published_database"}
 
 
 def specs() -> dict[str, dg.AssetSpec]:
@@ -41,19 +41,20 @@ def test_each_asset_depends_on_the_one_before() -> None:
     assert upstream == {
         "symbols": set(),
         "daily_availability": {"symbols"},
-        "symbol_lifecycle": {"daily_availability"},
+        "daily_volume": {"daily_availability"},
+        "symbol_lifecycle": {"daily_availability", "daily_volume"},
         "published_database": {"symbol_lifecycle"},
     }
 
 
-def test_only_the_table_is_partitioned_and_a_range_is_one_run() -> None:
+def test_what_is_collected_is_partitioned_and_a_range_is_one_run() -> None:
     graph = build_defs().resolve_asset_graph()
     partitioned = {
         key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned
     }
-    assert partitioned == {"daily_availability"}
-    policy = graph.get(dg.AssetKey("daily_availability")).backfill_policy
-    assert policy == dg.BackfillPolicy.single_run()
+    assert partitioned == {"daily_availability", "daily_volume"}
+    policies = {graph.get(dg.AssetKey(key)).backfill_policy for key in partitioned}
+    assert policies == {dg.BackfillPolicy.single_run()}
 
 
 def test_partitions_are_utc_days_up_to_yesterday() -> None:
@@ -68,6 +69,7 @@ def test_all_writers_share_one_pool() -> None:
     assert {pool for node in job.nodes for pool in node.definition.pools} == {"working_database"}
     assert {node.name for node in job.nodes} == KEYS | {
         "daily_availability_checks",
+        "daily_volume_checks",
         "symbol_lifecycle_checks",
         "published_database_checks",
         "published_database_service_levels",

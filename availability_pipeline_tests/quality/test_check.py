@@ -19,7 +19,7 @@ from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.defs.checks import make_checks
 from availability_pipeline.errors import UsageError
 from availability_pipeline.quality import check as registry
-from availability_pipeline.quality.check import Check, Scope, Severity, Verdict, all_checks, check, checks_of
+from availability_pipeline.quality.check import Check, Scope, Severity, Verdict, all_checks, check
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.quality.table import scope_of, settings_of
 
@@ -34,6 +34,9 @@ INVENTORY = {
     "rowless_files": ("daily_availability", "WARN", False, False),
     "exchange_info": ("daily_availability", "ERROR", False, False),
     "changed_files": ("daily_availability", "WARN", False, False),
+    "volume_consistency": ("daily_volume", "ERROR", True, True),
+    "volume_completeness": ("daily_volume", "WARN", False, False),
+    "volume_files": ("daily_volume", "WARN", False, False),
     "episodes_do_not_overlap": ("symbol_lifecycle", "ERROR", False, False),
     "every_file_has_an_episode": ("symbol_lifecycle", "ERROR", False, False),
     "known_delistings": ("symbol_lifecycle", "WARN", False, False),
@@ -82,7 +85,7 @@ def test_single_checks_can_be_executed() -> None:
 
 
 def test_blocking_checks_come_first() -> None:
-    blocking = [each.blocking for each in checks_of("daily_availability")]
+    blocking = [each.blocking for each in all_checks()]
     assert blocking == sorted(blocking, reverse=True)
 
 
@@ -97,7 +100,7 @@ def sound(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:  # no
 @pytest.mark.usefixtures("empty_registry")
 def test_one_function_is_a_check(tmp_path: Path) -> None:
     registered = check(asset="table", blocking=True, severity=Severity.WARN)(sound)
-    assert all_checks() == checks_of("table") == [registered]
+    assert all_checks() == [registered]
     assert (registered.name, registered.description) == ("sound", "All is well.")
     assert registered.guards_publication
     with connect(settings_of(tmp_path).working_path) as connection:
