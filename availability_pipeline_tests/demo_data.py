@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange
+from availability_pipeline.publishing.write import publish
 from availability_pipeline.settings import Settings
+from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
@@ -40,7 +43,11 @@ def made(folder: Path) -> Demo:
         # Files are not asked for here, only listed; so their URLs can be those of the real archive.
         environment = {**server.environment(), "AVAILABILITY_ARCHIVE_URL": "https://data.binance.vision"}
         settings = Settings.load(environment, data_dir=str(folder), connections="8")
-        pipeline.run_and_publish(settings, DEFAULT_DATASET.first_day, LAST_DAY)
+        days = DayRange(DEFAULT_DATASET.first_day, LAST_DAY)
+        pipeline.run(settings, days.start, days.end)
+        pipeline.write_bars(settings, archive, days)
+        with connect(settings.working_path) as connection:
+            publish(connection, settings.db_path, "run")
     return Demo(archive, settings)
 
 

@@ -10,12 +10,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import pyarrow as pa
+
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.collecting import collect
 from availability_pipeline.dates import DayRange
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.settings import Settings
+from availability_pipeline.simulator.shape import day_number
+from availability_pipeline.simulator.volumes import QUOTE_DIGITS, Bar
 from availability_pipeline.warehouse.database import connect
+from availability_pipeline.warehouse.volume import BARS, READ, write_volume
 from availability_pipeline.warehouse.writes import WriteReport
 from availability_pipeline_tests.simulator import ScriptedArchive
 
@@ -97,3 +102,32 @@ def _row(archive: ScriptedArchive, url: str, symbol: str, day: dt.date) -> Row:
     if file is None:
         return (day, symbol, False, None, None, f"{url}/{path}", 404)
     return (day, symbol, True, file.size, file.last_modified, f"{url}/{path}", 200)
+
+
+def write_bars(settings: Settings, archive: ScriptedArchive, days: DayRange) -> None:
+    """Write the true bar of every file, without a request; each as one of a daily file."""
+    folders = [folder for symbol in archive.symbols() if (folder := archive.folder(symbol))]
+    rows = [
+        {"date": day, "symbol": folder.facts.symbol, **numbers(folder.bar(day_number(day)))}
+        for folder in folders
+        for day in archive.files(folder.facts.symbol)
+        if day in days
+    ]
+    bars = pa.Table.from_pylist(
+        [{**row, "source": "daily", "file_last_modified": archive.now()} for row in rows], BARS
+    )
+    with connect(settings.working_path) as connection:
+        write_volume(connection, READ.empty_table(), bars)
+
+
+def numbers(bar: Bar) -> dict[str, float]:
+    """The numbers of a bar as the table has them."""
+    price, base, quote = 10.0**bar.price_digits, 10.0**bar.lot_digits, 10.0**QUOTE_DIGITS
+    return {
+        **{name: getattr(bar, name) / price for name in ("open", "high", "low", "close")},
+        "base_volume": bar.base / base,
+        "quote_volume": bar.quote / quote,
+        "trades": bar.trades,
+        "taker_buy_base_volume": bar.buy_base / base,
+        "taker_buy_quote_volume": bar.buy_quote / quote,
+    }

@@ -106,7 +106,7 @@ class VolumeQueries(Reader):
 
         Example:
             >>> queries.get_market_summary("2024-01-15")[0]["traded"]
-            10
+            9
         """
         self._check_has_volume()
         return self._result(MarketRow, _MARKET, {"date": self._collected_day(date)})

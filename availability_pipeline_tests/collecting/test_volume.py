@@ -329,10 +329,7 @@ def test_whatever_is_read_in_whatever_order_the_table_has_what_the_files_say(
 def test_stretches_are_the_days_without_overlap(days: set[dt.date]) -> None:
     found = list(stretches(sorted(days)))
     assert [each for stretch in found for each in stretch] == sorted(days)
-    assert all(
-        after.start - before.end > dt.timedelta(days=1)
-        for before, after in itertools.pairwise(found)
-    )
+    assert all(after.start - before.end > dt.timedelta(days=1) for before, after in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize(("month", "last"), [("2024-02-01", "2024-02-29"), ("2023-12-01", "2023-12-31")])
