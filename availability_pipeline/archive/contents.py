@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import requests
 
-from availability_pipeline.archive.http import FAILURES, problem
+from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.archive.klines import MAX_BYTES, Fault, Klines, first_fault, read_klines, unpack
 from availability_pipeline.archive.probing import size_and_time
 from availability_pipeline.dates import DayRange
@@ -42,7 +42,7 @@ class Fetched(NamedTuple):
 
 
 def fetch(
-    session: requests.Session,
+    session: Session,
     url: str,
     timeout_seconds: int,
     *,
@@ -70,11 +70,10 @@ def fetch(
     """
     about: _About = {"url": url, "symbol": symbol, "date": date}
     try:
-        # Without "identity" a server may compress. An error's body is read as well, so that the connection is kept.
-        with session.get(
-            url, timeout=timeout_seconds, headers={"Accept-Encoding": "identity"}, stream=True
-        ) as answer:
-            body = answer.raw.read(limit + 1)
+        answer = session.ask("GET", url, timeout_seconds)
+        # An error's body is read as well, so that the connection is kept; that of a file that is too large is not.
+        body = answer.raw.read(limit + 1)
+        answer.close()
     except FAILURES as error:
         raise ArchiveUnreachable(problem(error, timeout_seconds), **about) from error
     status = answer.status_code

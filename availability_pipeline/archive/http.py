@@ -16,13 +16,14 @@ from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, PoolManager, Retry
 from urllib3 import HTTPResponse as Answer
@@ -32,9 +33,6 @@ from urllib3.util import Url, parse_url
 from urllib3.util.request import rewind_body, set_file_position
 
 from availability_pipeline.errors import Cause, UsageError, known_cause
-
-if TYPE_CHECKING:
-    from requests.structures import CaseInsensitiveDict
 
 CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE")
 """The variables that may name the certificates of trusted authorities; the first that is set counts."""
@@ -405,18 +403,21 @@ class Session(requests.Session):
         adapter = _Adapter(environment or Environment(), connections)
         for scheme in ("https://", "http://"):
             self.mount(scheme, adapter)
+        # Without "identity" a server may compress, and the length would not be the file's.
+        self._headers_of_files = cast(
+            "CaseInsensitiveDict[str]", CaseInsensitiveDict({**self.headers, "Accept-Encoding": "identity"})
+        )
 
-    def probe(self, url: str, seconds: int) -> requests.Response:
-        """Send a HEAD for a URL that is percent-encoded, with the session's headers alone.
+    def ask(self, method: str, url: str, seconds: int) -> requests.Response:
+        """Send a HEAD or GET for a file whose URL is percent-encoded, with the session's headers alone.
 
-        `head` takes twice the CPU: for cookies, hooks and whatever else a session can add to a request.
+        The body of the answer is still to be read. `head` and `get` take twice the CPU: for cookies, hooks and whatever
+        else a session can add to a request.
         """
         request = requests.PreparedRequest()
-        request.method, request.url = "HEAD", url
-        request.headers = cast("CaseInsensitiveDict[str]", self.headers)
-        answer = self.get_adapter(url).send(request, timeout=seconds)
-        answer.raw.drain_conn()  # or the connection could not be used again
-        return answer
+        request.method, request.url = method, url
+        request.headers = self._headers_of_files
+        return self.get_adapter(url).send(request, stream=True, timeout=seconds)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' interface
         """Where an answer leads to; nowhere."""

@@ -59,8 +59,6 @@ def probe_files(
         return []
 
     with Session(settings.connections, anonymous=True) as session:
-        # Without "identity" a server may compress, and the length would not be the file's.
-        session.headers["Accept-Encoding"] = "identity"
         jobs: list[Job] = [partial(probe, session, symbol) for symbol in symbols]
         run_side_by_side(jobs, threads=settings.connections, attempted=len(symbols))
     names, sizes, modified = zip(*rows, strict=True) if rows else ((), (), ())
@@ -82,7 +80,8 @@ def _probe(session: Session, settings: Settings, symbol: str, day: dt.date) -> t
     url = settings.dataset.file_url(settings.archive_url, symbol, day)
     about: _About = {"url": url, "symbol": symbol, "date": str(day)}
     try:
-        answer = session.probe(url, settings.timeout_seconds)
+        answer = session.ask("HEAD", url, settings.timeout_seconds)
+        answer.raw.drain_conn()  # or the connection could not be used again
     except FAILURES as error:
         raise ArchiveUnreachable(problem(error, settings.timeout_seconds), **about) from error
     if answer.status_code == 404:
