@@ -134,7 +134,9 @@ def test_absences_are_found_again_after_a_change_only() -> None:
     assert connection.execute("SELECT DISTINCT status FROM absent_days").fetchall() == [("as it was",)]
     find_absences(connection, Rules(today=day(31)))
     assert connection.execute("SELECT DISTINCT status FROM absent_days").fetchall() == [("missing",)]
-    connection.execute("UPDATE availability SET available = true, file_size_bytes = 50_000, status_code = 200")
+    connection.execute(
+        "UPDATE availability SET available = true, file_size_bytes = 50_000, status_code = 200"
+    )
     assert find_absences(connection, Rules(today=day(31))) != first
     assert connection.execute("SELECT count(*) FROM absent_days").fetchall() == [(0,)]
 
