@@ -6,7 +6,7 @@ The truth is read from the simulated archive itself, not through anything that a
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.volume import BARS, READ, write_volume
 from availability_pipeline.warehouse.writes import WriteReport
 from availability_pipeline_tests.simulator import ScriptedArchive
+from availability_pipeline_tests.simulator.scripted import moment_of
 
 Row = tuple[Any, ...]
 
@@ -93,15 +94,21 @@ def everything(settings: Settings) -> list[list[Row]]:
 
 def truth(archive: ScriptedArchive, url: str, symbols: Iterable[str], days: Iterable[dt.date]) -> list[Row]:
     """The rows that the table should have."""
-    return sorted(_row(archive, url, symbol, day) for day in days for symbol in symbols)
+    days = list(days)
+    return sorted(row for symbol in symbols for row in _rows(archive, url, symbol, days))
 
 
-def _row(archive: ScriptedArchive, url: str, symbol: str, day: dt.date) -> Row:
-    path = quote(f"data/futures/um/daily/klines/{symbol}/1m/{symbol}-1m-{day}.zip")
-    file = archive.file(symbol, day)
-    if file is None:
-        return (day, symbol, False, None, None, f"{url}/{path}", 404)
-    return (day, symbol, True, file.size, file.last_modified, f"{url}/{path}", 200)
+def _rows(archive: ScriptedArchive, url: str, symbol: str, days: Iterable[dt.date]) -> Iterator[Row]:
+    # Looked at once: while the archive's clock runs, each look puts the folder's whole history together anew.
+    with archive.lock:
+        files = archive.visible(symbol)
+    for day in days:
+        path = quote(f"data/futures/um/daily/klines/{symbol}/1m/{symbol}-1m-{day}.zip")
+        at = None if files is None else files.index(day_number(day))
+        if files is None or at is None:
+            yield (day, symbol, False, None, None, f"{url}/{path}", 404)
+        else:
+            yield (day, symbol, True, files.sizes[at], moment_of(files.modified[at]), f"{url}/{path}", 200)
 
 
 def write_bars(settings: Settings, archive: ScriptedArchive, days: DayRange) -> None:

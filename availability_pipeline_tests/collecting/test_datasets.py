@@ -34,6 +34,9 @@ from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.dagster_side import NOW
 from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 INVENTED = Dataset(
     name="cm/markPriceKlines/1h",
     market="futures/cm",

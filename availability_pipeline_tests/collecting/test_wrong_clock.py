@@ -22,6 +22,9 @@ from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site, root
 from availability_pipeline_tests.simulator import Fault
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 NOON = "2024-03-01 12:00"
 AHEAD = "2024-03-06 12:00"
 BEHIND = "2024-02-25 12:00"

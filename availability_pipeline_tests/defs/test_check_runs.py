@@ -18,6 +18,9 @@ from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import NOW, Site
 from availability_pipeline_tests.simulator import Fault
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 WEEK = ("2024-01-10", "2024-01-16")
 
 

@@ -25,6 +25,9 @@ from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import ask, backfill, dagster_dev, make_checkout
 from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 LAUNCH = """
 mutation($parameters: ExecutionParams!) {
   launchRun(executionParams: $parameters) {

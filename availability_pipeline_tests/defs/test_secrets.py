@@ -14,6 +14,9 @@ from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.defs.test_alerts import PATH, Webhook
 from availability_pipeline_tests.simulator import Fault
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 BACKFILL = """
     import sys
     from availability_pipeline.cli.main import main

@@ -20,6 +20,9 @@ from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.daemon_side import dagster_dev, make_checkout
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -109,14 +110,22 @@ class Stack:
         ) as process:  # fmt: skip
             try:
                 deadline = time.monotonic() + 240
-                time.sleep(3)  # each look starts a Python, and they take that long to start
-                while not self.healthy(service):
+                # Each look starts a Python: one that cannot succeed yet only keeps the service from starting.
+                while not (self._has_begun(service) and self.healthy(service)):
                     assert process.poll() is None, f"{service} has ended"
                     assert time.monotonic() < deadline, f"{service} does not become healthy"
-                    time.sleep(2)
+                    time.sleep(1)
                 yield process
             finally:
                 os.killpg(process.pid, signal.SIGKILL)
+
+    def _has_begun(self, service: str) -> bool:
+        """Whether the service's port takes connections, or one without a port has said that it runs."""
+        port = {"code": self.code_port, "webserver": self.web_port}.get(service)
+        if port is None:
+            return (self.place / f"{service}.log").stat().st_size > 0
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
 
     def healthy(self, service: str) -> bool:
         """What the service's own health check says."""

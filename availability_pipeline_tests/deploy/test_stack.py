@@ -29,6 +29,9 @@ from availability_pipeline_tests.deploy.postgres import BINARIES, Server, runnin
 from availability_pipeline_tests.deploy.stack import Stack, stack
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 ASSETS = ("symbols", "daily_availability", "symbol_lifecycle", "published_database")
 DAYS = 10
 SCHEDULE = "daily_availability_schedule"

@@ -137,6 +137,7 @@ def place(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {**settings.environment(), "DAGSTER_HOME": str(tmp_path / "dagster")}
 
 
+@pytest.mark.no_cover  # as in the scenarios
 def test_what_writes_does_so_in_the_order_of_the_documents(
     place: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

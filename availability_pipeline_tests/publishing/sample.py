@@ -163,10 +163,15 @@ def copy_published(folder: Path) -> PublishReport:
 @functools.cache
 def _published_once() -> tuple[Path, PublishReport]:
     """A folder of this process with the sample published."""
+    folder = folder_of_process()
+    return folder, publish_sample(folder)
+
+
+def folder_of_process() -> Path:
+    """A new folder that goes with this process."""
     place = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, place, ignore_errors=True)
-    folder = Path(place, "sample")
-    return folder, publish_sample(folder)
+    return Path(place, "sample")
 
 
 def copy(source: Path, target: Path) -> None:

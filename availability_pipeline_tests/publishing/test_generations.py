@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import os
 import shutil
@@ -36,8 +37,23 @@ def run_read(folder: Path) -> str:
 
 
 def publish_runs(folder: Path, *runs: str) -> list[str]:
-    """Publish so often; the ids of the generations."""
-    return [sample.publish_run(folder, run).generation for run in runs]
+    """Publish so often; the ids of the generations. The first ones of a folder are copied where links can be."""
+    if (folder / "working").exists() or (folder / "generations").is_symlink():
+        return [sample.publish_run(folder, run).generation for run in runs]
+    made, generations = _published(runs)
+    sample.copy(made, folder)
+    return list(generations)
+
+
+@functools.cache
+def _published(runs: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+    """A folder of this process in which these runs have published, and the ids of their generations."""
+    folder = sample.folder_of_process()
+    before: tuple[str, ...] = ()
+    if len(runs) > 1:
+        made, before = _published(runs[:-1])
+        sample.copy(made, folder)
+    return folder, (*before, sample.publish_run(folder, runs[-1]).generation)
 
 
 def test_the_manifest_says_what_is_read(tmp_path: Path) -> None:
@@ -292,8 +308,7 @@ def test_a_publisher_that_never_ends_is_not_waited_for_for_ever(
 
 
 def test_nobody_can_write_to_what_is_read_nor_to_what_a_rollback_needs(tmp_path: Path) -> None:
-    for name in ("run-1", "run-2"):
-        sample.publish_run(tmp_path, name)
+    publish_runs(tmp_path, "run-1", "run-2")
     files = [path for path in (tmp_path / "generations").glob("*/**/*") if path.is_file()]
     assert len(files) > 10
     modes = {stat.S_IMODE(path.stat().st_mode) for path in [*files, tmp_path / "availability.duckdb"]}

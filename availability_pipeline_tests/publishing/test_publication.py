@@ -57,7 +57,7 @@ def test_nothing_is_left_beside_the_published_file(tmp_path: Path) -> None:
 
 
 def test_publishing_again_replaces_the_content(tmp_path: Path) -> None:
-    sample.publish_sample(tmp_path)
+    sample.copy_published(tmp_path)
     sample.publish_sample(tmp_path, sample.sample_files(seed=2))
     with duckdb.connect(tmp_path / "availability.duckdb", read_only=True) as published:
         total = published.execute("SELECT sum(file_size_bytes) FROM daily_availability").fetchone()
@@ -65,7 +65,7 @@ def test_publishing_again_replaces_the_content(tmp_path: Path) -> None:
 
 
 def test_an_open_file_of_a_reader_is_never_written_to(tmp_path: Path) -> None:
-    path = sample.publish_sample(tmp_path).path
+    path = sample.copy_published(tmp_path).path
     before = path.read_bytes()
     with path.open("rb") as reader:
         sample.publish_sample(tmp_path, sample.sample_files(seed=2))
@@ -108,7 +108,7 @@ CORRUPTIONS = {
 
 @pytest.mark.parametrize("message", CORRUPTIONS)
 def test_wrong_rows_fail_the_audit_and_the_old_file_stays(tmp_path: Path, message: str) -> None:
-    before = sample.publish_sample(tmp_path).path.read_bytes()
+    before = sample.copy_published(tmp_path).path.read_bytes()
     with sample.working_database(tmp_path) as working:
         working.execute(CORRUPTIONS[message])
         with pytest.raises(PublicationError, match=message):
@@ -193,7 +193,7 @@ def _child(program: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def test_kill_9_leaves_the_old_file_and_the_next_publication_tidies_up(tmp_path: Path) -> None:
-    before = sample.publish_sample(tmp_path).path.read_bytes()
+    before = sample.copy_published(tmp_path).path.read_bytes()
     program = """
 def wait(*_):
     print("ready", flush=True)
@@ -266,7 +266,7 @@ def test_an_interrupt_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path: Path) -> None:
-    before = sample.publish_sample(tmp_path).path.read_bytes()
+    before = sample.copy_published(tmp_path).path.read_bytes()
     program = """
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing.write import publish
@@ -319,7 +319,7 @@ def test_files_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_replaced(tmp_path: Path) -> None:
-    path = sample.publish_sample(tmp_path).path
+    path = sample.copy_published(tmp_path).path
     os.truncate(sample.writable(path), 0)
     sample.publish_sample(tmp_path)
     with duckdb.connect(path, read_only=True) as published:
@@ -344,14 +344,14 @@ ELSEWHERE = "set AVAILABILITY_DB_PATH to another file"
 
 
 def test_a_damaged_file_is_not_replaced(tmp_path: Path) -> None:
-    os.truncate(sample.writable(sample.publish_sample(tmp_path).path), 20_000)
+    os.truncate(sample.writable(sample.copy_published(tmp_path).path), 20_000)
     message = _refusal(tmp_path)
     assert "availability.duckdb is damaged (IO Error: Could not read enough bytes" in message
     assert message.endswith(f"; move it away or {ELSEWHERE}")
 
 
 def test_a_file_that_another_program_has_open_for_writing_is_not_replaced(tmp_path: Path) -> None:
-    sample.writable(sample.publish_sample(tmp_path).path)
+    sample.writable(sample.copy_published(tmp_path).path)
     program = """
 import duckdb
 held = duckdb.connect(sys.argv[1] + "/availability.duckdb")
@@ -386,7 +386,7 @@ def test_one_table_of_the_same_name_is_not_enough(tmp_path: Path) -> None:
 
 
 def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
-    with duckdb.connect(sample.writable(sample.publish_sample(tmp_path).path)) as newer:
+    with duckdb.connect(sample.writable(sample.copy_published(tmp_path).path)) as newer:
         newer.execute("UPDATE publication SET schema_version = 99")
     assert _refusal(tmp_path).endswith(
         "availability.duckdb has schema version 99, and this program knows only 4; "
@@ -424,7 +424,7 @@ def test_the_early_check_refuses_what_is_no_file(tmp_path: Path) -> None:
 
 
 def test_the_early_check_passes_a_published_database(tmp_path: Path) -> None:
-    path = sample.publish_sample(tmp_path).path
+    path = sample.copy_published(tmp_path).path
     before = path.read_bytes()
     check_target(path, tmp_path / "working" / "availability.duckdb")
     assert path.read_bytes() == before

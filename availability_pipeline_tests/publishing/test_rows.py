@@ -130,8 +130,9 @@ def assert_as_good_as_a_rebuild(
         )
 
 
+@pytest.mark.no_cover  # as in the scenarios
 @settings(
-    max_examples=12,
+    max_examples=6,  # each takes seconds
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # making an example smaller takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -166,12 +167,22 @@ def collect_again(working: duckdb.DuckDBPyConnection, days: int) -> None:
     )  # fmt: skip
 
 
-@pytest.fixture
-def working(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A large working database, published once."""
-    with large_database(tmp_path) as connection:
-        first = publish(connection, tmp_path / "availability.duckdb", "run-0")
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A large working database, published once; for copies."""
+    folder = tmp_path_factory.mktemp("large")
+    with pytest.MonkeyPatch.context() as patch, large_database(folder) as connection:
+        patch.setattr(rows, "ROW_GROUP_SIZE", GROUP)
+        first = publish(connection, folder / "availability.duckdb", "run-0")
         assert (first.rebuilt, first.written) == ("there is no generation before", SYMBOLS * DAYS)
+    return folder
+
+
+@pytest.fixture
+def working(published_once: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of it, the working database open."""
+    sample.copy(published_once, tmp_path)
+    with sample.working_database(tmp_path) as connection:
         yield connection
 
 

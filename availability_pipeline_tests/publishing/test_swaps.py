@@ -25,6 +25,9 @@ from availability_pipeline_tests.conftest import start_python
 from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.publishing.test_publication import assert_tidy
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 TOTALS = {"a": sample.total_bytes(1), "b": sample.total_bytes(2)}
 
 Read = tuple[int, int]
@@ -162,7 +165,7 @@ def assert_kills_do_no_harm(mode: str, kills: int, target: Path, sources: dict[s
 def test_publishers_killed_at_random_moments_leave_the_old_or_the_new(
     target: Path, sources: dict[str, Path]
 ) -> None:
-    assert assert_kills_do_no_harm("moments", 15, target, sources) == 15
+    assert assert_kills_do_no_harm("moments", 10, target, sources) == 10
 
 
 def test_publishers_killed_before_each_step_leave_the_old_or_the_new(
@@ -226,7 +229,7 @@ def test_readers_in_other_processes_see_one_generation_while_others_are_swapped(
         for reader in readers:
             assert reader.stdout
             assert reader.stdout.readline() == "ready\n"
-        swap_often(target, sources, 16)
+        swap_often(target, sources, 12)
     finally:
         (tmp_path / "stop").touch()
         said = [reader.communicate(timeout=60) for reader in readers]
@@ -248,7 +251,7 @@ TWO = """
     with connect(Path(source)) as working:
         print("ready", flush=True)
         sys.stdin.readline()
-        for number in range(10):
+        for number in range(6):
             print(publish(working, Path(target), f"{name}-1-{number}").generation, flush=True)
 """
 
@@ -267,9 +270,9 @@ def test_two_publishers_at_once_take_turns(target: Path, sources: dict[str, Path
     said = [publisher.communicate(timeout=120) for publisher in publishers]
     assert [errors for _, errors in said] == ["", ""]
     made = [name for output, _ in said for name in output.split()]
-    assert len(set(made)) == 20
+    assert len(set(made)) == 12
     database, manifest = assert_whole(target)
-    assert database == manifest == (1, 9)
+    assert database == manifest == (1, 5)
     assert_tidy(target.parent)
 
 

@@ -15,6 +15,7 @@ from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.demo_data import clock_at
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
@@ -43,21 +44,23 @@ def make_archive() -> ScriptedArchive:
     return archive
 
 
-@pytest.fixture(params=["list", "head"])
-def settings(
-    request: pytest.FixtureRequest, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Settings]:
-    """Collected and published, as a range or day by day."""
-    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: NOW)
-    with serve(make_archive()) as server:
-        server.date = NOW
-        loaded = settings_for(server)
+@pytest.fixture(scope="module", params=["list", "head"])
+def collected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Collected and published, as a range or day by day; no test may change it."""
+    with serve(make_archive()) as server, clock_at(NOW, server):
+        loaded = Settings.load(server.environment(), data_dir=str(tmp_path_factory.mktemp("collected")))
         if request.param == "head":
             pipeline.discover(loaded)
             for number in range(1, 29):
                 pipeline.collect_days(loaded, day(number))
         pipeline.run_and_publish(loaded, LAST if request.param == "head" else FIRST, LAST)
-        yield loaded
+    return loaded
+
+
+@pytest.fixture
+def settings(collected: Settings) -> Iterator[Settings]:
+    with clock_at(NOW):
+        yield collected
 
 
 def test_they_are_available_and_no_evidence(settings: Settings) -> None:

@@ -88,6 +88,7 @@ def test_a_process_killed_while_it_makes_the_database_leaves_none_or_a_whole_one
 
 
 def test_a_full_disk_leaves_the_data_as_it_was(small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(b"\0" * (3 * 2**20))  # room for ten writes or so
     path = small_disk / "availability.duckdb"
     run_python(WRITER, path, 200, 1)
     with start_python(WRITER, path, 200, 1000) as process:

@@ -35,13 +35,13 @@ RESET = pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 @RESET
 @pytest.mark.parametrize("answers", [1, 3])
 def test_no_head_fails_by_a_connection_that_is_closed(reset: bool, answers: int) -> None:
-    archive = ScriptedArchive.recorded(188, now=dt.datetime.fromisoformat("2026-10-06 12:00"))
+    archive = ScriptedArchive.recorded(60, now=dt.datetime.fromisoformat("2026-10-06 12:00"))
     day = dt.date(2026, 9, 1)
     with serve(archive) as server, closing(("127.0.0.1", server.port), answers, reset=reset) as front:
         expected = probe_files(settings(server.url), archive.symbols(), day).sort_by("symbol")
         found = probe_files(settings(front.url), archive.symbols(), day).sort_by("symbol")
     assert found == expected
-    assert front.answered == 188
+    assert front.answered == 60
     assert front.closed
 
 
@@ -126,7 +126,10 @@ def test_a_body_is_sent_again_in_whole(reset: bool, as_file: bool) -> None:
             read_head(client)
             body = b""
             while len(body) < len(content):
-                body += client.recv(65536)
+                part = client.recv(65536)
+                if not part:
+                    return
+                body += part
             received.append(body)
             if attempt:
                 break

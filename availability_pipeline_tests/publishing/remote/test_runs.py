@@ -42,6 +42,9 @@ from availability_pipeline_tests.publishing.remote.stores import (
 )
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
+
 DAY = "2024-01-15"
 
 
