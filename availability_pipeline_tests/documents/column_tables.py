@@ -23,7 +23,8 @@ def tables() -> str:
     """The tables as they should be."""
     nodes = ast.parse(inspect.getsource(columns)).body
     classes = [_table(node) for node in nodes if isinstance(node, ast.ClassDef)]
-    return "\n\n".join("\n".join(table) for table in (_first_table(), *classes))
+    own = map(_table_of_catalogue, (catalogue.AvailabilityRow, catalogue.VolumeRow, catalogue.ContentsRow))
+    return "\n\n".join("\n".join(table) for table in (*own, *classes))
 
 
 def shown() -> str:
@@ -37,14 +38,14 @@ def write() -> None:
     PAGE.write_text(f"{before}{BEGIN}{tables()}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
-def _first_table() -> Iterator[str]:
-    """That of `daily_availability`, which the catalogue defines."""
-    yield from _heading(inspect.getdoc(catalogue.AvailabilityRow) or "")
-    for name, hint in get_type_hints(catalogue.AvailabilityRow).items():
-        [meaning] = [each.meaning for each in catalogue.DAILY_AVAILABILITY if each.name == name]
+def _table_of_catalogue(row_type: type) -> Iterator[str]:
+    """That of a table whose columns the catalogue defines."""
+    yield from _heading(inspect.getdoc(row_type) or "")
+    meanings = {column.name: column.meaning for column in catalogue.columns_of_row(row_type)}
+    for name, hint in get_type_hints(row_type).items():
         kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
         kind = " or ".join([kinds[0].__name__, *(["None"] if len(get_args(hint)) else [])])
-        yield f"| `{name}` | {kind} | {meaning} |"
+        yield f"| `{name}` | {kind} | {meanings[name]} |"
 
 
 def _heading(text: str) -> Iterator[str]:
