@@ -195,6 +195,25 @@ question(
 )  # fmt: skip
 
 question(
+    query, "contract", AvailabilityQueries.get_contract,
+    [
+        symbol(required=True),
+        option(
+            "--as-of", metavar="MOMENT", callback=moment_named,
+            help="What had been said by then, such as 2024-01-16T12:00 (UTC).",
+        ),
+    ],
+    """What the exchange said of a contract, and when.
+
+    There is a row for each state that differs from the one before: type, status, listing day, scheduled end and
+    underlying type. valid_from and valid_to are the first and the last answer that said so.
+    """,
+    examples=("query contract BTCUSDT", "query contract FTTUSDT --as-of 2026-11-20T13:00"),
+    title=views.contract_title,
+    table=views.columns("contract_type", "status", "onboard_date", "scheduled_end", "valid_from", "valid_to"),
+)  # fmt: skip
+
+question(
     query, "gaps", AvailabilityQueries.get_gaps, [symbol()],
     """Days without a file between the files of an episode, of a contract or of all.
 

@@ -87,7 +87,7 @@ def test_a_run_uploads_what_it_published_and_asks_the_archive_without_credential
     sizes = [len(uploading.object(key).value) for key in uploading.keys("generations/")]
     assert reported["uploaded_to"] == uploading.s3_url
     assert (reported["uploaded_files"], reported["uploaded_bytes"]) == (len(sizes), sum(sizes))
-    assert len(sizes) == 6
+    assert len(sizes) == 9
     reader = Settings.load({}, data_dir=str(tmp_path / "reader"))
     with AvailabilityQueries(uploading.http_url, settings=reader) as queries:
         rows = queries.get_availability_range("2024-01-01", "2024-01-05")
@@ -241,8 +241,8 @@ def test_the_command_line_says_what_was_uploaded_and_what_was_not(store: Store, 
     code, output, _ = ended(start(machine, "publish"))
     assert code == 0
     second = store.latest()["generation"]
-    size = sum(len(store.object(key).value) for key in store.keys(f"generations/{second}/"))
-    assert f"\nUploaded 6 files, {size / 1e6:.1f} MB, to {store.s3_url} in " in output
+    sizes = [len(store.object(key).value) for key in store.keys(f"generations/{second}/")]
+    assert f"\nUploaded {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, to {store.s3_url} in " in output
     code, _, errors = ended(start(machine, "publish", AWS_ENDPOINT_URL="http://127.0.0.1:1"))
     assert code == 1
     assert re.fullmatch(
