@@ -16,7 +16,6 @@ from availability_pipeline.lifecycle.derive import (
     is_derived,
 )
 from availability_pipeline.lifecycle.rules import Rules
-from availability_pipeline.queries.lifecycle import _SMALL_RUNS
 from availability_pipeline_tests.lifecycle.lives import collect, database, day, derived, episodes, statuses
 
 COLUMNS = [
@@ -116,15 +115,6 @@ def test_a_settled_folder_knows_its_successor() -> None:
     }
 
 
-def test_a_run_of_small_files_is_compared_with_its_own_listing_only() -> None:
-    connection = derived({"AUSDT": "LLL.....sssss", "BUSDT": "LLsssssLL"}, gap=3)
-    runs = connection.execute(_SMALL_RUNS.replace("published.", ""), {"symbol": None}).fetchall()
-    assert [(symbol, episode, live, first, last) for symbol, episode, _, live, first, last in runs] == [
-        ("AUSDT", 2, None, day(8), day(12)),
-        ("BUSDT", 1, day(1), day(2), day(6)),
-    ]
-
-
 def test_absences_are_found_again_after_a_change_only() -> None:
     connection = database()
     collect(connection, {"AUSDT": "LL.LL"})
@@ -134,7 +124,9 @@ def test_absences_are_found_again_after_a_change_only() -> None:
     assert connection.execute("SELECT DISTINCT status FROM absent_days").fetchall() == [("as it was",)]
     find_absences(connection, Rules(today=day(31)))
     assert connection.execute("SELECT DISTINCT status FROM absent_days").fetchall() == [("missing",)]
-    connection.execute("UPDATE availability SET available = true, file_size_bytes = 50_000, status_code = 200")
+    connection.execute(
+        "UPDATE availability SET available = true, file_size_bytes = 50_000, status_code = 200"
+    )
     assert find_absences(connection, Rules(today=day(31))) != first
     assert connection.execute("SELECT count(*) FROM absent_days").fetchall() == [(0,)]
 
