@@ -46,10 +46,10 @@ FROM gap_days GROUP BY symbol, last_file_day, next_day;
 
 -- small_runs: consecutive small files of an episode, whatever days lie between them. A file is small if the bar of its day
 -- has no trade (idle) or, where there is no bar, for its size. What a run is follows from its first files and from those
--- before it, so that no later file changes it: flat; short, because a live file follows before it could be called flat; or
--- undecided. decided_on is the day of the file that makes it flat, or of that live file.
--- A run that begins with an idle file is judged by volume: it is flat when it is longer than a halt or, where an exchange
--- closes for holidays (rests), than a holiday. Sizes judge the others.
+-- before it, so that no later file changes it: flat, from flat_from on; short, because a live file follows before it could
+-- be called flat; or undecided. decided_on is the day of the file that makes it flat, or of that live file.
+-- Sizes judge the files before the first idle one (idle_from), if there are enough of them. From that on a run is flat when
+-- it is longer than a halt or, where an exchange closes for holidays (rests), than a holiday.
 CREATE OR REPLACE TEMP TABLE small_runs AS
 WITH candidates AS (
     SELECT date, symbol, true AS idle FROM daily_volume WHERE trades = 0
@@ -75,22 +75,21 @@ begun AS (
 numbered AS (
     SELECT *, count(*) FILTER (begins) OVER (PARTITION BY symbol ORDER BY date) AS run FROM begun
 ),
+-- by_size and by_volume: the days on which the run is long enough.
 runs AS (
     SELECT
-        symbol, run, rests, count(*) AS files, min(date) AS first_day, max(date) AS last_day,
-        arg_max_null(next_day, date) AS next_day, arg_min(idle, date) AS by_volume,
-        CASE
-            WHEN by_volume THEN if(rests, $tradifi_idle_files, $idle_files)
-            ELSE if(rests, $tradifi_flat_files, $flat_files)
-        END AS needed_files,
-        list(date ORDER BY date)[needed_files] AS flat_on,
+        symbol, run, rests, min(date) AS first_day, max(date) AS last_day, arg_max_null(next_day, date) AS next_day,
+        list(date ORDER BY date) AS days, coalesce(list_position(list(idle ORDER BY date), true) - 1, count(*)) AS sized,
+        days[sized + 1] AS idle_from, days[sized + if(rests, $tradifi_idle_files, $idle_files)] AS by_volume,
+        if(rests, $tradifi_flat_files, $flat_files) AS needed_files,
+        if(sized >= needed_files, days[needed_files], NULL) AS by_size,
         list(file_size_bytes ORDER BY date)[:needed_files] AS first_sizes
     FROM numbered GROUP BY symbol, run, rests
 ),
--- The sizes of the last live files before a run that is long enough.
+-- The sizes of the last live files before a run that sizes may judge.
 levels AS (
     SELECT runs.symbol, run, list_median(arg_max(live.file_size_bytes, date, $level_files)) AS live_level
-    FROM (FROM runs WHERE files >= needed_files AND NOT by_volume) AS runs
+    FROM (FROM runs WHERE by_size IS NOT NULL) AS runs
     JOIN (
         FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) ANTI JOIN small_files USING (date, symbol)
     ) AS live ON live.symbol = runs.symbol AND date < first_day
@@ -98,18 +97,20 @@ levels AS (
 ),
 judged AS (
     SELECT
-        runs.symbol, runs.first_day, runs.last_day, runs.next_day, by_volume, rests, flat_on,
+        runs.symbol, runs.first_day, runs.last_day, runs.next_day, idle_from, rests, by_volume,
+        by_size IS NOT NULL AND if(
+            live_level IS NULL, list_max(first_sizes) <= $no_trade_bytes, list_median(first_sizes) <= live_level / 2
+        ) AS flat_by_size,
         CASE
-            WHEN files < needed_files THEN
-                if(runs.next_day IS NULL OR coalesce(gaps.long, false), 'undecided', 'short')
-            WHEN by_volume THEN 'flat'
-            WHEN live_level IS NULL THEN if(list_max(first_sizes) <= $no_trade_bytes, 'flat', 'undecided')
-            ELSE if(list_median(first_sizes) <= live_level / 2, 'flat', 'undecided')
-        END AS verdict
+            WHEN flat_by_size OR by_volume IS NOT NULL THEN 'flat'
+            WHEN by_size IS NOT NULL OR runs.next_day IS NULL OR coalesce(gaps.long, false) THEN 'undecided'
+            ELSE 'short'
+        END AS verdict,
+        by_size
     FROM runs LEFT JOIN levels USING (symbol, run)
     LEFT JOIN gaps ON gaps.symbol = runs.symbol AND gaps.last_file_day = runs.last_day
 )
 SELECT
-    symbol, first_day, last_day, next_day, by_volume, rests, verdict,
-    CASE verdict WHEN 'flat' THEN flat_on WHEN 'short' THEN next_day END AS decided_on
+    symbol, first_day, last_day, next_day, idle_from, rests, verdict, if(flat_by_size, first_day, idle_from) AS flat_from,
+    CASE verdict WHEN 'flat' THEN if(flat_by_size, by_size, by_volume) WHEN 'short' THEN next_day END AS decided_on
 FROM judged;

@@ -15,7 +15,7 @@ SELECT
 FROM starts;
 
 -- file_spans: files from one change to the next. A change is a first file, a file after a gap, the beginning of a small
--- run and the file after it.
+-- run, its first file without a trade and the file after it.
 CREATE OR REPLACE TEMP TABLE file_spans AS
 WITH changes AS (
     SELECT symbol, first_day AS day FROM episodes
@@ -23,6 +23,8 @@ WITH changes AS (
     SELECT symbol, next_day FROM gaps WHERE next_day IS NOT NULL
     UNION
     SELECT symbol, first_day FROM small_runs
+    UNION
+    SELECT symbol, idle_from FROM small_runs WHERE idle_from IS NOT NULL
     UNION
     SELECT symbol, next_day FROM small_runs WHERE next_day IS NOT NULL
 ),
@@ -40,15 +42,16 @@ counted AS (
 )
 -- A coin without a trade is flat on the day itself, even if it is only a halt; a contract that rests is not.
 SELECT
-    spans.symbol, episode, by_volume AND NOT rests AS idle,
-    if(verdict = 'flat' OR coalesce(idle, false), 'flat', 'published') AS status,
+    spans.symbol, episode, coalesce(spans.first_day >= idle_from, false) AS by_volume,
+    by_volume AND NOT rests AS at_once, coalesce(verdict = 'flat' AND spans.first_day >= flat_from, false) AS ended,
+    if(ended OR at_once, 'flat', 'published') AS status,
     CASE
         WHEN status = 'flat' THEN if(by_volume, 'volume', 'size')
-        WHEN verdict = 'undecided' THEN 'undecided'
+        WHEN verdict IN ('flat', 'undecided') THEN 'undecided'
     END AS evidence,
     spans.first_day, spans.last_day,
-    if(idle, spans.first_day, coalesce(decided_on, spans.first_day)) AS known_from,
-    if(verdict = 'flat', decided_on, NULL) AS settled_on, files
+    if((ended OR verdict = 'short') AND NOT at_once, decided_on, spans.first_day) AS known_from,
+    if(ended, decided_on, NULL) AS settled_on, files
 FROM counted AS spans
 ASOF JOIN episodes ON episodes.symbol = spans.symbol AND spans.first_day >= episodes.first_day
 LEFT JOIN small_runs AS runs ON runs.symbol = spans.symbol

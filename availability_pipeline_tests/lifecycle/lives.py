@@ -16,16 +16,22 @@ from availability_pipeline.warehouse.database import check_version
 
 FIRST_DAY = dt.date(2024, 1, 1)
 
-SIZES = {"L": 46_000, "w": 18_000, "q": 12_000, "b": 9_200, "s": 8_000, "t": 6_900, "z": 22}
+SIZES = {
+    "L": 46_000, "w": 18_000, "q": 12_000, "b": 9_200, "s": 8_000, "t": 6_900, "z": 22,
+    "T": 46_000, "r": 8_000, "i": 8_000, "I": 46_000,
+}  # fmt: skip
 """Bytes by letter: live, weak, quiet, a small file that may have trades, one without a trade, one of a
-part of a day, and a zip of nothing."""
+part of a day, and a zip of nothing; then, with bars: traded, rarely traded, idle, and idle in a large file."""
+
+TRADES = {"T": 30_000, "r": 12, "i": 0, "I": 0, "n": 0}
+"""Trades in the bar of the day by letter; other letters have no bar. `n` is a bar without a file."""
 
 NO_FILE, NO_ROW = ".", "?"
 
 LETTERS = {
     ("not_listed", None): "-", ("published", None): "p", ("published", "undecided"): "u", ("flat", "size"): "f",
     ("pending", None): "w", ("missing", None): "m", ("ended", None): "e",
-    ("flat", "no_row"): "z",
+    ("flat", "no_row"): "z", ("flat", "volume"): "v",
 }  # fmt: skip
 """Letters for status and evidence; a row without a status has none, one with two statuses two."""
 
@@ -77,6 +83,25 @@ def collect(
         FROM lives
     """)
     connection.unregister("lives")
+    trades = {
+        (symbol, first_day + dt.timedelta(days=number)): TRADES[each]
+        for symbol, life in lives.items()
+        for number, each in enumerate(life)
+        if isinstance(each, str) and each in TRADES
+    }
+    write_bars(connection, trades)
+
+
+def write_bars(connection: duckdb.DuckDBPyConnection, trades: Mapping[tuple[str, dt.date], int]) -> None:
+    """Put bars with so many trades into the table, by contract and day."""
+    rows = [{"symbol": symbol, "date": date, "trades": count} for (symbol, date), count in trades.items()]
+    kinds = pa.schema({"symbol": pa.string(), "date": pa.date32(), "trades": pa.int64()})
+    connection.register("bars", pa.Table.from_pylist(rows, kinds))
+    connection.execute("""
+        INSERT INTO daily_volume
+        SELECT date, symbol, 1, 1, 1, 1, trades, trades, trades, 0, 0, 'daily', date + 1 FROM bars
+    """)
+    connection.unregister("bars")
 
 
 def derived(

@@ -16,7 +16,6 @@ from availability_pipeline.lifecycle.derive import (
     is_derived,
 )
 from availability_pipeline.lifecycle.rules import Rules
-from availability_pipeline.queries.lifecycle import _SMALL_RUNS
 from availability_pipeline_tests.lifecycle.lives import collect, database, day, derived, episodes, statuses
 
 COLUMNS = [
@@ -114,15 +113,6 @@ def test_a_settled_folder_knows_its_successor() -> None:
         "AUSDTSETTLEDSETTLED": "AUSDTSETTLED",
         "GONEUSDTSETTLED": None,
     }
-
-
-def test_a_run_of_small_files_is_compared_with_its_own_listing_only() -> None:
-    connection = derived({"AUSDT": "LLL.....sssss", "BUSDT": "LLsssssLL"}, gap=3)
-    runs = connection.execute(_SMALL_RUNS.replace("published.", ""), {"symbol": None}).fetchall()
-    assert [(symbol, episode, live, first, last) for symbol, episode, _, live, first, last in runs] == [
-        ("AUSDT", 2, None, day(8), day(12)),
-        ("BUSDT", 1, day(1), day(2), day(6)),
-    ]
 
 
 def test_absences_are_found_again_after_a_change_only() -> None:
