@@ -36,6 +36,7 @@ def main() -> None:
         table("The same on the filled database, 50 ms away", COLLECTING, _windows(archive))
         archive.set_latency(0)
         table("Writing", WRITING, _writing(archive))
+        table("Volume and contents", CONTENTS, _contents(archive))
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
         table("Commands, with Dagster and publication", COMMANDS, _commands(archive))
         table("Deriving and publishing", DERIVING, _deriving(archive))
@@ -48,6 +49,7 @@ HEADS = ("", "HEAD requests", "CPU s", "wall s", "wall ratio")
 COLLECTING = ("", "LIST", "HEAD", "rows", "wall s", "of which write s", "peak MB")
 WRITING = ("", "rows", "seconds", "rows/s")
 COMMANDS = ("", "LIST", "HEAD", "wall s")
+CONTENTS = ("", "LIST", "GET", "bars or files", "CPU s", "wall s", "CPU ms a file", "peak MB")
 DERIVING = ("", "seconds")
 QUERIES = ("", "p50 ms", "p99 ms")
 PATTERNS = ("", "rows", "CPU ms", "p50 ms", "target ms", "p99 ms")
@@ -58,9 +60,13 @@ ASKED = {
     "timeline": "timeline",
     "timeline_arrow": "timeline as Arrow",
     "universe": "universe of a day",
+    "universe_top": "universe of a day, top 100 by median of 30 days",
+    "rankings": "rankings of a day",
+    "volume": "bars of a contract",
     "summary": "summary, all days",
     "matrix": "availability matrix, all days",
     "universe_history": "universe of every day",
+    "universe_history_top": "universe of every day, top 100",
 }
 
 
@@ -110,6 +116,21 @@ def _writing(archive: Bench) -> Iterable[Sequence[object]]:
     ours = archive.task("collect_everything")
     for name, figures in (("executemany, a sample", stock), ("this project", ours)):
         yield name, f"{figures['rows']:,}", _s(figures["write_seconds"]), f"{figures['rows_per_second']:,.0f}"
+
+
+def _contents(archive: Bench) -> Iterable[Sequence[object]]:
+    for name, task in (
+        ("bars of all months that are over", "contents.read_history"),
+        ("bars of the running month", "contents.read_month"),
+        ("bars of a day", "contents.read_day"),
+        ("inspecting 1-minute files", "contents.inspect"),
+    ):
+        found = archive.task(task)
+        seen, files = found["seen"], max(1, found["files"])
+        yield (
+            name, seen["LIST"], seen["GET"], f"{found.get('rows', found['files']):,}", _s(found["cpu"]),
+            _s(found["wall"]), f"{found['cpu'] / files * 1000:.2f}", f"{found['peak_mb']:.0f}",
+        )  # fmt: skip
 
 
 def _commands(archive: Bench) -> Iterable[Sequence[object]]:

@@ -158,12 +158,18 @@ def query(settings: Settings) -> Figures:
                 lambda name: queries.get_symbol_availability_timeline(name).arrow(), asked
             ),
             "universe": _percentiles(lambda day: len(queries.get_universe(day)), days),
+            "universe_top": _percentiles(lambda day: len(queries.get_universe(day, top=100)), days),
+            "rankings": _percentiles(lambda day: len(queries.get_rankings(day)), days),
+            "volume": _percentiles(lambda name: len(queries.get_volume(name)), asked),
             "summary": _percentiles(lambda _: len(queries.get_availability_summary()), range(REPEATS)),
             "matrix": _percentiles(
                 lambda _: queries.availability_matrix(first, last).arrow(), range(REPEATS)
             ),
             "universe_history": _percentiles(
                 lambda _: queries.universe_history(first, last).arrow(), range(3)
+            ),
+            "universe_history_top": _percentiles(
+                lambda _: queries.universe_history(first, last, top=100).arrow(), range(3)
             ),
             "published_mb": settings.db_file.stat().st_size / 1e6,
             "working_mb": settings.working_path.stat().st_size / 1e6,

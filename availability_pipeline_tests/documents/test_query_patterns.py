@@ -56,7 +56,7 @@ OTHER_VALUES: dict[str, list[dict[str, object]]] = {
     "lifecycle": [{"symbol": None}],
     "contract": [{"symbol": "BTCUSDT", "as_of": at} for at in (None, "2026-11-20T11:00", "2026-11-20T13:00")],
     "gaps": [{"symbol": "ICPUSDT"}],
-    "small_runs": [{"symbol": "FTTUSDT"}],
+    "volume": [{"symbol": "BTCUSDT"}, {"symbol": "币安人生USDT"}],
     "new_listings": [{"date": "2022-09-27"}],
     "delistings": [{"date": "2022-05-13"}, {"date": "2025-01-31"}],
     "changes": [{"since": "2024-01-15"}],

@@ -76,3 +76,13 @@ def test_rows_that_are_replaced_are_looked_at(keys: str, filled: Settings) -> No
 def test_every_query_pattern_is_measured(filled: Settings) -> None:
     expected = {each["name"]: each["example"]["rows"] for each in load("queries.json")["patterns"]}
     assert {name: found["rows"] for name, found in patterns.ask(filled)["patterns"].items()} == expected
+
+
+def test_reading_files_counts_what_it_reads(archive: Bench) -> None:
+    archive.task("collect_everything")
+    month = archive.task("contents.read_month")
+    assert month["rows"] == month["files"] == month["seen"]["GET"] > 0
+    day = archive.task("contents.read_day")
+    assert day["rows"] == day["files"] == day["seen"]["GET"] == 3
+    inspected = archive.task("contents.inspect")
+    assert inspected["requests"] == inspected["seen"]["GET"] == 2 * inspected["files"] == 6
