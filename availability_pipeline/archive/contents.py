@@ -244,30 +244,66 @@ def inspect_minutes(body: bytes, file_name: str, day: dt.date, checksum: bytes |
 
 
 def _inspect(klines: Klines, midnight: int, agreement: str) -> MinuteFile:
-    faults = set(klines.faults)
     times = klines.table["open_time"].to_pylist()
-    minutes = [divmod(time - midnight, _MINUTE_MS) for time in times]
-    chosen = [at for at, (minute, rest) in enumerate(minutes) if 0 <= minute < MINUTES and not rest]
-    of_day = [minutes[at][0] for at in chosen]
-    first = dict(zip(reversed(of_day), reversed(chosen), strict=True))
-    unordered = sum(later < earlier for earlier, later in pairwise(of_day))
-    faults |= {Fault.WRONG_DAY} if len(chosen) < len(times) else set()
-    faults |= {Fault.DUPLICATE_ROWS} if len(first) < len(chosen) else set()
-    faults |= {Fault.UNORDERED_ROWS} if unordered else set()
-    table = klines.table if len(first) == len(times) else klines.table.take(_indices(first.values()))
+    # Nearly all files are whole, and telling so takes a twentieth of the time of counting.
+    if times == list(range(midnight, midnight + _DAY_MS, _MINUTE_MS)):
+        found = _Minutes(klines.table, set(), MINUTES, 0, MINUTES - 1, 0, 0, 0)
+    else:
+        found = _minutes_of(klines.table, times, midnight)
+    table = found.table
     return MinuteFile(
         checksum=agreement,
-        fault=first_fault(faults),
+        fault=first_fault(klines.faults | found.faults),
         has_header=klines.has_header,
         time_unit=klines.time_unit,
-        rows=len(chosen),
-        first_minute=min(first, default=None),
-        last_minute=max(first, default=None),
-        missing_minutes=MINUTES - len(first),
-        duplicate_minutes=len(chosen) - len(first),
-        unordered_minutes=unordered,
+        rows=found.rows,
+        first_minute=found.first,
+        last_minute=found.last,
+        missing_minutes=found.missing,
+        duplicate_minutes=found.duplicate,
+        unordered_minutes=found.unordered,
         traded_minutes=pc.sum(pc.greater(table["base_volume"], 0)).as_py() or 0,
         base_volume=pc.sum(table["base_volume"]).as_py() or 0.0,
         quote_volume=pc.sum(table["quote_volume"]).as_py() or 0.0,
         trades=pc.sum(table["trades"]).as_py() or 0,
+    )
+
+
+class _Minutes(NamedTuple):
+    """The minutes of a file: a row of each, faults, and numbers as of `MinuteFile`."""
+
+    table: pa.Table
+    faults: set[Fault]
+    rows: int
+    first: int | None
+    last: int | None
+    missing: int
+    duplicate: int
+    unordered: int
+
+
+def _minutes_of(table: pa.Table, times: Sequence[int], midnight: int) -> _Minutes:
+    minutes = [divmod(time - midnight, _MINUTE_MS) for time in times]
+    chosen = [at for at, (minute, rest) in enumerate(minutes) if 0 <= minute < MINUTES and not rest]
+    of_day = [minutes[at][0] for at in chosen]
+    rows = dict(zip(reversed(of_day), reversed(chosen), strict=True))
+    unordered = sum(later < earlier for earlier, later in pairwise(of_day))
+    faults = {
+        fault
+        for fault, is_so in (
+            (Fault.WRONG_DAY, len(chosen) < len(times)),
+            (Fault.DUPLICATE_ROWS, len(rows) < len(chosen)),
+            (Fault.UNORDERED_ROWS, unordered > 0),
+        )
+        if is_so
+    }
+    return _Minutes(
+        table if len(rows) == len(times) else table.take(_indices(rows.values())),
+        faults,
+        rows=len(chosen),
+        first=min(rows, default=None),
+        last=max(rows, default=None),
+        missing=MINUTES - len(rows),
+        duplicate=len(chosen) - len(rows),
+        unordered=unordered,
     )

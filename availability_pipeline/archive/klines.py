@@ -176,11 +176,13 @@ def read_klines(text: bytes) -> Klines:
     table, faults = (_parse(rows) if _is_plain(rows) else None) or _parse_carefully(rows)
     if not table.num_rows and not faults:
         faults.add(Fault.EMPTY)
-    times = table["open_time"].to_pylist()
-    is_micro = bool(times) and times[0] >= _MICROSECONDS_FROM
+    if not table.num_rows:
+        return Klines(table, faults, has_header, None)
+    is_micro = table["open_time"][0].as_py() >= _MICROSECONDS_FROM
     if is_micro:
-        table = table.set_column(0, "open_time", pa.array([time // 1000 for time in times], pa.int64()))
-    return Klines(table, faults, has_header, ("us" if is_micro else "ms") if times else None)
+        times = [time // 1000 for time in table["open_time"].to_pylist()]
+        table = table.set_column(0, "open_time", pa.array(times, pa.int64()))
+    return Klines(table, faults, has_header, "us" if is_micro else "ms")
 
 
 def _is_plain(rows: bytes) -> bool:

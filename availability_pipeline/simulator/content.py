@@ -21,7 +21,7 @@ from typing import Self
 
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, key_order, recorded_facts
-from availability_pipeline.simulator.minutes import MINUTES, MinuteFile
+from availability_pipeline.simulator.minutes import MINUTES, MinuteFile, body_of
 from availability_pipeline.simulator.shape import (
     ETAG_BYTES,
     SECONDS_PER_DAY,
@@ -170,7 +170,7 @@ class Folder:
             at: Which of them.
         """
         day, seed = files.days[at], files.etag(at).encode()
-        return MinuteFile(name, day, files.sizes[at], self._minutes(day), self.bar(day), seed).body()
+        return body_of(MinuteFile(name, day, files.sizes[at], self._minutes(day), self.bar(day), seed))
 
     def _minutes(self, day: int) -> range:
         """The minutes that a day's file has: all but on the first day, and on the last one if it is traded."""
