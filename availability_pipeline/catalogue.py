@@ -285,7 +285,7 @@ class VolumeRow(TypedDict):
     close: Annotated[float, Column("DOUBLE", "The last price.", unit="quote asset")]
     base_volume: Annotated[float, Column("DOUBLE", "The traded quantity.", unit="base asset")]
     quote_volume: Annotated[float, Column("DOUBLE", "The traded value.", unit="quote asset")]
-    trades: Annotated[int, Column("BIGINT", "The number of trades; 0 on a day without a trade.")]
+    trades: Annotated[int, Column("BIGINT", "The number of trades; 0 without any.", unit="trades")]
     taker_buy_base_volume: Annotated[
         float, Column("DOUBLE", "The part of base_volume that takers bought.", unit="base asset")
     ]
@@ -322,7 +322,7 @@ class ContentsRow(TypedDict):
     traded_minutes: Annotated[int, Column("INTEGER", "Minutes with a trade.")]
     base_volume: Annotated[float, Column("DOUBLE", "The traded quantity.", unit="base asset")]
     quote_volume: Annotated[float, Column("DOUBLE", "The traded value.", unit="quote asset")]
-    trades: Annotated[int, Column("BIGINT", "The number of trades.")]
+    trades: Annotated[int, Column("BIGINT", "The number of trades.", unit="trades")]
     has_header: Annotated[
         bool | None, Column("BOOLEAN", "Whether the first line names the columns; None if it cannot be read.")
     ]

@@ -7,14 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from availability_pipeline import AvailabilityQueries
 from availability_pipeline.publishing.write import publish
+from availability_pipeline.warehouse.volume import BARS, READ, write_volume
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.publishing import sample
 
 COLLECTED_AGAIN_AT = sample.COLLECTED_AT + dt.timedelta(days=1)
+
+
+BAR = {
+    **dict.fromkeys((field.name for field in BARS if field.type == pa.float64()), 1.0),
+    "date": sample.DAYS[20], "symbol": "ETHUSDT", "trades": 3, "source": "monthly",
+    "file_last_modified": sample.COLLECTED_AT,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +38,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "COLLECTED_AT", COLLECTED_AGAIN_AT)
         with sample.working_database(folder, after) as connection:
+            write_volume(connection, READ.empty_table(), pa.Table.from_pylist([BAR], BARS))
             publish(connection, folder / "availability.duckdb", "run-2")
     return folder
 

@@ -57,7 +57,12 @@ def test_status_of_day_adds_up_to_the_summary(
 
 @pytest.mark.parametrize(
     ("date", "flat_before"),
-    [("2022-05-20", {}), ("2022-06-14", {}), ("2022-06-15", {"ICPUSDT": 25}), ("2022-07-30", {"ICPUSDT": 0})],
+    [
+        ("2022-05-20", {}),
+        ("2022-06-14", {"ICPUSDT": 26}),
+        ("2022-06-15", {"ICPUSDT": 25}),
+        ("2022-07-30", {"ICPUSDT": 0}),
+    ],
 )
 def test_live_days_are_files_but_those_known_to_be_flat(
     date: str,
@@ -65,7 +70,7 @@ def test_live_days_are_files_but_those_known_to_be_flat(
     connection: duckdb.DuckDBPyConnection,
     queries: AvailabilityQueries,
 ) -> None:
-    """ICPUSDT is flat from 2022-06-11 on, which can be known from 06-15 on."""
+    """ICPUSDT is flat from 2022-06-11 on, which is known on the day."""
     start = dt.date.fromisoformat(date) - dt.timedelta(days=29)
     files = Counter(row["symbol"] for row in queries.get_availability_range(start, date))
     expected = {symbol: flat_before.get(symbol, count) for symbol, count in files.items()}
@@ -96,7 +101,17 @@ def test_publication_and_last_collections_are_those_of_the_status(
     assert ask(connection, "last_collections") == schemas.as_json(status.runs)
 
 
+@pytest.mark.parametrize("date", ["2022-05-12", "2024-01-15", "2026-11-19"])
+def test_the_most_liquid_are_the_first_of_the_universe(
+    date: str, connection: duckdb.DuckDBPyConnection, queries: AvailabilityQueries
+) -> None:
+    ranked = sorted(queries.get_universe(date, top=3), key=lambda row: row["rank"] or 0)
+    assert ask(connection, "most_liquid", date=date) == [
+        {"symbol": row["symbol"], "liquidity": row["liquidity"]} for row in ranked
+    ]
+
+
 def test_these_are_all_that_have_no_method() -> None:
     alone = {name for name, pattern in PATTERNS.items() if not pattern["method"]}
-    of_one_day = {"status_of_day", "live_days", "awaited"}
+    of_one_day = {"status_of_day", "live_days", "awaited", "most_liquid"}
     assert alone == {"download_size", "first_and_last_files", "publication", "last_collections", *of_one_day}

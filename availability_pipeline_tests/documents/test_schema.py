@@ -58,20 +58,26 @@ def test_a_schema_is_one(file: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROW_FORMS)
+WITH_UNITS = ("BIGINT", "DATE", "DOUBLE", "FLOAT", "TIMESTAMP")
+"""Types of columns that have a unit."""
+
+FILES = "parquet.schema.json"
+
+
 def test_every_column_says_what_it_is(name: str) -> None:
     for column, each in ROW_FORMS[name]["properties"].items():
         assert each["description"].endswith("."), column
-        assert ("x-unit" in each) == (each["x-duckdb-type"] in ("BIGINT", "DATE", "TIMESTAMP")), column
+        assert ("x-unit" in each) == (each["x-duckdb-type"] in WITH_UNITS), column
         unit, of_type = each.get("x-unit"), {"DATE": "UTC day", "TIMESTAMP": "UTC"}.get(each["x-duckdb-type"])
         assert of_type in (None, unit), column
         assert (unit == "bytes") == column.endswith("bytes"), column
 
 
-def test_every_form_is_of_a_relation() -> None:
+def test_every_form_is_of_a_relation_or_a_file() -> None:
     used = {
         each["items"]["$ref"]
-        for file in (WORKING, PUBLISHED)
-        for each in schemas.load(file)["properties"].values()
+        for file, relations in ((WORKING, "properties"), (PUBLISHED, "properties"), (FILES, "patternProperties"))
+        for each in schemas.load(file)[relations].values()
     }
     assert used == {f"{ROWS}#/$defs/{name}" for name in ROW_FORMS}
 

@@ -18,7 +18,7 @@ from availability_pipeline_tests.publishing import sample
 
 RELATIONS = {
     "availability_changes", "availability_status", "collection_runs", "contract_history", "daily_availability",
-    "publication", "published_days", "published_symbols", "status_spans", "symbol_lifecycle", "symbols",
+    "daily_volume", "file_contents", "publication", "published_days", "published_symbols", "status_spans", "symbol_lifecycle", "symbols",
 }  # fmt: skip
 
 
@@ -220,6 +220,6 @@ def test_the_command_says_what_it_wrote_on_stderr(published: Path, tmp_path: Pat
     runner = CliRunner(env={"AVAILABILITY_DB_PATH": str(published)})
     done = runner.invoke(cli, ["export", str(tmp_path / "out"), "--format", "csv"], catch_exceptions=False)
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr.startswith(f"{tmp_path / 'out'}: 11 files, ")
+    assert done.stderr.startswith(f"{tmp_path / 'out'}: 13 files, ")
     again = runner.invoke(cli, ["export", str(tmp_path / "out")], catch_exceptions=False)
     assert again.exit_code == 2

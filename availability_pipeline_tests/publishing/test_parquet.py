@@ -149,7 +149,8 @@ def test_a_file_that_does_not_read_back_is_thrown_away(
 ) -> None:
     before = sample.publish_sample(tmp_path, sample.sample_files(seed=2)).generation
     rows = TAMPERINGS[message].replace("FROM daily_availability", "FROM daily_availability WHERE $year > 0")
-    monkeypatch.setattr(parquet, "_WRITE_YEAR", f"COPY ({rows}) TO $path (FORMAT parquet)")
+    # Of the years of files, which come first.
+    monkeypatch.setattr(parquet, "_WRITE", f"COPY ({rows}) TO $path (FORMAT parquet)")
     with pytest.raises(PublicationError, match=f"2024.parquet failed its audit: .*{message}"):
         sample.publish_run(tmp_path, "run-2", seed=1)
     assert sample.generations(tmp_path) == [before]

@@ -85,7 +85,6 @@ def test_they_are_available_and_no_evidence(settings: Settings) -> None:
             0,
         )
         assert "GHOSTUSDT" not in lives
-        assert queries.get_small_runs() == []
         assert queries.detect_new_listings(day(18)) == []
         status = queries.sql(
             "SELECT status, evidence FROM availability_status WHERE date = '2024-02-20' ORDER BY symbol"
