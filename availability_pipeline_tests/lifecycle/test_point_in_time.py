@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 import duckdb
@@ -22,7 +23,16 @@ SEGMENT = st.tuples(st.sampled_from("LLLwqsssb..?"), st.integers(1, 9))
 LIFE = st.lists(SEGMENT, min_size=1, max_size=9).map(
     lambda segments: "".join(letter * length for letter, length in segments)[:LENGTH]
 )
-LIVES = st.fixed_dictionaries(dict.fromkeys(("AUSDT", "BUSDT", "CUSDT", "DUSDT", "EUSDT"), LIFE))
+SYMBOLS = ("AUSDT", "BUSDT", "CUSDT", "DUSDT", "EUSDT")
+# With bars, and with some that are missing; stretches as long as the longest holiday of a stock.
+SEGMENT_WITH_BARS = st.tuples(st.sampled_from("TTTiiiiIrLssq.n?"), st.integers(1, 9) | st.integers(7, 17))
+LIFE_WITH_BARS = st.lists(SEGMENT_WITH_BARS, min_size=1, max_size=9).map(
+    lambda segments: "".join(letter * length for letter, length in segments)[:LENGTH]
+)
+LIVES = st.fixed_dictionaries(dict.fromkeys(SYMBOLS, LIFE)) | st.fixed_dictionaries(
+    dict.fromkeys(SYMBOLS, LIFE_WITH_BARS)
+)
+STOCKS = st.sets(st.sampled_from(["BUSDT", "CUSDT", "DUSDT"]))
 LISTINGS = st.dictionaries(
     st.sampled_from(["AUSDT", "BUSDT"]),
     st.tuples(st.integers(0, LENGTH + 9), st.none() | st.integers(0, LENGTH)),
@@ -55,9 +65,15 @@ JOIN symbol_lifecycle AS cut USING (symbol, episode) WHERE whole.known_from <= $
 """
 
 
-def whole_table(lives: dict[str, str], listings: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+def whole_table(
+    lives: dict[str, str], listings: dict[str, Any], stocks: Collection[str] = ()
+) -> duckdb.DuckDBPyConnection:
     connection = database()
     collect(connection, lives)
+    connection.execute(
+        "UPDATE symbols SET contract_type = 'TRADIFI_PERPETUAL' WHERE list_contains(?, symbol)",
+        [sorted(stocks)],
+    )
     for symbol, (seen, onboard) in listings.items():
         connection.execute(
             "UPDATE symbols SET status = 'TRADING', seen_at = ?, onboard_date = ? WHERE symbol = ?",
@@ -72,8 +88,9 @@ def whole_table(lives: dict[str, str], listings: dict[str, Any]) -> duckdb.DuckD
 
 
 def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
-    """Derive what could be derived in the evening of a day."""
+    """Derive what could be derived when the files and bars of a day are there, and none of the next one."""
     connection.execute("DELETE FROM availability WHERE date > ?", [cut])
+    connection.execute("DELETE FROM daily_volume WHERE date > ?", [cut])
     derive(connection, Rules(GAP, cut + dt.timedelta(days=1)))
 
 
@@ -82,11 +99,12 @@ def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
     # The exchange lists a contract within an absence that becomes too long.
     lives={"AUSDT": "L.....L", "BUSDT": "LLLLLLLL"},
     listings={"AUSDT": (2, None)},
+    stocks=set(),
     cuts={3, 4, 6},
 )
 @example(
     # The first day after the last file that was collected comes late.
-    lives={"AUSDT": "LLLL????.", "BUSDT": "LLLLL"}, listings={}, cuts={7, 8},
+    lives={"AUSDT": "LLLL????.", "BUSDT": "LLLLL"}, listings={}, stocks=set(), cuts={7, 8},
 )  # fmt: skip
 @example(
     # Two have their last file on the same day, and of one the next days were collected later.
@@ -98,15 +116,32 @@ def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
         "EUSDT": "L" * 6,
     },
     listings={},
+    stocks=set(),
     cuts={3, 4, 22},
 )
+@example(
+    # Halts, an end and a holiday, by bars of which some are missing.
+    lives={
+        "AUSDT": "TTTiiiiiiiTTTiiiiiiiiTT",
+        "BUSDT": "TTTTT" + "i" * 10 + "TT" + "i" * 16 + "TT",
+        "CUSDT": "TTTsiiiiTTTsssssiiiTT",
+        "DUSDT": "qqqsssss" + "i" * 12 + "qq",
+        "EUSDT": "TTii.sii..iiiiTT" + "I" * 9,
+    },
+    listings={},
+    stocks={"BUSDT"},
+    cuts=set(range(3, LENGTH)),
+)
 @given(
-    lives=LIVES, listings=st.just({}) | LISTINGS, cuts=st.sets(st.integers(3, LENGTH), min_size=3, max_size=3)
+    lives=LIVES,
+    listings=st.just({}) | LISTINGS,
+    stocks=st.just(set()) | STOCKS,
+    cuts=st.sets(st.integers(3, LENGTH), min_size=3, max_size=3),
 )
 def test_a_cut_table_says_what_the_whole_one_claims_to_have_been_known(
-    lives: dict[str, str], listings: dict[str, Any], cuts: set[int]
+    lives: dict[str, str], listings: dict[str, Any], stocks: set[str], cuts: set[int]
 ) -> None:
-    connection = whole_table(lives, listings)
+    connection = whole_table(lives, listings, stocks)
     for number in sorted(cuts, reverse=True):
         values = {"cut": day(number)}
         cut_at(connection, day(number))
@@ -167,13 +202,18 @@ COLLECTED = LIVES.map(lambda lives: {symbol: life.replace("?", ".") for symbol, 
 @given(
     lives=COLLECTED,
     listings=st.just({}) | LISTINGS,
+    stocks=st.just(set()) | STOCKS,
     cuts=st.sets(st.integers(3, LENGTH - 1), min_size=3, max_size=3),
     rules=UNIVERSE_RULES,
 )
 def test_the_universe_of_a_day_is_that_of_a_table_which_ends_with_it(
-    lives: dict[str, str], listings: dict[str, Any], cuts: set[int], rules: UniverseRules
+    lives: dict[str, str],
+    listings: dict[str, Any],
+    stocks: set[str],
+    cuts: set[int],
+    rules: UniverseRules,
 ) -> None:
-    connection = whole_table(lives, listings)
+    connection = whole_table(lives, listings, stocks)
     whole = {number: universe_of(connection, day(number), rules) for number in cuts}
     for number in sorted(cuts, reverse=True):
         cut_at(connection, day(number))
