@@ -367,6 +367,9 @@ DAILY_VOLUME = columns_of_row(VolumeRow)
 FILE_CONTENTS = columns_of_row(ContentsRow)
 """The columns of `file_contents`."""
 
+WHOLE = ("complete", "partial_first_day", "partial_last_day")
+"""Verdicts on files that have all that they should."""
+
 
 def table_sql(name: str, columns: Iterable[Column] = STORED) -> str:
     """CREATE TABLE for columns, by default those that are stored of `daily_availability`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchiv
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 LAST_DAY = dt.date(2026, 11, 19)
 SYMBOLS = 20
+INSPECTED = DayRange(dt.date(2024, 1, 15), dt.date(2024, 1, 16))
+"""Days whose files were inspected; one of the last day disagrees with its checksum."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,17 @@ class Demo:
 
 
 def made(folder: Path) -> Demo:
-    """Collect and publish the whole history of twenty contracts into a folder."""
+    """Collect and publish the whole history of twenty contracts into a folder, two days of it inspected."""
     archive = ScriptedArchive.recorded(symbols=SYMBOLS, now=NOW)
     with serve(archive) as server, clock_at(NOW, server):
-        # Files are not asked for here, only listed; so their URLs can be those of the real archive.
+        # But for some inspected ones, files are only listed; so their URLs can be those of the real archive.
         environment = {**server.environment(), "AVAILABILITY_ARCHIVE_URL": "https://data.binance.vision"}
         settings = Settings.load(environment, data_dir=str(folder), connections="8")
         days = DayRange(DEFAULT_DATASET.first_day, LAST_DAY)
         pipeline.run(settings, days.start, days.end)
         pipeline.write_bars(settings, archive, days)
+        archive.set_checksum("SOLUSDT", INSPECTED.end, b"0" * 64)
+        pipeline.inspect(replace(settings, archive_url=server.url), INSPECTED)
         with connect(settings.working_path) as connection:
             publish(connection, settings.db_path, "run")
     return Demo(archive, settings)

@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.collecting import collect
+from availability_pipeline.collecting.inspect import Inspection, inspect_files
 from availability_pipeline.dates import DayRange
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.settings import Settings
 from availability_pipeline.simulator.shape import day_number
 from availability_pipeline.simulator.volumes import QUOTE_DIGITS, Bar
+from availability_pipeline.warehouse.contents import files_not_inspected, write_contents
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.volume import BARS, READ, write_volume
 from availability_pipeline.warehouse.writes import WriteReport
@@ -109,6 +111,18 @@ def _rows(archive: ScriptedArchive, url: str, symbol: str, days: Iterable[dt.dat
             yield (day, symbol, False, None, None, f"{url}/{path}", 404)
         else:
             yield (day, symbol, True, files.sizes[at], moment_of(files.modified[at]), f"{url}/{path}", 200)
+
+
+def inspect(settings: Settings, days: DayRange, only: Sequence[str] = ()) -> Inspection:
+    """Inspect files, as a run does it."""
+    with connect(settings.working_path) as connection:
+        files = files_not_inspected(connection, days, only)
+
+    def write(rows: pa.Table) -> None:
+        with connect(settings.working_path) as connection:
+            write_contents(connection, rows)
+
+    return inspect_files(files, settings, Progress(), write)
 
 
 def write_bars(settings: Settings, archive: ScriptedArchive, days: DayRange) -> None:

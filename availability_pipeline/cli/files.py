@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
+from availability_pipeline.catalogue import AvailabilityRow
 from availability_pipeline.cli.options import complete_symbols, example, path_named, symbol_names
 from availability_pipeline.cli.output import file_options, text_output
-from availability_pipeline.collecting.urls import Totals, lines
+from availability_pipeline.collecting.urls import LeftOut, Totals, lines, only_complete
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.settings import Settings
+
+_only_complete = click.option(
+    "--only-complete", "whole", is_flag=True, help="Only files that were inspected and are whole."
+)
 
 
 @click.command(
@@ -30,30 +36,49 @@ from availability_pipeline.settings import Settings
 @click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
 @click.option("--checksums", is_flag=True, help="After each file, its checksum file if there is one.")
 @click.option("--aria2", is_flag=True, help="An input file for aria2, which keeps the archive's folders.")
+@_only_complete
 @file_options
-def urls(
+def urls(  # noqa: PLR0913 - an option each
     *,
     symbols: str | None,
     start: str | None,
     end: str | None,
     checksums: bool,
     aria2: bool,
+    whole: bool,
     path: Path | None,
 ) -> None:
     """List the URLs of the files that exist, one per line.
 
-    A summary with the number of files and their size, without checksum files, goes to standard error.
+    A summary with the number of files and their size, without checksum files, goes to standard error, and so does how
+    many files --only-complete left out.
     """
     names = symbol_names(symbols)
     with AvailabilityQueries() as queries:
         days = _days(queries, start, end)
-        rows, totals = queries.get_availability_range(days.start, days.end, names), Totals()
+        rows, left_out = _rows(queries, days, names, whole=whole)
+        totals = Totals()
         without = queries.files_without_checksum(days.start, days.end) if checksums else None
         with text_output(path) as file:
-            file.writelines(
-                lines(rows.stream(), totals, queries.dataset, without_checksum=without, aria2=aria2)
-            )
+            file.writelines(lines(rows, totals, queries.dataset, without_checksum=without, aria2=aria2))
     click.echo(str(totals), err=True)
+    _tell(left_out)
+
+
+def _rows(
+    queries: AvailabilityQueries, days: DayRange, names: Sequence[str], *, whole: bool
+) -> tuple[Iterable[AvailabilityRow], LeftOut | None]:
+    """The files of some days, and with `--only-complete` what will be left out of them."""
+    rows = queries.get_availability_range(days.start, days.end, names).stream()
+    if not whole:
+        return rows, None
+    left_out = LeftOut()
+    return only_complete(rows, queries.files_not_complete(days.start, days.end), left_out), left_out
+
+
+def _tell(left_out: LeftOut | None) -> None:
+    if left_out is not None:
+        click.echo(str(left_out), err=True)
 
 
 def _days(queries: AvailabilityQueries, start: str | None, end: str | None) -> DayRange:
@@ -75,14 +100,16 @@ def _days(queries: AvailabilityQueries, start: str | None, end: str | None) -> D
 @click.option("--universe", metavar="DATE", help="The contracts of the universe of a UTC day instead.")
 @click.option("--start", metavar="DATE", help="First day, UTC.  [default: the first collected day]")
 @click.option("--end", metavar="DATE", help="Last day, UTC.  [default: the last collected day]")
+@_only_complete
 @click.option("--dry-run", is_flag=True, help="Only say how many files and bytes would be fetched.")
-def download(
+def download(  # noqa: PLR0913 - an option each
     folder: Path | None,
     symbols: str | None,
     universe: str | None,
     start: str | None,
     end: str | None,
     *,
+    whole: bool,
     dry_run: bool,
 ) -> None:
     """Fetch files into DIR, in the archive's folders, verified against their checksums.
@@ -101,10 +128,11 @@ def download(
         if universe is not None:
             names = [row["symbol"] for row in queries.get_universe(parse_day(universe, "--universe"))]
         days, report = _days(queries, start, end), Report(mirror.folder, dry_run)
-        rows = queries.get_availability_range(days.start, days.end, names)
+        rows, left_out = _rows(queries, days, names, whole=whole)
         # A universe without contracts is no wish for all of them.
-        compare(rows.stream() if names or universe is None else (), mirror, queries.dataset, report)
+        compare(rows if names or universe is None else (), mirror, queries.dataset, report)
         archive_url = queries.publication.archive_url
+    _tell(left_out)
     if dry_run:
         click.echo(str(report))
         return

@@ -85,6 +85,10 @@ _BAR_COLUMNS = ("date", "open", "high", "low", "close", "quote_volume", "trades"
 _RANKING_COLUMNS = (
     "rank", "symbol", "quote_volume_usdt", "trade_count", "rank_change_1d", "rank_change_7d", "market_share_pct",
 )  # fmt: skip
+_INCOMPLETE_COLUMNS = (
+    "date", "symbol", "verdict", "checksum", "rows", "first_minute", "last_minute", "missing_minutes",
+    "volume_difference",
+)  # fmt: skip
 _DAY_COLUMNS = ("date", "available", "file_size_bytes", "last_modified")
 
 
@@ -221,6 +225,18 @@ question(
     """,
     examples=("query gaps", "query gaps ICPUSDT"),
     title=views.counted_as("gap"),
+)  # fmt: skip
+
+question(
+    query, "incomplete", AvailabilityQueries.get_incomplete, [symbol()],
+    """The files that are not whole, of a contract or of all.
+
+    The verdict is truncated (the file breaks off), gaps (minutes are missing), unreadable or bad_checksum. Minutes of
+    the day are counted from 0 to 1439. volume_difference is the traded value in the file minus that of the daily bar.
+    Only files that were inspected can be among them.
+    """,
+    examples=("query incomplete", "query incomplete SOLUSDT --format csv"),
+    title=views.counted_as("incomplete file"), table=views.columns(*_INCOMPLETE_COLUMNS),
 )  # fmt: skip
 
 question(

@@ -33,6 +33,43 @@ class Totals:
         return "; ".join(parts)
 
 
+@dataclass
+class LeftOut:
+    """The files that a list of complete ones leaves out, counted while it is made."""
+
+    incomplete: int = 0
+    not_inspected: int = 0
+    """Files whose published version was not inspected."""
+
+    def __str__(self) -> str:
+        return (
+            f"left out: {counted(self.incomplete, 'incomplete file')}, {counted(self.not_inspected, 'file')} that "
+            f"{'was' if self.not_inspected == 1 else 'were'} not inspected"
+        )
+
+
+def only_complete(
+    rows: Iterable[AvailabilityRow],
+    not_complete: Mapping[tuple[dt.date, str], str | None],
+    left_out: LeftOut,
+) -> Iterator[AvailabilityRow]:
+    """The files that were inspected and are whole.
+
+    Args:
+        rows: Existing files.
+        not_complete: The others among them (`AvailabilityQueries.files_not_complete`).
+        left_out: Counts them.
+    """
+    for row in rows:
+        key = row["date"], row["symbol"]
+        if key not in not_complete:
+            yield row
+        elif not_complete[key] is None:
+            left_out.not_inspected += 1
+        else:
+            left_out.incomplete += 1
+
+
 def lines(
     rows: Iterable[AvailabilityRow],
     totals: Totals,

@@ -15,6 +15,7 @@ import duckdb
 
 from availability_pipeline.dates import utc_now
 from availability_pipeline.lifecycle.rules import Rules
+from availability_pipeline.warehouse.contents import judge
 from availability_pipeline.warehouse.database import read_info, transaction, write_info
 
 
@@ -135,7 +136,8 @@ def derive(connection: duckdb.DuckDBPyConnection, rules: Rules) -> DeriveReport:
     """Make the derived tables anew, in one transaction.
 
     `status_spans` covers every collected day of every contract once: symbol, episode (1, 2, ... or NULL outside of
-    any), status, evidence, first_day, last_day, known_from. `symbol_lifecycle` has one row per episode.
+    any), status, evidence, first_day, last_day, known_from. `symbol_lifecycle` has one row per episode. The verdicts of
+    `file_contents` on first and last days are brought up to date.
 
     Args:
         connection: The working database, with no transaction open.
@@ -145,6 +147,7 @@ def derive(connection: duckdb.DuckDBPyConnection, rules: Rules) -> DeriveReport:
     with transaction(connection):
         sources = find_absences(connection, rules)
         run_script(connection, "lifecycle", rules.values())
+        judge(connection)
         for table in _INTERMEDIATE:
             connection.execute(f"DROP TABLE temp.{table}")
         write_info(connection, _SOURCES_KEY, sources)

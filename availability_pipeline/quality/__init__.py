@@ -8,13 +8,22 @@ Importing any module of this package imports all modules with checks, so the reg
 module that is not imported here has no checks.
 """
 
-from availability_pipeline.quality import continuity, exchange, files, lifecycle, publication, volume
+from availability_pipeline.quality import (
+    contents,
+    continuity,
+    exchange,
+    files,
+    lifecycle,
+    publication,
+    volume,
+)
 from availability_pipeline.quality.check import Finding, Scope, Severity
 
 __all__ = [
     "Finding",
     "Scope",
     "Severity",
+    "contents",
     "continuity",
     "exchange",
     "files",

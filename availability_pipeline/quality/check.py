@@ -182,7 +182,8 @@ def check(
 
 def all_checks(dataset: Dataset = DEFAULT_DATASET) -> list[Check]:
     """All checks of a dataset in the order in which findings are read: the blocking ones first."""
-    checks = (each for each in _REGISTRY.values() if dataset.has_volume or each.asset != "daily_volume")
+    lacking = {"daily_volume": not dataset.has_volume, "file_contents": not dataset.has_minutes}
+    checks = (each for each in _REGISTRY.values() if not lacking.get(each.asset))
     return sorted(checks, key=lambda registered: not registered.blocking)
 
 

@@ -1,4 +1,4 @@
-"""The Python API for readers; its queries are in `files`, `universe`, `lifecycle`, `volume` and `status`.
+"""The Python API for readers; its queries are in `files`, `contents`, `universe`, `lifecycle`, `volume` and `status`.
 
 A query returns a `Result`: rows as plain dicts, described in `columns`, and the same as Arrow, pandas or polars.
 """
@@ -11,11 +11,13 @@ from availability_pipeline.queries.columns import (
     CONTRACT_COLUMNS,
     DELISTING_COLUMNS,
     GAP_COLUMNS,
+    INCOMPLETE_COLUMNS,
     LIFECYCLE_COLUMNS,
     LISTING_COLUMNS,
     SUMMARY_COLUMNS,
     UNIVERSE_COLUMNS,
 )
+from availability_pipeline.queries.contents import ContentsQueries
 from availability_pipeline.queries.files import FileQueries
 from availability_pipeline.queries.lifecycle import LifecycleQueries
 from availability_pipeline.queries.reader import Day
@@ -30,6 +32,7 @@ __all__ = [
     "CONTRACT_COLUMNS",
     "DELISTING_COLUMNS",
     "GAP_COLUMNS",
+    "INCOMPLETE_COLUMNS",
     "LIFECYCLE_COLUMNS",
     "LISTING_COLUMNS",
     "SUMMARY_COLUMNS",
@@ -41,7 +44,9 @@ __all__ = [
 ]
 
 
-class AvailabilityQueries(FileQueries, UniverseQueries, LifecycleQueries, VolumeQueries, StatusQueries):
+class AvailabilityQueries(
+    FileQueries, ContentsQueries, UniverseQueries, LifecycleQueries, VolumeQueries, StatusQueries
+):
     """A published database, open for reading; use it in a `with` statement or call `close`.
 
     It keeps reading the opened file after a new publication until `reload`, and never blocks publishing. An object

@@ -185,6 +185,43 @@ class ContractRow(TypedDict):
     """The last answer that said so, UTC."""
 
 
+class IncompleteRow(TypedDict):
+    """A file that is not whole: the version of it that was inspected last, of `file_contents`."""
+
+    date: dt.date
+    """The UTC day that the file is about."""
+    symbol: str
+    """The contract: the name of its folder in the archive."""
+    verdict: str
+    """truncated (it breaks off), gaps (minutes are missing), unreadable or bad_checksum."""
+    file_size_bytes: int
+    """Bytes of the zip."""
+    last_modified: dt.datetime
+    """When this version was written, in UTC."""
+    checksum: str
+    """Whether its .CHECKSUM agrees or disagrees; none if there is none."""
+    rows: int
+    """Rows of the day, duplicates included."""
+    first_minute: int | None
+    """The first minute of the day with a row, 0 to 1439; None without any."""
+    last_minute: int | None
+    """The last minute with a row; None without any."""
+    missing_minutes: int
+    """Minutes of the day without a row."""
+    duplicate_minutes: int
+    """Rows of a minute that has a row before."""
+    unordered_minutes: int
+    """Rows of an earlier minute than the row before."""
+    traded_minutes: int
+    """Minutes with a trade."""
+    quote_volume: float
+    """The traded value in its rows, in the quote asset."""
+    volume_difference: float | None
+    """The traded value minus that of the daily bar, to 0.01 of the quote asset; None without a bar."""
+    inspected_at: dt.datetime
+    """When it was inspected, in UTC."""
+
+
 class GapRow(TypedDict):
     """Consecutive days without a file between files of an episode."""
 
@@ -241,6 +278,7 @@ SUMMARY_COLUMNS = columns_of(SummaryRow)
 UNIVERSE_COLUMNS = columns_of(UniverseRow)
 LIFECYCLE_COLUMNS = columns_of(LifecycleRow)
 CONTRACT_COLUMNS = columns_of(ContractRow)
+INCOMPLETE_COLUMNS = columns_of(IncompleteRow)
 GAP_COLUMNS = columns_of(GapRow)
 LISTING_COLUMNS = columns_of(ListingRow)
 DELISTING_COLUMNS = columns_of(DelistingRow)

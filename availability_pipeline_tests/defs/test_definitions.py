@@ -17,7 +17,9 @@ from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.partitions import daily_partitions
 from availability_pipeline_tests.dagster_side import root
 
-KEYS = {"symbols", "daily_availability", "daily_volume", "symbol_lifecycle", "published_database"}
+KEYS = {
+    "symbols", "daily_availability", "daily_volume", "file_contents", "symbol_lifecycle", "published_database",
+}  # fmt: skip
 
 
 def specs() -> dict[str, dg.AssetSpec]:
@@ -43,7 +45,8 @@ def test_each_asset_depends_on_the_one_before() -> None:
         "daily_availability": {"symbols"},
         "daily_volume": {"daily_availability"},
         "symbol_lifecycle": {"daily_availability", "daily_volume"},
-        "published_database": {"symbol_lifecycle"},
+        "file_contents": {"daily_availability"},
+        "published_database": {"symbol_lifecycle", "file_contents"},
     }
 
 
@@ -52,7 +55,7 @@ def test_what_is_collected_is_partitioned_and_a_range_is_one_run() -> None:
     partitioned = {
         key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned
     }
-    assert partitioned == {"daily_availability", "daily_volume"}
+    assert partitioned == {"daily_availability", "daily_volume", "file_contents"}
     policies = {graph.get(dg.AssetKey(key)).backfill_policy for key in partitioned}
     assert policies == {dg.BackfillPolicy.single_run()}
 
@@ -70,6 +73,7 @@ def test_all_writers_share_one_pool() -> None:
     assert {node.name for node in job.nodes} == KEYS | {
         "daily_availability_checks",
         "daily_volume_checks",
+        "file_contents_checks",
         "symbol_lifecycle_checks",
         "published_database_checks",
         "published_database_service_levels",

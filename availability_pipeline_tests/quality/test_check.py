@@ -37,6 +37,7 @@ INVENTORY = {
     "volume_consistency": ("daily_volume", "ERROR", True, True),
     "volume_completeness": ("daily_volume", "WARN", False, False),
     "volume_files": ("daily_volume", "WARN", False, False),
+    "incomplete_files": ("file_contents", "WARN", False, False),
     "episodes_do_not_overlap": ("symbol_lifecycle", "ERROR", False, False),
     "every_file_has_an_episode": ("symbol_lifecycle", "ERROR", False, False),
     "known_delistings": ("symbol_lifecycle", "WARN", False, False),
