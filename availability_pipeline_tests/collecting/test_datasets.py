@@ -212,7 +212,9 @@ def test_definitions_of_both_load_side_by_side() -> None:
     assert {each.name for each in repository.sensor_defs} == {*sensor, "failure_alerts"}
     keys = {key.to_user_string() for key in build_defs().resolve_asset_graph().get_all_asset_keys()}
     assets = {"symbols", "daily_availability", "symbol_lifecycle", "published_database"}
-    assert keys == assets | {"daily_volume", "file_contents"} | {f"{INVENTED.name}/{asset}" for asset in assets}
+    assert keys == assets | {"daily_volume", "file_contents"} | {
+        f"{INVENTED.name}/{asset}" for asset in assets
+    }
     for name, pool, count in (
         ("availability_update", "working_database", 12),
         ("cm_markPriceKlines_1h_availability_update", "cm_markPriceKlines_1h_working_database", 8),

@@ -57,13 +57,13 @@ def test_a_schema_is_one(file: str) -> None:
             assert each["required"] == [name for name in each["properties"] if name not in OPTIONAL]
 
 
-@pytest.mark.parametrize("name", ROW_FORMS)
 WITH_UNITS = ("BIGINT", "DATE", "DOUBLE", "FLOAT", "TIMESTAMP")
 """Types of columns that have a unit."""
 
 FILES = "parquet.schema.json"
 
 
+@pytest.mark.parametrize("name", ROW_FORMS)
 def test_every_column_says_what_it_is(name: str) -> None:
     for column, each in ROW_FORMS[name]["properties"].items():
         assert each["description"].endswith("."), column
@@ -76,7 +76,11 @@ def test_every_column_says_what_it_is(name: str) -> None:
 def test_every_form_is_of_a_relation_or_a_file() -> None:
     used = {
         each["items"]["$ref"]
-        for file, relations in ((WORKING, "properties"), (PUBLISHED, "properties"), (FILES, "patternProperties"))
+        for file, relations in (
+            (WORKING, "properties"),
+            (PUBLISHED, "properties"),
+            (FILES, "patternProperties"),
+        )
         for each in schemas.load(file)[relations].values()
     }
     assert used == {f"{ROWS}#/$defs/{name}" for name in ROW_FORMS}

@@ -18,7 +18,8 @@ from availability_pipeline_tests.publishing import sample
 
 RELATIONS = {
     "availability_changes", "availability_status", "collection_runs", "contract_history", "daily_availability",
-    "daily_volume", "file_contents", "publication", "published_days", "published_symbols", "status_spans", "symbol_lifecycle", "symbols",
+    "daily_volume", "file_contents", "publication", "published_days", "published_symbols", "status_spans",
+    "symbol_lifecycle", "symbols",
 }  # fmt: skip
 
 
