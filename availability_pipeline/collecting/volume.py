@@ -25,6 +25,7 @@ from availability_pipeline.archive.listing import FolderQuery, list_files
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.collecting.collect import choose
 from availability_pipeline.dates import DayRange, utc_now, utc_today
+from availability_pipeline.errors import ArchiveFailures
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse import volume, writes
 from availability_pipeline.warehouse.volume import BARS, READ, FileId, Version
@@ -217,7 +218,12 @@ class _Reader:
             return
         self.progress.stage("reading daily bars", len(files), "files")
         jobs: list[Job] = [partial(self._read_one, file) for file in files]
-        run_side_by_side(jobs, threads=self.settings.connections, attempted=len(files))
+        try:
+            run_side_by_side(jobs, threads=self.settings.connections, attempted=len(files))
+        except ArchiveFailures as error:
+            raise ArchiveFailures(
+                error.failures, len(files), "files failed and nothing was written"
+            ) from error
         self.requests += len(files)
 
     def _read_one(self, file: File) -> list[Job]:
