@@ -86,7 +86,7 @@ def files_not_inspected(
         symbols: The contracts; all if empty.
     """
     values = {"first": days.start, "last": days.end, "symbols": list(symbols)}
-    return connection.execute(_NOT_INSPECTED, values).to_arrow_table()
+    return connection.sql(_NOT_INSPECTED, params=values).to_arrow_table()
 
 
 def write_contents(connection: duckdb.DuckDBPyConnection, inspected: pa.Table) -> None:
