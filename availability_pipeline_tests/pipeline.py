@@ -122,7 +122,9 @@ def inspect(settings: Settings, days: DayRange, only: Sequence[str] = ()) -> Ins
         with connect(settings.working_path) as connection:
             write_contents(connection, rows)
 
-    return inspect_files(files, settings, Progress(), write)
+    done = Inspection()
+    inspect_files(files, settings, Progress(), write, done)
+    return done
 
 
 def write_bars(settings: Settings, archive: ScriptedArchive, days: DayRange) -> None:

@@ -19,7 +19,7 @@ from availability_pipeline.defs.failures import failures_reported
 from availability_pipeline.defs.names import asset_key, prefixed, writers_pool
 from availability_pipeline.defs.partitions import daily_partitions, days_of_run
 from availability_pipeline.defs.resources import resource_keys, resources_of
-from availability_pipeline.errors import ArchiveError
+from availability_pipeline.errors import ArchiveError, ArchiveFailures
 from availability_pipeline.lifecycle.derive import DeriveReport, derive
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.remote.replicate import mirror
@@ -249,20 +249,24 @@ def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.As
                 with working_database.get_connection() as connection:
                     write_contents(connection, rows)
 
+            done, problem = Inspection(), ""
             try:
-                done = inspect_files(files, loaded, progress, write)
-            except ArchiveError as error:
+                inspect_files(files, loaded, progress, write, done)
+            except (ArchiveError, ArchiveFailures) as error:
                 if not _collects(context, dataset):
                     raise
                 # What is collected is published all the same; the next run inspects the rest.
-                context.log.warning("Went on without inspecting all files: %s", error)
-                done = Inspection(problem=str(error))
+                problem = str(error)
+                context.log.warning("Went on without inspecting all files: %s", problem)
+            if done.mirror_problem:
+                context.log.warning("Went on without keeping all files: %s", done.mirror_problem)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": done.files,
                 "requests": done.requests,
                 "gone": done.gone,
-                "problem": done.problem or "none",
+                "kept": done.kept,
+                "problem": problem or done.mirror_problem or "none",
                 **done.verdicts,
             }
         )

@@ -77,8 +77,8 @@ WHERE held.date = judged.date AND held.symbol = judged.symbol AND held.file_size
 
 def files_not_inspected(
     connection: duckdb.DuckDBPyConnection, days: DayRange, symbols: Sequence[str] = ()
-) -> list[FileVersion]:
-    """The files of some days of which this version was not inspected, by day and contract.
+) -> pa.Table:
+    """The files of some days of which this version was not inspected, by day and contract: the fields of `FileVersion`.
 
     Args:
         connection: The working database.
@@ -86,7 +86,7 @@ def files_not_inspected(
         symbols: The contracts; all if empty.
     """
     values = {"first": days.start, "last": days.end, "symbols": list(symbols)}
-    return [FileVersion(*row) for row in connection.execute(_NOT_INSPECTED, values).fetchall()]
+    return connection.sql(_NOT_INSPECTED, params=values).to_arrow_table()
 
 
 def write_contents(connection: duckdb.DuckDBPyConnection, inspected: pa.Table) -> None:
