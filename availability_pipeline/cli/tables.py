@@ -71,17 +71,19 @@ def heading(name: str) -> str:
 
 
 def cell(value: object) -> str:
-    """The text of a value: thousands separated, moments to the second, empty for NULL."""
+    """The text of a value: thousands separated, six digits of fractions, moments to the second, empty for NULL."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return str(value)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool)
