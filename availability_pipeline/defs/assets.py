@@ -206,6 +206,7 @@ def _daily_volume(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.Ass
             loaded = settings.load(dataset)
             with working_database.get_connection() as connection:
                 plan = volumes.plan_volume(connection, days_of_run(context), config.symbols)
+            working_database.release()
             found = volumes.collect_volume(plan, loaded, progress)
             progress.stage(f"writing {found.bars.num_rows:,} daily bars")
             with working_database.get_connection() as connection:
@@ -244,10 +245,12 @@ def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.As
             loaded = settings.load(dataset)
             with working_database.get_connection() as connection:
                 files = files_not_inspected(connection, days_of_run(context), config.symbols)
+            working_database.release()
 
             def write(rows: pa.Table) -> None:
                 with working_database.get_connection() as connection:
                     write_contents(connection, rows)
+                working_database.release()
 
             done, problem = Inspection(), ""
             try:
