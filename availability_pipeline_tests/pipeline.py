@@ -89,6 +89,9 @@ def everything(settings: Settings) -> list[list[Row]]:
         "availability_changes",
         "collection_runs",
         "database_info",
+        "daily_volume",
+        "volume_files",
+        "file_contents",
     )
     with connect(settings.working_path, read_only=True) as connection:
         return [connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names]

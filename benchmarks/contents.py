@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.catalogue import DEFAULT_DATASET
-from availability_pipeline.collecting.inspect import inspect_files
+from availability_pipeline.collecting.inspect import Inspection, inspect_files
 from availability_pipeline.collecting.volume import collect_volume, plan_volume
 from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.settings import Settings
@@ -57,7 +57,8 @@ def inspect(settings: Settings) -> Figures:
     """Some of the 1-minute files of a day; nothing is written."""
     day = last_complete_day() - dt.timedelta(days=30)
     with connect(settings.working_path) as connection:
-        files = files_not_inspected(connection, DayRange(day, day))[:FILES]
+        files = files_not_inspected(connection, DayRange(day, day)).slice(0, FILES)
     found: list[pa.Table] = []
-    done = inspect_files(files, settings, Progress(), found.append)
+    done = Inspection()
+    inspect_files(files, settings, Progress(), found.append, done)
     return {"files": done.files, "requests": done.requests}

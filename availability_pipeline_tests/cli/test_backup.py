@@ -13,8 +13,8 @@ from availability_pipeline.settings import Settings
 from availability_pipeline_tests.cli.conftest import Run
 from availability_pipeline_tests.publishing import sample
 
-ROWS = len(sample.DAYS) * len(sample.SPANS) + len(sample.SPANS) + 1 + 1 + 2
-"""Of daily_availability, symbols, collection_runs and database_info."""
+ROWS = len(sample.DAYS) * len(sample.SPANS) + len(sample.SPANS) + 1 + 1 + 2 + len(sample.SAID)
+"""Of daily_availability, symbols, collection_runs, database_info and contract_history."""
 
 
 @pytest.fixture(scope="module")

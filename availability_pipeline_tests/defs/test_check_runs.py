@@ -62,7 +62,7 @@ def test_a_sound_run_evaluates_every_check_with_numbers_and_publishes(site: Site
     report = site.run(*WEEK)
     found = evaluations(site)
     assert {name for name, evaluation in found.items() if evaluation.blocking} == {
-        "continuity", "row_invariants", "no_regression",
+        "continuity", "row_invariants", "no_regression", "volume_consistency",
     }  # fmt: skip
     failed = {name for name, evaluation in found.items() if not evaluation.passed}
     # Nobody has collected the years before, and exchangeInfo speaks of today.

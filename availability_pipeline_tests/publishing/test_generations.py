@@ -65,6 +65,7 @@ def test_the_manifest_says_what_is_read(tmp_path: Path) -> None:
         f"{base}/availability.duckdb": rows,
         f"{base}/daily_availability/2024.parquet": rows,
         f"{base}/latest.parquet": 1,
+        f"{base}/volume_rankings.parquet": 0,
         f"{base}/contract_history.parquet": len(sample.SAID),
         f"{base}/status_spans.parquet": files[f"{base}/status_spans.parquet"],
         f"{base}/symbol_lifecycle.parquet": len(sample.SPANS) - 1,  # one never had a file
