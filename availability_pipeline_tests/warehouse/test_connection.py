@@ -104,7 +104,7 @@ def test_there_are_the_documented_tables_and_no_secondary_index(path: Path) -> N
         pass
     assert {name for (name,) in rows(path, "SELECT table_name FROM duckdb_tables()")} == {
         "availability", "symbols", "contract_history", "availability_changes", "collection_runs", "database_info",
-            "daily_volume", "volume_files",
+            "daily_volume", "file_contents", "volume_files",
     }  # fmt: skip
     assert rows(path, "SELECT index_name FROM duckdb_indexes()") == []
 
