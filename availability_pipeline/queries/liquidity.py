@@ -142,9 +142,8 @@ class LiquidityRules:
                 reasons[symbol] = "low_volume"
             else:
                 liquid.append((-found[symbol][0], symbol))
-        ranks = {}
-        for rank, (negative, symbol) in enumerate(sorted(liquid), 1):
-            ranks[symbol] = Ranked(rank, -negative)
-            if self.top is not None and rank > self.top:
-                reasons[symbol] = "rank"
+        liquid.sort()
+        if self.top is not None:
+            reasons.update((symbol, "rank") for _, symbol in liquid[self.top :])
+        ranks = {symbol: Ranked(rank, -negative) for rank, (negative, symbol) in enumerate(liquid, 1)}
         return ranks, reasons

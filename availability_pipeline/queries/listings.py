@@ -29,7 +29,7 @@ class Span(NamedTuple):
     """The first day of its episode."""
 
     def status_on(self, day: dt.date) -> str:
-        """The status as known on the day: files count as live until there are enough small ones."""
+        """The status as known on the day: files count as live until it is known that they are not."""
         return "published" if self.status == "flat" and day < self.known_from else self.status
 
 

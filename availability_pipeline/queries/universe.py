@@ -77,7 +77,7 @@ class UniverseQueries(ContractQueries):
         """The contracts that were tradable on a day, by symbol, as known on that day.
 
         Only files of this day and earlier ones count. A contract that went flat is therefore excluded from the day on
-        which that could be known, a few days after its last trade.
+        which that could be known: the first day without a trade where its daily bars are known.
 
         Args:
             date: The UTC day.
@@ -121,8 +121,13 @@ class UniverseQueries(ContractQueries):
         found = [one for history in self._histories_on(day) if (one := member(history, day, rules))]
         self._warn_of_nothing(DayRange(day, day))
         self._warn_of_silence(day, rules)
-        found, ranks = self._ranked(found, day, liquidity)
-        members = [one for one in found if explain or one.reason is None]
+        ranks, reasons = self._ranked(found, day, liquidity)
+        if explain:
+            members = [
+                one if one.reason else one._replace(reason=reasons.get(one.history.symbol)) for one in found
+            ]
+        else:
+            members = [one for one in found if one.reason is None and one.history.symbol not in reasons]
         return Result(
             UNIVERSE_COLUMNS,
             lambda: (row_of(day, one, ranks) for one in members),
@@ -131,18 +136,17 @@ class UniverseQueries(ContractQueries):
 
     def _ranked(
         self, found: list[Member], day: dt.date, rules: LiquidityRules
-    ) -> tuple[list[Member], dict[str, Ranked]]:
-        """The contracts with the reasons of exclusions by liquidity, and the places of those that are ranked."""
+    ) -> tuple[dict[str, Ranked], dict[str, str]]:
+        """By contract, the places of those that are ranked, and why others are excluded by liquidity."""
         if not rules.is_asked:
-            return found, {}
+            return {}, {}
         self._check_has_volume()
         bars = self._fetch(rules.query_of_day(), rules.values_of_day(day))
         liquidity = {symbol: (value, quote_volume) for symbol, value, quote_volume in bars}
         members = [one.history.symbol for one in found if one.reason is None]
-        ranks, reasons = rules.exclusions(members, liquidity)
         if members and not liquidity:
             self._warn_of_no_bars(day)
-        return [one._replace(reason=one.reason or reasons.get(one.history.symbol)) for one in found], ranks
+        return rules.exclusions(members, liquidity)
 
     @staticmethod
     def _warn_of_no_bars(day: dt.date) -> None:
