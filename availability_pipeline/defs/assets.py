@@ -279,8 +279,9 @@ def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.As
 
 def _collects(context: dg.AssetExecutionContext, dataset: Dataset) -> bool:
     """Whether the run collects days as well, and does not only inspect."""
+    # None or nothing is chosen in a run of the whole job.
     chosen = context.run.asset_selection
-    return chosen is None or asset_key(dataset, "daily_availability") in chosen
+    return not chosen or asset_key(dataset, "daily_availability") in chosen
 
 
 def _symbol_lifecycle(dataset: Dataset, collected: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
