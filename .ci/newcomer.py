@@ -50,6 +50,8 @@ def ask(url: str) -> list[dict[str, Any]] | None:
 def not_green(node: dict[str, Any]) -> list[str]:
     """What is missing or red in an asset; warnings are not."""
     name = node["assetKey"]["path"][-1]
+    if name == "file_contents":  # the files of a history are inspected on request
+        return []
     found = [] if node["assetMaterializations"] else [f"{name} was never materialized"]
     stats = node["partitionStats"]
     if stats and (stats["numMaterialized"] < stats["numPartitions"] or stats["numFailed"]):

@@ -60,7 +60,7 @@ def days_under_way(instance: dg.DagsterInstance, dataset: Dataset) -> set[dt.dat
 
 def _may_collect(run: dg.DagsterRun, dataset: Dataset) -> bool:
     """Whether a run may be about the dataset: it selects its assets, or is not the job of another one."""
-    if run.asset_selection is None:
+    if not run.asset_selection:  # empty or None: the whole job
         return run.job_name not in {
             job_name(other) for other in DATASETS.values() if other.name != dataset.name
         }
