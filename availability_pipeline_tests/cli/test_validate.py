@@ -106,7 +106,10 @@ def test_a_list_of_gaps_that_is_not_understood_fails_the_checks_that_need_it(
         for check in json.loads(result.stdout)["checks"]
         if not check["passed"]
     }
-    assert (result.exit_code, failed.keys()) == (1, {"completeness", "gaps", "exchange_info", "volume_completeness"})
+    assert (result.exit_code, failed.keys()) == (
+        1,
+        {"completeness", "gaps", "exchange_info", "volume_completeness"},
+    )
     assert "known_gaps.csv" in failed["gaps"]
 
 

@@ -319,7 +319,9 @@ def test_a_day_whose_bars_are_not_there_yet_is_told(tmp_path: Path) -> None:
         assert queries.get_market_summary(LAST)[0]["bars"] == 0
 
 
-def test_a_contract_leaves_the_universe_on_its_first_day_without_a_trade(queries: AvailabilityQueries) -> None:
+def test_a_contract_leaves_the_universe_on_its_first_day_without_a_trade(
+    queries: AvailabilityQueries,
+) -> None:
     for day in DAYS[::7]:
         traded = [
             symbol for symbol in SYMBOLS if FILES[day, symbol] and BARS_OF.get((day, symbol), (0, 1))[1] > 0
