@@ -122,9 +122,9 @@ def parquet_files(location: Path | str | None = None) -> dict[str, list[str]]:
             `https://host/path`); `AVAILABILITY_DB_PATH` by default.
 
     Returns:
-        By relation its files in order, as paths or full URLs: `daily_availability` (one per year), `latest` (the last
-        day with files), `contract_history`, `status_spans`, `symbol_lifecycle`. They are immutable, and removed some
-        publications later.
+        By relation its files in order, as paths or full URLs: `daily_availability` and `daily_volume` (one per year),
+        `latest` (the last day with files), `volume_rankings`, `contract_history`, `status_spans`, `symbol_lifecycle`.
+        They are immutable, and removed some publications later.
 
     Raises:
         UsageError: The location is not a supported URL.

@@ -26,6 +26,7 @@ QUERIES = {
         FROM daily_availability WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
         ORDER BY symbol
     """,
+    "volume_rankings": "FROM daily_volume ORDER BY date, symbol",  # of which the sample has none
     "contract_history": "FROM contract_history ORDER BY symbol, valid_from",
     "status_spans": "FROM status_spans ORDER BY symbol, first_day",
     "symbol_lifecycle": "FROM symbol_lifecycle ORDER BY symbol, episode",
