@@ -122,7 +122,7 @@ def _execute(
 ) -> Report:
     progress.stage(f"planning {len(days):,} partitions in Dagster")
     chosen, dataset = {"config": {"symbols": list(symbols)}}, settings.dataset
-    assets = assets_of_run(settings, days)
+    assets = assets_of_run(settings, days, by_command=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         job = build_defs(progress).resolve_job_def(job_name(dataset))

@@ -14,13 +14,25 @@ def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
     return dg.AssetKey([asset] if dataset.is_default else [*dataset.name.split("/"), asset])
 
 
-def assets_of_run(settings: Settings, days: DayRange) -> list[dg.AssetKey] | None:
+COMMANDED_DAYS = 7
+"""A command inspects the files of so many days at most: those of a look-back window take longer than all the rest."""
+
+
+def assets_of_run(
+    settings: Settings, days: DayRange, *, by_command: bool = False
+) -> list[dg.AssetKey] | None:
     """What a run over some days materializes: without inspecting files if they are many; None if everything.
 
     What was not inspected is so by a backfill of the partitions of `file_contents` alone.
+
+    Args:
+        settings: The settings, for the look-back window.
+        days: The days.
+        by_command: Whether a user waits for it, who may not want the files of a look-back window to be downloaded.
     """
     dataset = settings.dataset
-    inspects = settings.inspect == "new" and len(days) <= settings.lookback_days
+    most = min(settings.lookback_days, COMMANDED_DAYS) if by_command else settings.lookback_days
+    inspects = settings.inspect == "new" and len(days) <= most
     if inspects or not dataset.has_minutes:
         return None
     names = ("symbols", "daily_availability", "daily_volume", "symbol_lifecycle", "published_database")
