@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import requests
 
-from availability_pipeline.archive.http import FAILURES, problem
+from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.archive.probing import size_and_time
 from availability_pipeline.catalogue import CHECKSUM
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
@@ -74,7 +74,7 @@ class Transfer:
         timeout_seconds: Seconds without a byte after which a request fails.
     """
 
-    def __init__(self, session: requests.Session, timeout_seconds: int) -> None:
+    def __init__(self, session: Session, timeout_seconds: int) -> None:
         self._session, self._seconds = session, timeout_seconds
 
     def receive(self, file: RemoteFile, target: BinaryIO) -> Received:
@@ -122,10 +122,7 @@ class Transfer:
 
     def _get(self, about: _About) -> requests.Response:
         try:
-            # Without "identity" a server may compress, and the bytes would not be the file's.
-            return self._session.get(
-                about["url"], timeout=self._seconds, headers={"Accept-Encoding": "identity"}, stream=True
-            )
+            return self._session.ask("GET", about["url"], self._seconds)
         except FAILURES as error:
             raise self._unreachable(error, about) from error
 

@@ -43,6 +43,12 @@ FROM_ARCHIVE: dict[str, Any] = {"kinds": {"s3", "duckdb"}, "tags": {"source": "b
 """What the assets that ask the archive have in common."""
 
 
+def _by_day(dataset: Dataset) -> dict[str, Any]:
+    """The options of assets that ask the archive for the days of a run."""
+    single_run = dg.BackfillPolicy.single_run()
+    return {**FROM_ARCHIVE, "partitions_def": daily_partitions(dataset), "backfill_policy": single_run}
+
+
 def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     """The assets of a dataset, each downstream of the one before."""
     symbols = _symbols(dataset)
@@ -133,9 +139,7 @@ def _daily_availability(dataset: Dataset, symbols: dg.AssetsDefinition) -> dg.As
     @_asset(
         dataset,
         "daily_availability",
-        **FROM_ARCHIVE,
-        partitions_def=daily_partitions(dataset),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        **_by_day(dataset),
         deps=[symbols],
         metadata={"dagster/column_schema": _column_schema(DAILY_AVAILABILITY)},
         description=_ABOUT_AVAILABILITY.format(dataset.name),
@@ -187,9 +191,7 @@ def _daily_volume(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.Ass
     @_asset(
         dataset,
         "daily_volume",
-        **FROM_ARCHIVE,
-        partitions_def=daily_partitions(dataset),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        **_by_day(dataset),
         deps=[availability],
         metadata={"dagster/column_schema": _column_schema(DAILY_VOLUME)},
     )
@@ -227,9 +229,7 @@ def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.As
     @_asset(
         dataset,
         "file_contents",
-        **FROM_ARCHIVE,
-        partitions_def=daily_partitions(dataset),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        **_by_day(dataset),
         deps=[availability],
         metadata={"dagster/column_schema": _column_schema(FILE_CONTENTS)},
     )
@@ -263,18 +263,20 @@ def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.As
                 context.log.warning("Went on without inspecting all files: %s", problem)
             if done.mirror_problem:
                 context.log.warning("Went on without keeping all files: %s", done.mirror_problem)
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": done.files,
-                "requests": done.requests,
-                "gone": done.gone,
-                "kept": done.kept,
-                "problem": problem or done.mirror_problem or "none",
-                **done.verdicts,
-            }
-        )
+        return dg.MaterializeResult(metadata=_inspection_metadata(done, problem))
 
     return file_contents
+
+
+def _inspection_metadata(done: Inspection, problem: str) -> dict[str, int | str]:
+    return {
+        "dagster/row_count": done.files,
+        "requests": done.requests,
+        "gone": done.gone,
+        "kept": done.kept,
+        "problem": problem or done.mirror_problem or "none",
+        **done.verdicts,
+    }
 
 
 def _collects(context: dg.AssetExecutionContext, dataset: Dataset) -> bool:

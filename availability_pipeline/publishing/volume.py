@@ -13,10 +13,8 @@ import duckdb
 
 from availability_pipeline.publishing.rows import day_prints
 
-DAY_TABLES = ("daily_volume", "file_contents")
-"""Tables whose rows are about a day; a file has a row of contents for each of its versions."""
-
-_ORDER = {"daily_volume": "date, symbol", "file_contents": "date, symbol, last_modified, file_size_bytes"}
+DAY_TABLES = {"daily_volume": "date, symbol", "file_contents": "date, symbol, last_modified, file_size_bytes"}
+"""Tables whose rows are about a day, and their order; a file has a row of contents for each of its versions."""
 
 # Rows that are not after the row before them, or the same once more.
 _MISPLACED = """
@@ -26,13 +24,13 @@ SELECT count(*) FROM (SELECT ($order) AS key, lag(($order)) OVER () AS key_befor
 
 def write_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Write all rows of the working database into the attached `published`."""
-    for table, order in _ORDER.items():
+    for table, order in DAY_TABLES.items():
         connection.execute(f"CREATE TABLE published.{table} AS FROM {table} ORDER BY {order}")
 
 
 def take_over_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Replace the rows from the first day on that differs from the working database."""
-    for table, order in _ORDER.items():
+    for table, order in DAY_TABLES.items():
         held, days = day_prints(connection, f"published.{table}"), day_prints(connection, table)
         changed = [day for day in days.keys() | held.keys() if days.get(day) != held.get(day)]
         if not changed:
@@ -46,7 +44,7 @@ def take_over_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 def table_problems(working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection) -> Iterator[str]:
     """How the published tables differ from the working database, or are out of order."""
-    for table, order in _ORDER.items():
+    for table, order in DAY_TABLES.items():
         if day_prints(published, table) != day_prints(working, table):
             yield f"{table} differs from the working database"
         query = _MISPLACED.replace("$order", order).replace("$table", table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 
 from availability_pipeline.catalogue import WHOLE
-from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.queries.columns import IncompleteRow
 from availability_pipeline.queries.reader import Day, Reader
 from availability_pipeline.queries.result import Result
@@ -53,7 +52,7 @@ class ContentsQueries(Reader):
             >>> file["date"], file["symbol"], file["verdict"], file["volume_difference"]
             (datetime.date(2024, 1, 16), 'SOLUSDT', 'bad_checksum', 0.0)
         """
-        self._check_inspected()
+        self._check_version(4, "inspect files")
         name = None if symbol is None else self._known_symbol(symbol)
         return self._result(IncompleteRow, _INCOMPLETE, {"symbol": name, "whole": list(WHOLE)})
 
@@ -71,14 +70,7 @@ class ContentsQueries(Reader):
             >>> queries.files_not_complete("2024-01-15", "2024-01-16")
             {(datetime.date(2024, 1, 16), 'SOLUSDT'): 'bad_checksum'}
         """
-        self._check_inspected()
+        self._check_version(4, "inspect files")
         days = self._collected_range(start, end)
         values = {"first": days.start, "last": days.end, "whole": list(WHOLE)}
         return {(day, symbol): verdict for day, symbol, verdict in self._fetch(_NOT_COMPLETE, values)}
-
-    def _check_inspected(self) -> None:
-        self._check_open()
-        if self.publication.schema_version < 4:
-            raise PublishedDatabaseError(
-                f"{self.path} was published by a version that did not inspect files; run `publish`"
-            )

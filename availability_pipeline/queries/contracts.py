@@ -6,7 +6,6 @@ import datetime as dt
 from itertools import groupby
 
 from availability_pipeline.dates import parse_moment
-from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.queries.columns import ContractRow
 from availability_pipeline.queries.listings import Announcement
 from availability_pipeline.queries.reader import Reader
@@ -50,22 +49,15 @@ class ContractQueries(Reader):
             >>> state["status"], state["scheduled_end"]
             ('SETTLING', datetime.datetime(2022, 11, 15, 0, 0))
         """
-        self._check_history()
+        self._check_version(4, "record what the exchange said")
         names = {name for (name,) in self._fetch(_NAMES)}
         name = known(symbol, names) if isinstance(symbol, str) else None
         moment = None if as_of is None else parse_moment(as_of, "as_of")
         values = {"symbol": name or self._known_symbol(symbol), "as_of": moment}
         return self._result(ContractRow, _CONTRACT, values)
 
-    def _check_history(self) -> None:
-        self._check_open()
-        if self.publication.schema_version < 4:
-            raise PublishedDatabaseError(
-                f"{self.path} was published by a version that did not record what the exchange said; run `publish`"
-            )
-
     def _announcements(self) -> dict[str, list[Announcement]]:
         """What was said of contracts' ends, by symbol."""
-        self._check_history()
+        self._check_version(4, "record what the exchange said")
         rows = groupby(self._fetch(_ANNOUNCEMENTS), key=lambda row: row[0])
         return {symbol: [Announcement(*row[1:]) for row in group] for symbol, group in rows}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from availability_pipeline.catalogue import DAILY_AVAILABILITY, AvailabilityRow, arrow_schema
 from availability_pipeline.dates import DayRange, parse_moment
-from availability_pipeline.errors import PublishedDatabaseError, UsageError
+from availability_pipeline.errors import UsageError
 from availability_pipeline.queries.columns import COLUMNS, Row
 from availability_pipeline.queries.reader import Connection, Day, Reader, Values
 from availability_pipeline.queries.result import Result, rows_of
@@ -253,10 +253,7 @@ class FileQueries(Reader):
             {}
         """
         days = self._collected_range(start, end)
-        if self.publication.schema_version < 2:
-            raise PublishedDatabaseError(
-                f"{self.path} was published by a version that did not record checksums; run `publish`"
-            )
+        self._check_version(2, "record checksums")
         found = self._fetch(_WITHOUT_CHECKSUM, [days.start, days.end])
         return {(day, symbol): has_checksum for day, symbol, has_checksum in found}
 

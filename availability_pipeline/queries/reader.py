@@ -183,12 +183,16 @@ class Reader:
             lambda: connection.arrow(query, values),
         )
 
-    def _check_has_volume(self) -> None:
+    def _check_version(self, since: int, what: str) -> None:
+        """Raise PublishedDatabaseError if the program that published did not yet do something, in words."""
         self._check_open()
-        if self.publication.schema_version < 4:
+        if self.publication.schema_version < since:
             raise PublishedDatabaseError(
-                f"{self.path} was published by a version that did not read volume; run `publish`"
+                f"{self.path} was published by a version that did not {what}; run `publish`"
             )
+
+    def _check_has_volume(self) -> None:
+        self._check_version(4, "read volume")
 
     def _collected_day(self, date: Day) -> dt.date:
         day = parse_day(date, "date")

@@ -93,8 +93,7 @@ def write_contents(connection: duckdb.DuckDBPyConnection, inspected: pa.Table) -
     """Write what was found in files, as `CONTENTS`, in one transaction, and judge all."""
     connection.register("inspected", inspected)
     with transaction(connection):
-        for statement in duckdb.extract_statements(_WRITE):
-            connection.execute(statement)
+        connection.execute(_WRITE)
         judge(connection)
     connection.unregister("inspected")
 

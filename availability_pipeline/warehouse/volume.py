@@ -107,8 +107,7 @@ def write_volume(connection: duckdb.DuckDBPyConnection, files: pa.Table, bars: p
     connection.register("files_read", files)
     connection.register("bars_read", bars)
     with transaction(connection):
-        for statement in duckdb.extract_statements(_WRITE):
-            connection.execute(statement)
+        connection.execute(_WRITE)
     connection.unregister("files_read")
     connection.unregister("bars_read")
     return VolumeReport(files.num_rows, bars.num_rows, files.num_rows - files["fault"].null_count)
