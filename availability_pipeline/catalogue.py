@@ -12,10 +12,14 @@ without Arrow, and a migration of the working database.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_hints
 from urllib.parse import quote as percent_encode
+
+from availability_pipeline.dates import DayRange, last_complete_day
+from availability_pipeline.errors import UsageError
+from availability_pipeline.symbols import suggestion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +50,37 @@ class SizeRules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Market:
+    """Where contracts are traded, how the archive writes their names, and where their exchangeInfo is."""
+
+    name: str
+    """Its name in the catalogue, such as `um`."""
+    path: str
+    """Its path in the archive, such as `futures/um`."""
+    quotes: tuple[str, ...]
+    """Quote assets that names of contracts end with, longer ones before those that they end with. Where exchangeInfo
+    names the quote asset of a contract, that counts."""
+    tracked_quotes: tuple[str, ...]
+    """Quote assets whose contracts have rows in `daily_availability` by default."""
+    tracked_contracts: tuple[str, ...] = ("perpetual", "settled")
+    """Kinds of contract that have rows by default."""
+    plain_contract: str = "perpetual"
+    """What a name is the name of that does not say: perpetual, pair or index."""
+    perpetual_ending: str = ""
+    """What is appended to a pair for the name of its perpetual contract, such as `_PERP`."""
+    exchange_url: str | None = None
+    """The exchange that trades its contracts; None where exchangeInfo does not speak of what is in the archive."""
+    exchange_info_path: str = ""
+    """Where exchangeInfo is there."""
+    exchange_status: str = "status"
+    """What exchangeInfo calls the status of a contract."""
+    has_contract_terms: bool = True
+    """Whether exchangeInfo gives type, listing day, scheduled end and underlying type of each contract."""
+    relists: bool = True
+    """Whether names come back for another contract after its end; otherwise what is between two files is a gap."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One kind of file in the archive: a folder for each contract, and in it a zip for each UTC day or month.
 
@@ -53,10 +88,8 @@ class Dataset:
     `.CHECKSUM`.
     """
 
-    name: str
-    """Its path in the catalogue, such as `um/klines/1m`."""
-    market: str
-    """The market's path in the archive, such as `futures/um`."""
+    market: Market
+    """Where its contracts are traded."""
     kind: str
     """What is in the files, as the archive calls it, such as `klines`."""
     interval: str | None = None
@@ -64,27 +97,58 @@ class Dataset:
     period: str = "daily"
     """What one file is about: `daily` or `monthly`. A month is named by its first day."""
     first_day: dt.date
-    """The first day of the market's history, and the first partition."""
+    """The first day of its history, and the first partition."""
     first_file_day: dt.date
     """The day of the archive's first daily file."""
+    last_file_day: dt.date | None = None
+    """The day of the last file of a dataset that has ended; None while it goes on."""
+    published: str | None = None
+    """When the file of a day is there on the next one, UTC, if it was observed."""
+    missing_days: tuple[DayRange, ...] = ()
+    """Days of which the archive never had a file of any contract."""
+    remark: str = ""
+    """What else is known of its files."""
     time_zone: str = "UTC"
     """The time zone in which its days begin."""
-    quotes: tuple[str, ...]
-    """Quote assets of its contracts, longer ones before those that they end with."""
-    perpetual_ending: str = ""
-    """What the market appends to a pair for the name of its perpetual contract, such as `_PERP`."""
-    tracked_quotes: tuple[str, ...]
-    """Quote assets whose contracts have rows in `daily_availability` by default."""
-    tracked_contracts: tuple[str, ...] = ("perpetual", "settled")
-    """Kinds of contract that have rows by default."""
-    exchange_url: str
-    """The exchange that trades its contracts."""
-    exchange_info_path: str
-    """Where exchangeInfo is there."""
-    exchange_status: str = "status"
-    """What exchangeInfo calls the status of a contract."""
     sizes: SizeRules | None = None
     """What sizes say of trade; None where they say nothing."""
+
+    @property
+    def name(self) -> str:
+        """Its path in the catalogue, such as `um/klines/1m`."""
+        return "/".join(filter(None, (self.market.name, self.kind, self.interval)))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether files are still added, so that there is something to update."""
+        return self.last_file_day is None
+
+    @property
+    def last_day(self) -> dt.date:
+        """The newest day that can have a file: yesterday, or the day of the last file."""
+        return self.last_file_day or last_complete_day()
+
+    def collectable(self, start: dt.date, end: dt.date) -> DayRange:
+        """The range, if the archive can have files for all of it.
+
+        Raises:
+            UsageError: The start is after the end or before its first day, or the end is not over yet in UTC, or after
+                the day of the last file.
+        """
+        days = DayRange(start, end)
+        if start < self.first_day:
+            raise UsageError(
+                f"{start} is before {self.first_day}, the first day of {self.name}; start there or later"
+            )
+        if end > self.last_day and not self.goes_on:
+            raise UsageError(
+                f"{self.name} ended on {self.last_day}, so {end} has no file; end there or earlier"
+            )
+        if end > self.last_day:
+            raise UsageError(
+                f"{end} is not over yet in UTC, so it cannot have a file; the last complete day is {self.last_day}"
+            )
+        return days
 
     @property
     def is_default(self) -> bool:
@@ -94,7 +158,7 @@ class Dataset:
     @property
     def root(self) -> str:
         """The prefix under which every contract has a folder."""
-        return f"data/{self.market}/{self.period}/{self.kind}/"
+        return f"data/{self.market.path}/{self.period}/{self.kind}/"
 
     @property
     def label(self) -> str:
@@ -122,9 +186,19 @@ class Dataset:
         return str(day) if self.period == "daily" else f"{day:%Y-%m}"
 
     @property
+    def is_compared(self) -> bool:
+        """Whether exchangeInfo says what should be there: of contracts, while the dataset goes on."""
+        return self.market.exchange_url is not None and self.goes_on and self.market.plain_contract != "index"
+
+    @property
     def has_volume(self) -> bool:
         """Whether the archive has bars of a day for its contracts, with what was traded."""
         return self.kind == "klines"
+
+    @property
+    def relists(self) -> bool:
+        """Whether a long absence between two files is one of the contract: only where files tell of trade."""
+        return self.has_volume and self.market.relists
 
     @property
     def has_minutes(self) -> bool:
@@ -165,17 +239,98 @@ class Dataset:
         return f"concat({archive_url}, '/{before}', {name}, '{between}', {name}, '{after}', date, '.zip')"
 
 
-DEFAULT_DATASET = Dataset(
-    name="um/klines/1m",
-    market="futures/um",
-    kind="klines",
-    interval="1m",
-    first_day=dt.date(2019, 9, 25),
-    first_file_day=dt.date(2019, 12, 31),
+_UM = Market(
+    name="um",
+    path="futures/um",
     quotes=("USDT", "USDC", "BUSD", "USD1", "BTC", "U"),
     tracked_quotes=("USDT",),
     exchange_url="https://fapi.binance.com",
     exchange_info_path="/fapi/v1/exchangeInfo",
+)
+
+_CM = Market(
+    name="cm",
+    path="futures/cm",
+    quotes=("USD",),
+    tracked_quotes=("USD",),
+    tracked_contracts=("perpetual", "settled", "delivery"),
+    perpetual_ending="_PERP",
+    exchange_url="https://dapi.binance.com",
+    exchange_info_path="/dapi/v1/exchangeInfo",
+    exchange_status="contractStatus",
+)
+
+_SPOT = Market(
+    name="spot",
+    path="spot",
+    # Those of which /api/v3/exchangeInfo has ever listed a pair.
+    quotes=(
+        *(
+            "FDUSD",
+            "USDT",
+            "BUSD",
+            "TUSD",
+            "USDC",
+            "USDS",
+            "USDP",
+            "USD1",
+            "XUSD",
+            "IDRT",
+            "BIDR",
+            "BKRW",
+            "BVND",
+        ),
+        *("DOGE", "AEUR", "EURI", "USDE", "BFUSD", "RLUSD"),
+        *("BTC", "ETH", "BNB", "XRP", "TRX", "SOL", "DOT", "PAX", "DAI", "UST", "VAI"),
+        *(
+            "TRY",
+            "EUR",
+            "GBP",
+            "AUD",
+            "BRL",
+            "RUB",
+            "UAH",
+            "NGN",
+            "ZAR",
+            "PLN",
+            "RON",
+            "ARS",
+            "JPY",
+            "MXN",
+            "CZK",
+            "COP",
+        ),
+        *("IDR", "U"),
+    ),
+    tracked_quotes=("USDT",),
+    tracked_contracts=("pair",),
+    plain_contract="pair",
+    exchange_url="https://api.binance.com",
+    exchange_info_path="/api/v3/exchangeInfo",
+    has_contract_terms=False,
+    relists=False,
+)
+
+# BTCBVOLUSDT are indices and BTCUSDT underlyings; exchangeInfo speaks of neither, but of single options.
+_OPTION = Market(
+    name="option",
+    path="option",
+    quotes=("USDT",),
+    tracked_quotes=("USDT",),
+    tracked_contracts=("index",),
+    plain_contract="index",
+)
+
+_PUBLISHED = "06:50 to 09:10"
+"""Observed on ordinary days."""
+
+DEFAULT_DATASET = Dataset(
+    market=_UM,
+    kind="klines",
+    interval="1m",
+    first_day=dt.date(2019, 9, 25),
+    first_file_day=dt.date(2019, 12, 31),
+    published=_PUBLISHED,
     # Measured on 19,000 symbol-months of 1-minute klines: 7,400 to 8,900 bytes without a trade, 10,500 and more with a
     # tenth of the minutes traded, 25,000 to 68,000 for live contracts.
     sizes=SizeRules(
@@ -195,8 +350,81 @@ DEFAULT_DATASET = Dataset(
 )
 """1-minute klines of USDT-margined futures."""
 
-DATASETS = {dataset.name: dataset for dataset in (DEFAULT_DATASET,)}
+INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
+"""Lengths of bars of which there are daily files; of longer ones there are monthly files only."""
+
+
+def _series(
+    market: Market, kind: str, first: str, *intervals: str, last: str | None = None, **more: Any
+) -> Iterator[Dataset]:
+    """The datasets of one kind, one for each interval, or a single one without bars."""
+    first_day, last_day = dt.date.fromisoformat(first), last and dt.date.fromisoformat(last)
+    for interval in intervals or (None,):
+        yield Dataset(
+            market=market, kind=kind, interval=interval, first_day=first_day, first_file_day=first_day,
+            last_file_day=last_day or None, **more,
+        )  # fmt: skip
+
+
+def _days(first: str, last: str) -> DayRange:
+    return DayRange(dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+
+
+def _entries() -> Iterator[Dataset]:
+    """All entries.
+
+    First days are those of the oldest contract. Where that is not recorded, an earlier one stands here, which only
+    costs rows without a file.
+    """
+    yield DEFAULT_DATASET
+    yield from _series(_UM, "klines", "2019-12-31", *INTERVALS[1:], published=_PUBLISHED)
+    yield from _series(_UM, "markPriceKlines", "2019-12-23", *INTERVALS)
+    yield from _series(_UM, "indexPriceKlines", "2019-12-23", *INTERVALS)
+    gaps = _days("2019-12-25", "2019-12-30"), _days("2021-01-24", "2021-02-21")
+    yield from _series(_UM, "premiumIndexKlines", "2019-12-24", *INTERVALS, missing_days=gaps)
+    yield from _series(_UM, "aggTrades", "2019-12-31")
+    yield from _series(_UM, "trades", "2019-12-31")
+    # The ends of both markets' files: github.com/binance/binance-public-data/issues/334 and 380.
+    yield from _series(_UM, "bookTicker", "2023-05-16", last="2024-03-30")
+    yield from _series(_CM, "bookTicker", "2023-05-16", last="2024-10-14")
+    frozen = "reported not to have grown since 2026-09-03"
+    yield from _series(_UM, "bookDepth", "2023-01-01", remark=frozen)
+    yield from _series(_CM, "bookDepth", "2023-01-01")
+    few = "most contracts begin on 2021-12-01; gaps are reported often"
+    yield from _series(_UM, "metrics", "2020-09-01", remark=few)
+    yield from _series(_CM, "metrics", "2020-09-01")
+    emptied = "the archive has removed all files"
+    yield from _series(_UM, "liquidationSnapshot", "2023-06-25", last="2024-03-31", remark=emptied)
+    yield from _series(_CM, "liquidationSnapshot", "2023-06-25", last="2024-10-14")
+    # BTCUSD_PERP begins on 2020-08-11 (github.com/binance/binance-public-data/issues/227), delivery contracts before
+    # that: the market opened on 2020-06-16 (docs.tardis.dev/historical-data-details/binance-delivery).
+    for kind in ("klines", "markPriceKlines", "premiumIndexKlines"):
+        yield from _series(_CM, kind, "2020-06-16", *INTERVALS)
+    pairs = replace(_CM, perpetual_ending="", plain_contract="index", tracked_contracts=("index",))
+    yield from _series(pairs, "indexPriceKlines", "2020-06-16", *INTERVALS)
+    yield from _series(_CM, "aggTrades", "2020-06-16")
+    yield from _series(_CM, "trades", "2020-06-16")
+    yield from _series(_SPOT, "klines", "2017-08-17", "1s", *INTERVALS)
+    yield from _series(_SPOT, "aggTrades", "2017-08-17")
+    yield from _series(_SPOT, "trades", "2017-08-17")
+    gap = _days("2025-12-15", "2026-01-04")
+    yield from _series(_OPTION, "BVOLIndex", "2022-01-01", missing_days=(gap,))
+    lacking = "12 days are missing"
+    yield from _series(_OPTION, "EOHSummary", "2023-05-18", last="2023-10-23", remark=lacking)
+
+
+DATASETS = {dataset.name: dataset for dataset in _entries()}
 """The catalogue, by name."""
+
+
+def dataset_named(name: str, source: str = "the dataset") -> Dataset:
+    """An entry of the catalogue; raises UsageError with similar names, which says where the name is from."""
+    try:
+        return DATASETS[name.strip().strip("/")]
+    except KeyError:
+        raise UsageError(
+            f"{source} is {name!r}, which is not in the catalogue{suggestion(name, DATASETS)}; `datasets` lists it"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -84,24 +84,3 @@ class DayRange:
 
     def __str__(self) -> str:
         return str(self.start) if self.start == self.end else f"{self.start} to {self.end}"
-
-
-def collectable_range(start: dt.date, end: dt.date, first_day: dt.date) -> DayRange:
-    """The range, if the archive can have files for all of it.
-
-    Args:
-        start: Its first day.
-        end: Its last day.
-        first_day: The first day of the market.
-
-    Raises:
-        UsageError: The start is after the end or before the market's first day, or the end is not over yet in UTC.
-    """
-    days = DayRange(start, end)
-    if start < first_day:
-        raise UsageError(f"{start} is before {first_day}, the first day of the market; start there or later")
-    if end > last_complete_day():
-        raise UsageError(
-            f"{end} is not over yet in UTC, so it cannot have a file; the last complete day is {last_complete_day()}"
-        )
-    return days

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset, dataset_named
 from availability_pipeline.errors import UsageError
 
 BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)
@@ -256,6 +256,10 @@ def _contracts(name: str, text: str) -> tuple[str, ...]:
     return words
 
 
+def _datasets(name: str, text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(dataset_named(word, name).name for word in _words(name, text)))
+
+
 def _bucket(name: str, text: str) -> str:
     if not BUCKET.fullmatch(text):
         raise UsageError(
@@ -278,8 +282,10 @@ class Settings:
     """The bucket's name."""
     archive_url: str = "https://data.binance.vision"
     """Where files are served; the base of every `url`."""
-    fapi_url: str = DEFAULT_DATASET.exchange_url
+    fapi_url: str = DEFAULT_DATASET.market.exchange_url or ""
     """Where exchangeInfo is served."""
+    datasets: tuple[str, ...] = (DEFAULT_DATASET.name,)
+    """The datasets that Dagster collects, by their names in the catalogue."""
     connections: int = 64
     """Requests under way at once."""
     timeout_seconds: int = 20
@@ -305,31 +311,39 @@ class Settings:
     """How many generations are kept there."""
     mirror_dir: Path | None = None
     """Where `download` puts files of the archive unless it is told."""
-    tracked_quotes: tuple[str, ...] = DEFAULT_DATASET.tracked_quotes
+    tracked_quotes: tuple[str, ...] = DEFAULT_DATASET.market.tracked_quotes
     """Quote assets whose contracts have rows in `daily_availability`."""
-    tracked_contracts: tuple[str, ...] = DEFAULT_DATASET.tracked_contracts
+    tracked_contracts: tuple[str, ...] = DEFAULT_DATASET.market.tracked_contracts
     """Kinds of contract that have rows in `daily_availability`."""
     dataset: Dataset = DEFAULT_DATASET
     """Which dataset of the catalogue is meant; set by `of_dataset`."""
+    of_default: Settings | None = field(default=None, repr=False, compare=False)
+    """Those of the default dataset that these were made of; None for those themselves."""
 
     def of_dataset(self, dataset: Dataset) -> Settings:
         """These settings for another dataset, which has a folder of its own below the data directory.
 
-        What variables say of the published database and of tracked contracts is about the default dataset; another one
-        goes by its entry in the catalogue. An address of exchangeInfo that was set is taken to serve all markets.
+        What variables say of the published file and of tracked contracts is about the default dataset; another one goes
+        by its entry in the catalogue. An address of exchangeInfo that was set is taken to serve all markets.
         """
+        if self.of_default:
+            return self.of_default.of_dataset(dataset)
         if dataset.is_default:
             return self
-        is_set = self.fapi_url != DEFAULT_DATASET.exchange_url
-        moved = replace(
+        folder, market = f"datasets/{dataset.name}", dataset.market
+        is_set = self.fapi_url != DEFAULT_DATASET.market.exchange_url
+        return replace(
             self,
+            of_default=self,
             dataset=dataset,
-            fapi_url=self.fapi_url if is_set else dataset.exchange_url,
-            publish_url=self.publish_url and f"{self.publish_url}/datasets/{dataset.name}",
-            tracked_quotes=dataset.tracked_quotes,
-            tracked_contracts=dataset.tracked_contracts,
+            db_path=f"{self.db_path}/{folder}"
+            if isinstance(self.db_path, str)
+            else self.data_dir / folder / "availability.duckdb",
+            fapi_url=self.fapi_url if is_set else market.exchange_url or "",
+            publish_url=self.publish_url and f"{self.publish_url}/{folder}",
+            tracked_quotes=market.tracked_quotes,
+            tracked_contracts=market.tracked_contracts,
         )
-        return replace(moved, db_path=moved.dataset_dir / "availability.duckdb")
 
     @property
     def dataset_dir(self) -> Path:
@@ -409,6 +423,7 @@ _ALERT_URLS = "AVAILABILITY_ALERT_URLS"
 VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "data_dir": ("AVAILABILITY_DATA_DIR", database_path),
     "db_path": ("AVAILABILITY_DB_PATH", _path_or_url),
+    "datasets": ("AVAILABILITY_DATASETS", _datasets),
     "s3_endpoint": ("AVAILABILITY_S3_ENDPOINT", _url),
     "s3_bucket": ("AVAILABILITY_S3_BUCKET", _bucket),
     "archive_url": ("AVAILABILITY_ARCHIVE_URL", _url),
@@ -439,6 +454,13 @@ def log_format(environ: Mapping[str, str] | None = None) -> str:
     """The log format while other settings may be invalid; text if this one is."""
     text = (os.environ if environ is None else environ).get(VARIABLES["log_format"][0], "").strip()
     return text if text in LOG_FORMATS else Settings.log_format
+
+
+def datasets_of_environment(environ: Mapping[str, str] | None = None) -> tuple[Dataset, ...]:
+    """The datasets that Dagster collects, while other settings may be invalid; raises UsageError for an unknown one."""
+    variable, read = VARIABLES["datasets"]
+    text = (os.environ if environ is None else environ).get(variable, "").strip()
+    return tuple(map(dataset_named, read(variable, text) if text else Settings.datasets))
 
 
 _OTHER = "choose another folder with AVAILABILITY_DATA_DIR (or `demo --data-dir`)"

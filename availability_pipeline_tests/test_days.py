@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from availability_pipeline import dates
 from availability_pipeline.catalogue import DEFAULT_DATASET
-from availability_pipeline.dates import DayRange, collectable_range, parse_day, parse_moment
+from availability_pipeline.dates import DayRange, parse_day, parse_moment
 from availability_pipeline.errors import UsageError
 from availability_pipeline_tests.conftest import run_python
 
@@ -99,23 +99,6 @@ def test_a_range_is_written_as_its_ends() -> None:
 def test_a_range_cannot_run_backwards() -> None:
     with pytest.raises(UsageError, match="the start 2024-01-02 is after the end 2024-01-01; swap them"):
         DayRange(D(2024, 1, 2), D(2024, 1, 1))
-
-
-def test_the_whole_history_up_to_yesterday_can_be_collected() -> None:
-    last = dates.last_complete_day()
-    assert collectable_range(FIRST, last, FIRST) == DayRange(FIRST, last)
-
-
-def test_days_before_the_market_cannot_be_collected() -> None:
-    with pytest.raises(UsageError, match="2019-09-24 is before 2019-09-25"):
-        collectable_range(D(2019, 9, 24), D(2020, 1, 1), FIRST)
-
-
-@pytest.mark.parametrize("days_ahead", [0, 1, 400])
-def test_a_day_that_is_not_over_cannot_be_collected(days_ahead: int) -> None:
-    day = dates.utc_today() + dt.timedelta(days=days_ahead)
-    with pytest.raises(UsageError, match=f"{day} is not over yet in UTC"):
-        collectable_range(FIRST, day, FIRST)
 
 
 def test_now_is_naive_and_today_is_its_day() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from availability_pipeline.archive.http import FAILURES, Session, problem
+from availability_pipeline.catalogue import Market
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 from availability_pipeline.settings import Settings
 
@@ -36,6 +37,8 @@ class ListedContract:
     """The scheduled end, naive UTC; of a settled contract the settlement. None without one."""
     underlying_type: str | None = None
     """COIN, INDEX, EQUITY, …"""
+    quote: str | None = None
+    """The quote asset."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,16 @@ class ExchangeInfo:
 
 
 def fetch_contracts(settings: Settings) -> ExchangeInfo:
-    """All contracts that the exchange lists now.
+    """All contracts that the exchange lists now; none where exchangeInfo does not speak of the dataset.
 
     Raises:
         ArchiveError: No usable answer came.
         UsageError: The configuration of the network cannot be used.
     """
-    url = settings.fapi_url + settings.dataset.exchange_info_path
+    market = settings.dataset.market
+    if market.exchange_url is None:
+        return ExchangeInfo()
+    url = settings.fapi_url + market.exchange_info_path
     with Session(anonymous=True) as session:
         try:
             answer = session.get(url, timeout=settings.timeout_seconds)
@@ -71,15 +77,17 @@ def fetch_contracts(settings: Settings) -> ExchangeInfo:
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         why = "the answer is not an exchangeInfo; check AVAILABILITY_FAPI_URL"
         raise UnexpectedAnswer(why, url=url, status=200) from error
-    return _read(entries, settings.dataset.exchange_status)
+    return _read(entries, market)
 
 
-def _read(entries: list[Any], status: str) -> ExchangeInfo:
+def _read(entries: list[Any], market: Market) -> ExchangeInfo:
     contracts: dict[str, ListedContract] = {}
     odd = 0
     for entry in entries:
-        contract = _contract(entry if isinstance(entry, dict) else {}, status)
-        odd += not contract.symbol or contract.symbol in contracts or _lacks_something(contract, entry)
+        contract = _contract(entry if isinstance(entry, dict) else {}, market.exchange_status)
+        odd += (
+            not contract.symbol or contract.symbol in contracts or _lacks_something(contract, entry, market)
+        )
         if contract.symbol:
             contracts.setdefault(contract.symbol, contract)
     return ExchangeInfo(tuple(contracts.values()), odd)
@@ -94,10 +102,13 @@ def _contract(entry: dict[str, Any], status: str) -> ListedContract:
         _day(entry.get("onboardDate")),
         _moment(entry.get("deliveryDate")),
         _text(entry.get("underlyingType")) or None,
+        _text(entry.get("quoteAsset")) or None,
     )
 
 
-def _lacks_something(contract: ListedContract, entry: dict[str, Any]) -> bool:
+def _lacks_something(contract: ListedContract, entry: dict[str, Any], market: Market) -> bool:
+    if not market.has_contract_terms:
+        return contract.status is None
     said = (contract.contract_type, contract.status, contract.onboard_date, contract.underlying_type)
     return None in said or (contract.delivery_date is None and not _is_endless(entry.get("deliveryDate")))
 

@@ -30,7 +30,7 @@ class Symbol:
     name: str
     """The folder's name, such as `BTCUSDT`."""
     contract: str
-    """perpetual, settled (the former contract of a name that came back) or delivery."""
+    """perpetual, settled (the former contract of a name that came back), delivery, pair or index."""
     quote: str | None
     """The quote asset, or None where it is none of the dataset's."""
 
@@ -58,11 +58,11 @@ def parse_symbol(dataset: Dataset, name: str) -> Symbol:
         contract = "delivery"
         _check_expiry(name, match["expiry"])
     else:
-        contract = "perpetual"
-    pair = match["pair"] if match else name.removesuffix(dataset.perpetual_ending)
+        contract = dataset.market.plain_contract
+    pair = match["pair"] if match else name.removesuffix(dataset.market.perpetual_ending)
     if not pair.isalnum() or pair != pair.upper():
         raise UnknownName(f"{name!r} is not the name of a contract")
-    quote = next((quote for quote in dataset.quotes if pair.endswith(quote) and pair != quote), None)
+    quote = next((quote for quote in dataset.market.quotes if pair.endswith(quote) and pair != quote), None)
     return Symbol(name, contract, quote)
 
 

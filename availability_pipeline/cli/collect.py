@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
-from availability_pipeline.cli.options import complete_symbols, example, symbol_names
+from availability_pipeline.catalogue import Dataset
+from availability_pipeline.cli.options import chosen_settings, complete_symbols, example, symbol_names
 from availability_pipeline.collecting.process import Outcome, instance_folder, run_in_worker
-from availability_pipeline.dates import DayRange, collectable_range, last_complete_day, parse_day
+from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
 
@@ -21,8 +20,8 @@ from availability_pipeline.settings import Settings
         "backfill", "backfill --start 2024-01-01 --end 2024-01-31", "backfill --symbols BTCUSDT,ETHUSDT"
     )
 )
-@click.option("--start", metavar="DATE", help=f"First day, UTC.  [default: {DEFAULT_DATASET.first_day}]")
-@click.option("--end", metavar="DATE", help="Last day, UTC.  [default: yesterday]")
+@click.option("--start", metavar="DATE", help="First day, UTC.  [default: the dataset's first day]")
+@click.option("--end", metavar="DATE", help="Last day, UTC.  [default: yesterday, or the dataset's last day]")
 @click.option(
     "--symbols",
     metavar="A,B",
@@ -34,11 +33,11 @@ from availability_pipeline.settings import Settings
 )
 def backfill(start: str | None, end: str | None, symbols: str | None, *, missing: bool) -> None:
     """Collect a range of days by listing the archive, and publish it."""
-    settings = Settings.load()
+    settings = chosen_settings()
     if missing and (start, end, symbols) != (None, None, None):
         raise UsageError("--missing chooses the days itself; leave out --start, --end and --symbols")
     instance = instance_folder(settings)
-    days = _missing(settings) if missing else _range(settings.dataset.first_day, start, end)
+    days = _missing(settings) if missing else _range(settings.dataset, start, end)
     collect(settings, days, symbol_names(symbols), instance)
 
 
@@ -49,8 +48,8 @@ def update(date: str) -> None:
 
     DATE is a UTC day, yesterday if left out.
     """
-    day, settings = parse_day(date, "DATE"), Settings.load()
-    collect(settings, collectable_range(day, day, settings.dataset.first_day), ())
+    day, settings = parse_day(date, "DATE"), chosen_settings()
+    collect(settings, settings.dataset.collectable(day, day), ())
 
 
 def collect(
@@ -68,16 +67,15 @@ def _missing(settings: Settings) -> DayRange:
 
     check_usable(settings.working_path)
     if not settings.working_path.exists():
-        return DayRange(settings.dataset.first_day, last_complete_day())
+        return DayRange(settings.dataset.first_day, settings.dataset.last_day)
     with connect(settings.working_path) as connection:
         return missing_days(connection, settings)
 
 
-def _range(first_day: dt.date, start: str | None, end: str | None) -> DayRange:
-    return collectable_range(
-        parse_day(start, "--start") if start is not None else first_day,
-        parse_day(end, "--end") if end is not None else last_complete_day(),
-        first_day,
+def _range(dataset: Dataset, start: str | None, end: str | None) -> DayRange:
+    return dataset.collectable(
+        parse_day(start, "--start") if start is not None else dataset.first_day,
+        parse_day(end, "--end") if end is not None else dataset.last_day,
     )
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 import click
 
 from availability_pipeline.catalogue import AvailabilityRow
-from availability_pipeline.cli.options import complete_symbols, example, path_named, symbol_names
+from availability_pipeline.cli.options import (
+    chosen_settings,
+    complete_symbols,
+    example,
+    path_named,
+    symbol_names,
+)
 from availability_pipeline.cli.output import file_options, text_output
 from availability_pipeline.collecting.urls import LeftOut, Totals, lines, only_complete
 from availability_pipeline.dates import DayRange, parse_day
@@ -54,7 +60,7 @@ def urls(  # noqa: PLR0913 - an option each
     many files --only-complete left out.
     """
     names = symbol_names(symbols)
-    with AvailabilityQueries() as queries:
+    with AvailabilityQueries(settings=chosen_settings()) as queries:
         days = _days(queries, start, end)
         rows, left_out = _rows(queries, days, names, whole=whole)
         totals = Totals()
@@ -121,10 +127,10 @@ def download(  # noqa: PLR0913 - an option each
     from availability_pipeline.collecting.mirror import Mirror  # noqa: PLC0415
     from availability_pipeline.collecting.progress import shown_progress  # noqa: PLC0415
 
-    settings = Settings.load()
+    settings = chosen_settings()
     mirror = Mirror(_mirror_dir(folder, settings))
     names = _chosen(symbols, universe, start, end)
-    with AvailabilityQueries() as queries:
+    with AvailabilityQueries(settings=chosen_settings()) as queries:
         if universe is not None:
             names = [row["symbol"] for row in queries.get_universe(parse_day(universe, "--universe"))]
         days, report = _days(queries, start, end), Report(mirror.folder, dry_run)
@@ -181,5 +187,5 @@ def export(folder: Path, chosen: str, *, force: bool) -> None:
     from availability_pipeline.publishing import export as exports  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.publishing.remote.cache import published_file  # noqa: PLC0415
 
-    published = published_file(Settings.load().db_path)
+    published = published_file(chosen_settings().db_path)
     click.echo(str(exports.export(published, folder, chosen, force=force)), err=True)

@@ -20,7 +20,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from availability_pipeline import __version__
-from availability_pipeline.cli.options import PROGRAM, example, read_env_file
+from availability_pipeline.cli.options import PROGRAM, example, read_env_file, with_dataset
 from availability_pipeline.cli.output import sink
 from availability_pipeline.collecting import reporting
 from availability_pipeline.collecting.reporting import forget_impossible_sizes
@@ -48,6 +48,7 @@ COMMANDS = {
         "files:download",
         "Fetch files into a folder, verified; only what is missing or was replaced.",
     ),
+    "datasets": ("datasets:datasets", "List the datasets of the archive, and what is collected of them."),
     "export": ("files:export", "Write the published data into Parquet or CSV files."),
     "demo": ("demo:demo", "Try everything on the built-in simulated archive, offline."),
 }
@@ -127,7 +128,7 @@ class LazyGroup(click.Group):
         command = getattr(import_module(f"availability_pipeline.cli.{module}"), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.{attribute} is no command")
-        return command
+        return command if cmd_name == "datasets" else with_dataset(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""

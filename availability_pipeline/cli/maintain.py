@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from availability_pipeline.cli.options import PROGRAM, database_named, example
+from availability_pipeline.cli.options import PROGRAM, chosen_settings, database_named, example
 from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.dates import parse_day
 from availability_pipeline.errors import UsageError
@@ -31,7 +31,7 @@ def backup(folder: Path, keep: int | None) -> None:
     """
     from availability_pipeline.warehouse.backup import backup as make_backup  # noqa: PLC0415 - needs the database libraries
 
-    made = make_backup(Settings.load(), folder, keep)
+    made = make_backup(chosen_settings(), folder, keep)
     click.echo(made.path, color=True)  # otherwise click strips escape codes from the path
     removed = f", removed {len(made.removed)} older" if made.removed else ""
     click.echo(
@@ -53,7 +53,7 @@ def restore(source: Path) -> None:
     """
     from availability_pipeline.warehouse.restore import restore as restore_backup  # noqa: PLC0415 - as above
 
-    settings = Settings.load()
+    settings = chosen_settings()
     done = restore_backup(settings, source)
     through = done.facts.data_through
     click.echo(
@@ -85,7 +85,7 @@ def compact() -> None:
     """
     from availability_pipeline.warehouse.restore import compact as compact_database  # noqa: PLC0415 - as above
 
-    done = compact_database(Settings.load())
+    done = compact_database(chosen_settings())
     sizes = f"{done.before:,} bytes before, {done.after:,} bytes after"
     if done.replaced:
         click.echo(f"Compacted {done.path}: {sizes}, in {done.seconds:.1f} s.")
@@ -109,7 +109,7 @@ def publish(*, back: bool, accept_fewer_files: bool, full: bool) -> None:
     The current generation and the two before it are kept. With AVAILABILITY_PUBLISH_URL=s3://bucket/prefix, the
     generation, or the rollback, is replicated to object storage.
     """
-    settings = Settings.load()
+    settings = chosen_settings()
     if back and (accept_fewer_files or full):
         option = "--accept-fewer-files" if accept_fewer_files else "--full"
         raise UsageError(f"--rollback publishes nothing new; leave out {option}")

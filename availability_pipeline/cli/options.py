@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
 from availability_pipeline import settings
+from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, dataset_named
 from availability_pipeline.collecting.process import checkout
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import VARIABLES, Settings, is_url
 
 NAME = ".env"
+
+_DATASET = f"{__name__}.dataset"
+"""Where a command's context has the name of its dataset."""
 
 _PATHS = ("AVAILABILITY_DATA_DIR", "AVAILABILITY_DB_PATH", "AVAILABILITY_MIRROR_DIR")
 
@@ -75,6 +80,42 @@ def database_named(context: click.Context, parameter: click.Parameter, text: str
     return path and settings.check_database_path(parameter.human_readable_name, path)
 
 
+def complete_dataset(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Complete the name of a dataset."""
+    return [CompletionItem(name) for name in DATASETS if name.startswith(typed.strip())]
+
+
+def _dataset_named(context: click.Context, _parameter: click.Parameter, text: str | None) -> None:
+    if text is not None:
+        context.meta[_DATASET] = dataset_named(text, "--dataset")
+
+
+def with_dataset(command: click.Command) -> click.Command:
+    """Let a command, or each command of a group, have `--dataset`, by which `chosen_settings` go."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            with_dataset(each)
+    elif not any(parameter.name == "dataset" for parameter in command.params):
+        command.params.append(
+            click.Option(
+                ["--dataset"],
+                metavar="NAME",
+                expose_value=False,
+                callback=_dataset_named,
+                shell_complete=complete_dataset,
+                is_eager=True,
+                help=f"Which dataset of the catalogue is meant.  [default: {DEFAULT_DATASET.name}]",
+            )
+        )
+    return command
+
+
+def chosen_settings(environ: Mapping[str, str] | None = None, **arguments: str | None) -> Settings:
+    """The settings for the dataset of the command's `--dataset`; arguments as of `Settings.load`."""
+    chosen = click.get_current_context().meta.get(_DATASET, DEFAULT_DATASET)
+    return Settings.load(environ, **arguments).of_dataset(chosen)
+
+
 def symbol_names(symbols: str | None) -> list[str]:
     """The contracts of `--symbols`; raises UsageError if it is given and empty."""
     if symbols is None:
@@ -98,7 +139,7 @@ def example(*commands: str) -> str:
 
 def complete_symbol(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:  # noqa: ARG001
     """Complete a contract, in upper or lower case."""
-    return [CompletionItem(name) for name in _symbols() if name.startswith(typed.strip().upper())]
+    return [CompletionItem(name) for name in _symbols(context) if name.startswith(typed.strip().upper())]
 
 
 def complete_symbols(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -109,13 +150,14 @@ def complete_symbols(context: click.Context, parameter: click.Parameter, typed: 
     ]
 
 
-def _symbols() -> list[str]:
+def _symbols(context: click.Context) -> list[str]:
     from availability_pipeline.publishing.opening import read_symbols  # noqa: PLC0415
     from availability_pipeline.publishing.remote.cache import file_at_hand  # noqa: PLC0415 - needs DuckDB
 
     try:
         read_env_file()
-        settings = Settings.load()
+        with context.scope(cleanup=False):
+            settings = chosen_settings()
         file = file_at_hand(settings.db_path, settings)
         return read_symbols(file) if file else []
     except (AvailabilityError, OSError):

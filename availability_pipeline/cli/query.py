@@ -240,6 +240,18 @@ question(
 )  # fmt: skip
 
 question(
+    query, "coverage", AvailabilityQueries.get_coverage, [symbol(required=True)],
+    """What each collected dataset has of a contract.
+
+    first_day and last_day are the first and the last day with a file; missing_days are those without one that is
+    expected and not just late.
+    """,
+    examples=("query coverage BTCUSDT",),
+    title=views.counted_as("dataset", " with {symbol}"),
+    table=views.columns("dataset", "first_day", "last_day", "file_count", "missing_days", "data_through"),
+)  # fmt: skip
+
+question(
     query, "volume", AvailabilityQueries.get_volume, [symbol(required=True)],
     """The daily bars of a contract: prices, volume and trades.
 

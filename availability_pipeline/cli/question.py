@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from availability_pipeline.cli.options import complete_symbol, example
+from availability_pipeline.cli.options import chosen_settings, complete_symbol, example
 from availability_pipeline.cli.output import Answer, Output, Row, output_options
 from availability_pipeline.dates import parse_day, parse_moment
 from availability_pipeline.queries.api import AvailabilityQueries, Result
@@ -55,7 +55,7 @@ def question(  # noqa: PLR0913 - the whole declaration of a command
 
     @output_options
     def run(output: Output, *, whole: bool = False, **values: Any) -> None:
-        with AvailabilityQueries() as queries:
+        with AvailabilityQueries(settings=chosen_settings()) as queries:
             result = ask(queries, **values)
             shown = in_full if whole and in_full else table
             output.write(

@@ -9,10 +9,9 @@ import threading
 
 import click
 
-from availability_pipeline.cli.options import example
+from availability_pipeline.cli.options import chosen_settings, example
 from availability_pipeline.cli.output import Answer, Output, output_options
 from availability_pipeline.queries.result import Result
-from availability_pipeline.settings import Settings
 from availability_pipeline.symbols import counted
 
 
@@ -54,15 +53,20 @@ def sql(query: str, timeout: float, memory_limit: int, max_rows: int, output: Ou
 
     It reads the relations of the published database, no files and no network, and changes nothing. QUERY is a SELECT
     or - to read it from standard input; statements before the SELECT can make temporary tables. SHOW TABLES lists the
-    relations, DESCRIBE and a relation's name its columns. Of two columns with one name the second gets a number.
+    relations, DESCRIBE and a relation's name its columns; those of other datasets are in
+    schemas such as "spot/klines/1m".
+    Of two columns with one name the second gets a number.
     """
     from availability_pipeline.publishing.remote.cache import published_file  # noqa: PLC0415 - the database libraries are slow to load
+    from availability_pipeline.queries.coverage import other_files  # noqa: PLC0415 - likewise
     from availability_pipeline.queries.sql import Bounds, run_sql  # noqa: PLC0415 - likewise
 
     atexit.register(_silence)
     text = sys.stdin.read() if query == "-" else query
-    path = published_file(Settings.load().db_path)
-    with run_sql(path, text, bounds=Bounds(timeout, memory_limit, max_rows)) as found:
+    settings = chosen_settings()
+    path = published_file(settings.db_path)
+    others = other_files(settings.dataset, path, settings)
+    with run_sql(path, text, bounds=Bounds(timeout, memory_limit, max_rows), others=others) as found:
         result = Result(found.columns, found.rows, found.to_arrow)
         output.write(Answer(result, table=lambda: result, title=lambda: counted(len(result), "row")))
 

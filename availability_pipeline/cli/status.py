@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 
-from availability_pipeline.cli.options import example
+from availability_pipeline.cli.options import chosen_settings, example
 from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.service_levels import TARGET, ServiceLevels, read, shown
 from availability_pipeline.queries.status import Status
-from availability_pipeline.settings import Settings
 
 
 @click.command(epilog=example("status", "status --format json"))
@@ -26,10 +25,10 @@ def status(chosen: str | None) -> None:
     Data through is the last day collected for all contracts. Pending counts files that are expected and not there yet.
     The service levels are those of the last run. json is one object.
     """
-    with AvailabilityQueries() as queries:
+    with AvailabilityQueries(settings=chosen_settings()) as queries:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
-    levels = read(Settings.load().dataset_dir)
+    levels = read(chosen_settings().dataset_dir)
     lists = {"pending": found.pending, "runs": found.runs, "service_levels": levels and asdict(levels)}
     if not printed_as_json(chosen, {**facts, **lists}):
         _print(facts, found, levels)

@@ -16,7 +16,7 @@ from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.exchange_info import ExchangeInfo, fetch_contracts
 from availability_pipeline.archive.listing import FolderQuery, Folders, Listing, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.dates import DayRange, last_complete_day, utc_now
+from availability_pipeline.dates import DayRange, utc_now
 from availability_pipeline.errors import (
     ArchiveError,
     ArchiveUnreachable,
@@ -297,11 +297,11 @@ def missing_days(
     Args:
         connection: The working database.
         settings: The settings, for the look-back window and the first day.
-        last: The last day; yesterday if None.
+        last: The last day; the newest one that can have a file if None.
     """
     dataset = settings.dataset
     held = set(writes.complete_days(connection))
-    window = lookback_window(settings, last or last_complete_day())
+    window = lookback_window(settings, last or dataset.last_day)
     first_gap = next((day for day in DayRange(dataset.first_day, window.end) if day not in held), window.end)
     with_files = writes.days_with_files(connection)
     while (before := first_gap - dt.timedelta(days=1)) >= dataset.first_file_day and before not in with_files:

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from availability_pipeline.collecting.process import run_in_worker
-from availability_pipeline.dates import collectable_range, parse_day
+from availability_pipeline.dates import parse_day
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.queries.reader import Day
 from availability_pipeline.settings import Settings
@@ -55,7 +55,7 @@ class AvailabilityDatabase:
             (6, 2)
         """
         day = parse_day(date)
-        days = collectable_range(day, day, self._settings.dataset.first_day)
+        days = self._settings.dataset.collectable(day, day)
         outcome = run_in_worker(self._settings, days, quiet=True)
         with AvailabilityQueries(settings=self._settings) as queries:
             [counts] = queries.get_availability_summary(day, day)

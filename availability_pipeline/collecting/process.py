@@ -122,16 +122,13 @@ def run_in_worker(
     from availability_pipeline.publishing.opening import check_target  # noqa: PLC0415 - needs the database libraries
     from availability_pipeline.warehouse.database import check_usable  # noqa: PLC0415
 
-    if not settings.dataset.is_default:  # the environment of another process cannot say which
-        raise UsageError(
-            f"{settings.dataset.name} can only be collected by its job in Dagster; start it in the Dagster UI"
-        )
     instance = folder or instance_folder(settings)
     check_usable(settings.working_path, settings.db_file)
     check_target(settings.db_file, settings.working_path)
     began = time.monotonic()
     request = {
         "instance": str(instance),
+        "dataset": settings.dataset.name,
         "start": str(days.start),
         "end": str(days.end),
         "symbols": list(symbols),

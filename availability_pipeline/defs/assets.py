@@ -16,7 +16,7 @@ from availability_pipeline.collecting.collect import Collected, Discovery
 from availability_pipeline.collecting.inspect import Inspection, inspect_files
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
-from availability_pipeline.defs.names import asset_key, prefixed, writers_pool
+from availability_pipeline.defs.names import asset_key, writers_pool
 from availability_pipeline.defs.partitions import daily_partitions, days_of_run
 from availability_pipeline.defs.resources import resource_keys, resources_of
 from availability_pipeline.errors import ArchiveError, ArchiveFailures
@@ -68,7 +68,7 @@ def _asset(dataset: Dataset, name: str, **options: Any) -> AssetDecorator:
     """`dagster.asset` with what every asset of a dataset has."""
     decorator: AssetDecorator = dg.asset(
         key=asset_key(dataset, name),
-        group_name=prefixed(dataset, "availability"),
+        group_name=dataset.market.name,
         owners=["team:market-data"],
         pool=writers_pool(dataset),
         required_resource_keys=resource_keys(dataset),
@@ -338,7 +338,7 @@ def _published_database(dataset: Dataset, derived: Sequence[dg.AssetsDefinition]
         "published_database",
         kinds={"duckdb"},
         deps=derived,
-        freshness_policy=PUBLISHED_EVERY_NIGHT,
+        freshness_policy=PUBLISHED_EVERY_NIGHT if dataset.goes_on else None,
     )
     def published_database(
         context: dg.AssetExecutionContext, config: Publication

@@ -125,7 +125,7 @@ def _execute(
     assets = assets_of_run(settings, days, by_command=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        job = build_defs(progress).resolve_job_def(job_name(dataset))
+        job = build_defs(progress, dataset).resolve_job_def(job_name(dataset))
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,

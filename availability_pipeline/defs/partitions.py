@@ -24,7 +24,12 @@ _UNFINISHED = [
 
 def daily_partitions(dataset: Dataset) -> dg.DailyPartitionsDefinition:
     """One partition for each day of the dataset."""
-    return dg.DailyPartitionsDefinition(start_date=dataset.first_day.isoformat(), timezone=dataset.time_zone)
+    last = dataset.last_file_day
+    return dg.DailyPartitionsDefinition(
+        start_date=dataset.first_day.isoformat(),
+        end_date=(last + dt.timedelta(days=1)).isoformat() if last else None,
+        timezone=dataset.time_zone,
+    )
 
 
 def days_of_run(context: dg.AssetExecutionContext) -> DayRange:

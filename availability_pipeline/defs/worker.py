@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from availability_pipeline.archive.batch import Progress
+from availability_pipeline.catalogue import dataset_named
 from availability_pipeline.collecting.progress import shown_progress
 from availability_pipeline.collecting.reporting import written
 from availability_pipeline.dates import DayRange, parse_day
@@ -96,7 +97,8 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         from availability_pipeline.defs import launch  # noqa: PLC0415 - under the filter of its notices
         from availability_pipeline.defs.runs import end_orphaned_run  # noqa: PLC0415 - likewise
 
-    days, settings = DayRange(parse_day(request["start"]), parse_day(request["end"])), Settings.load()
+    days = DayRange(parse_day(request["start"]), parse_day(request["end"]))
+    settings = Settings.load().of_dataset(dataset_named(request["dataset"]))
     shown = nullcontext(Progress()) if request["quiet"] else shown_progress(log_format=log_format())
     with launch.open_instance(Path(request["instance"])) as instance, shown as progress:
         if not gc.isenabled():

@@ -38,7 +38,7 @@ judged_gaps AS (
         CASE
             WHEN gaps.next_day IS NULL THEN 'stopped'
             WHEN long THEN 'long'
-            WHEN runs.verdict = 'flat' AND runs.next_day = gaps.next_day AND runs.last_day = gaps.last_file_day
+            WHEN $relists AND runs.verdict = 'flat' AND runs.next_day = gaps.next_day AND runs.last_day = gaps.last_file_day
                 THEN 'relisted'
             ELSE 'gap'
         END AS absence

@@ -36,12 +36,12 @@ FROM (FROM file_runs WHERE last_day < $first_day::DATE + $days - 1) AS files JOI
 WHERE held.date > files.last_day AND (next_day IS NULL OR held.date < next_day);
 
 -- gaps: stretches of them. too_long_from is the day on which one has become so long that files after it are another
--- episode's.
+-- episode's, where names come back for another listing.
 CREATE OR REPLACE TEMP TABLE gaps AS
 SELECT
     symbol, last_file_day, next_day, min(date) AS first_day, max(date) AS last_day,
     list(date ORDER BY date)[$episode_gap_days + 1] AS too_long_from,
-    next_day IS NOT NULL AND too_long_from IS NOT NULL AS long
+    $relists AND next_day IS NOT NULL AND too_long_from IS NOT NULL AS long
 FROM gap_days GROUP BY symbol, last_file_day, next_day;
 
 -- small_runs: consecutive small files of an episode, whatever days lie between them. A file is small if the bar of its day

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field, fields
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, SizeRules
+from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset, SizeRules
 from availability_pipeline.dates import utc_today
 from availability_pipeline.settings import Settings
 
@@ -25,19 +25,20 @@ class Rules:
     """What the rules are applied with.
 
     Args:
-        episode_gap_days: Days without a file after which a contract has ended and further files are another episode.
+        episode_gap_days: Days without a file after which a contract has ended and, where names come back, further files
+            are another episode.
         today: The current UTC day, which decides what is young. What exchangeInfo said later does not count.
-        sizes: What sizes say of trade; None where they say nothing, so that no file is flat or rowless.
+        dataset: What the files are of: whether names come back for another listing, and what sizes say of trade.
     """
 
     episode_gap_days: int = Settings.episode_gap_days
     today: dt.date = field(default_factory=utc_today)
-    sizes: SizeRules | None = DEFAULT_DATASET.sizes
+    dataset: Dataset = DEFAULT_DATASET
 
     @classmethod
     def of(cls, settings: Settings, today: dt.date | None = None) -> Rules:
         """The rules of the settings and their dataset, today by default."""
-        return cls(settings.episode_gap_days, today or utc_today(), settings.dataset.sizes)
+        return cls(settings.episode_gap_days, today or utc_today(), settings.dataset)
 
     @property
     def oldest_young_day(self) -> dt.date:
@@ -47,7 +48,8 @@ class Rules:
     def values(self) -> dict[str, object]:
         """The values of the parameters in the .sql files; those of sizes are NULL where sizes say nothing."""
         return {
-            **{each.name: getattr(self.sizes, each.name, None) for each in fields(SizeRules)},
+            **{each.name: getattr(self.dataset.sizes, each.name, None) for each in fields(SizeRules)},
+            "relists": self.dataset.relists,
             "idle_files": IDLE_FILES,
             "tradifi_idle_files": TRADIFI_IDLE_FILES,
             "publication_days": PUBLICATION_DAYS,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.errors import (
     PublicationError,
     PublishedDatabaseError,
@@ -36,7 +37,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 1}
 _PUBLICATION = """
 SELECT
     schema_version, first_day, data_through, last_file_day, row_count, file_count, symbol_count, run_id, published_at,
-    archive_url, $tail_from
+    archive_url, $tail_from, $dataset
 FROM published.publication
 """
 
@@ -65,6 +66,8 @@ class Publication:
     """Where the files are served."""
     tail_from: dt.date | None
     """From this day on, rows of `availability_by_symbol` lie behind all others; None if there are no such rows."""
+    dataset: str
+    """Its name in the catalogue."""
 
 
 def open_published(path: Path) -> tuple[duckdb.DuckDBPyConnection, Publication]:
@@ -174,8 +177,10 @@ def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publ
                 f"{path} has schema version {version[0]}, and this program knows only {SCHEMA_VERSION}; "
                 f"upgrade {_PROGRAM}"
             )
-        tail_from = "tail_from" if version and version[0] > 2 else "NULL"
-        row = connection.execute(_PUBLICATION.replace("$tail_from", tail_from)).fetchone()
+        form = version[0] if version else 0
+        query = _PUBLICATION.replace("$tail_from", "tail_from" if form > 2 else "NULL")
+        dataset = "dataset" if form > 4 else f"'{DEFAULT_DATASET.name}'"
+        row = connection.execute(query.replace("$dataset", dataset)).fetchone()
     if row is None:
         raise PublishedDatabaseError(f"{path} says nothing about itself; {_RESTORE}")
     return Publication(*row)

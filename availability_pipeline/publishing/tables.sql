@@ -75,6 +75,7 @@ CREATE OR REPLACE TABLE published.publication (
     published_at TIMESTAMP NOT NULL,
     archive_url VARCHAR NOT NULL,
     program_version VARCHAR NOT NULL,
+    dataset VARCHAR NOT NULL,       -- by its name in the catalogue
     rebuilt_at TIMESTAMP NOT NULL,  -- when all rows were last written, and not only the tail
     tail_from DATE                  -- in availability_by_symbol, rows from this day on lie behind all others; NULL: none
 );

@@ -49,7 +49,7 @@ _PUBLICATION = """
 INSERT INTO published.publication
 SELECT
     ?, min(date), max(date), max(date) FILTER (file_count > 0), sum(row_count), sum(file_count),
-    (SELECT count(*) FROM published.published_symbols), ?, ?, ?, ?, ?, ?
+    (SELECT count(*) FROM published.published_symbols), ?, ?, ?, ?, ?, ?, ?
 FROM published.published_days
 """
 
@@ -147,11 +147,20 @@ def _audited(
 
 def _fill(connection: duckdb.DuckDBPyConnection, rows: Rows, run_id: str) -> Totals:
     """Write all but the rows into the attached file."""
-    archive_url = read_info(connection, "archive_url") or ""
+    archive_url, dataset = read_info(connection, "archive_url") or "", dataset_of(connection).name
     connection.execute(_sql("tables.sql"))
     connection.execute(
         _PUBLICATION,
-        [SCHEMA_VERSION, run_id, utc_now(), archive_url, __version__, rows.rebuilt_at, rows.tail_from],
+        [
+            SCHEMA_VERSION,
+            run_id,
+            utc_now(),
+            archive_url,
+            __version__,
+            dataset,
+            rows.rebuilt_at,
+            rows.tail_from,
+        ],
     )
     _create_views(connection, archive_url)
     [row] = connection.execute(_TOTALS).fetchall()
@@ -238,7 +247,7 @@ def publish(
     place = Place.of(path)
     try:
         check_target(place.database, _file_of(connection))
-        derive_if_stale(connection, rules or Rules(sizes=dataset_of(connection).sizes))
+        derive_if_stale(connection, rules or Rules(dataset=dataset_of(connection)))
         remove_leftovers(place.database)
         place.generations.mkdir(parents=True, exist_ok=True)
         with draft_of(place.draft) as draft:

@@ -182,8 +182,13 @@ def check(
 
 def all_checks(dataset: Dataset = DEFAULT_DATASET) -> list[Check]:
     """All checks of a dataset in the order in which findings are read: the blocking ones first."""
-    lacking = {"daily_volume": not dataset.has_volume, "file_contents": not dataset.has_minutes}
-    checks = (each for each in _REGISTRY.values() if not lacking.get(each.asset))
+    lacking = {
+        "daily_volume": not dataset.has_volume,
+        "file_contents": not dataset.has_minutes,
+        "exchange_info": not dataset.is_compared,
+        "known_delistings": not dataset.is_default,
+    }
+    checks = (each for each in _REGISTRY.values() if not (lacking.get(each.asset) or lacking.get(each.name)))
     return sorted(checks, key=lambda registered: not registered.blocking)
 
 

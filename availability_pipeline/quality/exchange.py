@@ -22,7 +22,8 @@ PUBLICATION_LAG_DAYS = 2
 LEAST_LISTED = 0.5
 """Share of a day's files below which an answer of the exchange is no list of what it trades."""
 
-_PERPETUALS = ("PERPETUAL", "TRADIFI_PERPETUAL")
+_TYPES = {"perpetual": ("PERPETUAL", "TRADIFI_PERPETUAL")}
+"""By what a plain name is the name of, the types of contract that have to be there; any if it is none of these."""
 
 _FILES = "SELECT symbol FROM daily_availability WHERE date = ? AND available"
 
@@ -79,11 +80,12 @@ def _is_expected(contract: ListedContract, day: dt.date, before: set[str], scope
 
     The listing day that the exchange gives is not certain, so a file of an earlier day counts as well.
     """
-    ending = scope.settings.dataset.perpetual_ending
+    market = scope.settings.dataset.market
+    types = _TYPES.get(market.plain_contract)
     return (
-        contract.contract_type in _PERPETUALS
+        (types is None or contract.contract_type in types)
         and contract.status == "TRADING"
-        and contract.symbol.removesuffix(ending).endswith(scope.settings.tracked_quotes)
+        and contract.symbol.removesuffix(market.perpetual_ending).endswith(scope.settings.tracked_quotes)
         and (contract.symbol in before or (contract.onboard_date is not None and contract.onboard_date < day))
     )
 

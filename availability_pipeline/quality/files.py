@@ -1,7 +1,8 @@
 """Files: is a day complete, has a contract gaps, can a file hold a row, and was one replaced or withdrawn?
 
 Gaps that are known to be permanent are acknowledged in two lists: `known_gaps.csv` of this package, and one of that
-name in the data directory for the user's own, with the same columns: symbol, first_day, last_day, reason.
+name in the data directory for the user's own, with the same columns: symbol (* for all), first_day, last_day, reason.
+Days of which the archive has no file of a whole dataset are in its catalogue entry.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ _ABSENT_FILES = """
 CREATE OR REPLACE TEMP TABLE absent_files AS
 SELECT
     date, symbol, status, absence, last_file_day,
-    known.symbol IS NOT NULL AS acknowledged
-FROM absent_days LEFT JOIN known_gaps AS known USING (date, symbol)
+    exists(
+        FROM known_gaps AS known WHERE known.date = absent_days.date AND known.symbol IN (absent_days.symbol, '*')
+    ) AS acknowledged
+FROM absent_days
 WHERE status <> 'ended' AND NOT rowless AND date BETWEEN $start AND $end
 """
 
@@ -56,7 +59,10 @@ _JUDGED_DAYS = """
 CREATE OR REPLACE TEMP TABLE judged_days AS
 WITH counted AS (
     SELECT date, count(*) FILTER (available) AS files
-    FROM daily_availability WHERE date BETWEEN $start AND $end AND date >= $history_start GROUP BY date
+    FROM daily_availability
+    WHERE date BETWEEN $start AND $end AND date >= $history_start
+        AND (available OR date NOT IN (SELECT date FROM known_gaps WHERE symbol = '*'))
+    GROUP BY date
 ),
 awaited AS (
     SELECT
@@ -146,15 +152,15 @@ def _look_for_absences(connection: duckdb.DuckDBPyConnection, window: DayRange, 
     connection.register("known_gaps", known_gaps(scope.settings))
     rules = Rules.of(scope.settings, scope.today)
     days = {"start": window.start, "end": window.end}
+    start = _history_start(connection, scope.settings.dataset)
     try:
         find_absences(connection, rules)
         connection.execute(_ABSENT_FILES, days)
+        connection.execute(
+            _JUDGED_DAYS, {**days, "oldest_young_day": rules.oldest_young_day, "history_start": start}
+        )
     finally:
         connection.unregister("known_gaps")
-    start = _history_start(connection, scope.settings.dataset)
-    connection.execute(
-        _JUDGED_DAYS, {**days, "oldest_young_day": rules.oldest_young_day, "history_start": start}
-    )
     scope.made.add("judged_days")
 
 
@@ -308,12 +314,12 @@ def own_list(settings: Settings) -> Path:
 
 
 def known_gaps(settings: Settings) -> pa.Table:
-    """Acknowledged days without a file: columns symbol and date, one row per day.
+    """Acknowledged days without a file: columns symbol, `*` for all contracts, and date, one row per day.
 
     Raises:
         UsageError: A line of the user's list is not understood.
     """
-    found = set()
+    found = {("*", day) for days in settings.dataset.missing_days for day in days}
     if settings.dataset.is_default:  # the package's list is about it
         found |= set(
             _acknowledged(KNOWN_GAPS, resources(__package__).joinpath(KNOWN_GAPS).read_text("utf-8"))
@@ -339,11 +345,11 @@ def known_gaps(settings: Settings) -> pa.Table:
     )
 
 
-def _acknowledged(name: str, text: str) -> list[tuple[str, object]]:
+def _acknowledged(name: str, text: str) -> list[tuple[str, dt.date]]:
     reader = csv.DictReader(text.splitlines())
     if tuple(reader.fieldnames or ()) != KNOWN_GAPS_COLUMNS:
         raise UsageError(f"{name} must begin with the line {','.join(KNOWN_GAPS_COLUMNS)}")
-    found: list[tuple[str, object]] = []
+    found: list[tuple[str, dt.date]] = []
     for line in reader:
         place = f"{name}, line {reader.line_num}"
         if not line["symbol"] or None in line.values():

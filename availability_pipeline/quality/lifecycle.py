@@ -137,16 +137,10 @@ def known_delistings(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Ver
     """Delistings that are on record end on the recorded day in the derived tables, or on the day before or after.
 
     Only contracts that the table holds and days that are collected count. What is on record is the last day of trading
-    of USDT-margined futures as their klines tell it, so other datasets are not compared.
+    of USDT-margined futures as their 1-minute klines tell it, so other datasets do not have this check.
     """
     if not _fits(connection, scope):
         return _not_derived()
-    if not scope.settings.dataset.is_default:
-        return Verdict(
-            passed=True,
-            summary="no delisting of this dataset is on record",
-            numbers={"recorded": 0, "differing": 0},
-        )
     connection.register("recorded", recorded_delistings())
     try:
         found = rows(

@@ -1,4 +1,4 @@
-"""The Python API for readers; its queries are in `files`, `contents`, `universe`, `lifecycle`, `volume` and `status`.
+"""The Python API for readers; its queries are in the other modules of this package.
 
 A query returns a `Result`: rows as plain dicts, described in `columns`, and the same as Arrow, pandas or polars.
 """
@@ -9,6 +9,7 @@ from availability_pipeline.queries.columns import (
     CHANGE_COLUMNS,
     COLUMNS,
     CONTRACT_COLUMNS,
+    COVERAGE_COLUMNS,
     DELISTING_COLUMNS,
     GAP_COLUMNS,
     INCOMPLETE_COLUMNS,
@@ -18,6 +19,7 @@ from availability_pipeline.queries.columns import (
     UNIVERSE_COLUMNS,
 )
 from availability_pipeline.queries.contents import ContentsQueries
+from availability_pipeline.queries.coverage import CoverageQueries
 from availability_pipeline.queries.files import FileQueries
 from availability_pipeline.queries.lifecycle import LifecycleQueries
 from availability_pipeline.queries.reader import Day
@@ -30,6 +32,7 @@ __all__ = [
     "CHANGE_COLUMNS",
     "COLUMNS",
     "CONTRACT_COLUMNS",
+    "COVERAGE_COLUMNS",
     "DELISTING_COLUMNS",
     "GAP_COLUMNS",
     "INCOMPLETE_COLUMNS",
@@ -45,7 +48,13 @@ __all__ = [
 
 
 class AvailabilityQueries(
-    FileQueries, ContentsQueries, UniverseQueries, LifecycleQueries, VolumeQueries, StatusQueries
+    FileQueries,
+    ContentsQueries,
+    UniverseQueries,
+    LifecycleQueries,
+    VolumeQueries,
+    CoverageQueries,
+    StatusQueries,
 ):
     """A published database, open for reading; use it in a `with` statement or call `close`.
 
@@ -56,9 +65,10 @@ class AvailabilityQueries(
         path: The published database: a file, or the URL of published generations (`s3://bucket/prefix`,
             `https://host/path`), of which a new database is downloaded; `AVAILABILITY_DB_PATH` by default.
         settings: From the environment by default.
+        dataset: The dataset by its name in the catalogue, such as `spot/klines/1m`; that of `settings` by default.
 
     Raises:
-        UsageError: The path is not a supported URL.
+        UsageError: The path is not a supported URL, or there is no such dataset.
         PublishedDatabaseError: The database is missing, damaged, of a newer version, or cannot be downloaded.
 
     Example:

@@ -267,6 +267,56 @@ class DelistingRow(TypedDict):
     """The UTC day from which on the end could be known."""
 
 
+class CoverageRow(TypedDict):
+    """What a dataset has of a contract."""
+
+    dataset: str
+    """Its name in the catalogue, such as `um/klines/1m`."""
+    symbol: str
+    """The contract: the name of its folder in the archive."""
+    first_day: dt.date | None
+    """The first UTC day with a file; None if there is none."""
+    last_day: dt.date | None
+    """The last UTC day with a file; None if there is none."""
+    file_count: int
+    """Days with a file."""
+    missing_days: int
+    """Days without a file that is expected, and not just late."""
+    data_through: dt.date
+    """The last collected UTC day of the dataset."""
+
+
+class DatasetRow(TypedDict):
+    """A dataset of the catalogue, and what is collected of it."""
+
+    dataset: str
+    """Its name."""
+    prefix: str
+    """The prefix of its folders in the archive."""
+    first_day: dt.date
+    """Its first UTC day."""
+    last_day: dt.date | None
+    """The UTC day of its last file; None while it goes on."""
+    published: str | None
+    """When the files of a day are there on the next one, UTC; None if that was not observed."""
+    exchange_info: str | None
+    """The exchangeInfo that speaks of its contracts; None without one."""
+    tracked: str
+    """The quote assets and kinds of contract that have rows by default."""
+    lifecycle: str
+    """What tells that a contract is traded: volume, or only files."""
+    remark: str
+    """What else is known of its files."""
+    scheduled: bool
+    """Whether AVAILABILITY_DATASETS names it."""
+    data_through: dt.date | None
+    """The last collected UTC day; None if nothing of it is published."""
+    symbols: int | None
+    """Contracts that have rows, likewise."""
+    files: int | None
+    """Files, likewise."""
+
+
 def columns_of(row_type: type) -> tuple[str, ...]:
     """The columns of a row type, in order."""
     return tuple(row_type.__annotations__)
@@ -279,6 +329,7 @@ UNIVERSE_COLUMNS = columns_of(UniverseRow)
 LIFECYCLE_COLUMNS = columns_of(LifecycleRow)
 CONTRACT_COLUMNS = columns_of(ContractRow)
 INCOMPLETE_COLUMNS = columns_of(IncompleteRow)
+COVERAGE_COLUMNS = columns_of(CoverageRow)
 GAP_COLUMNS = columns_of(GapRow)
 LISTING_COLUMNS = columns_of(ListingRow)
 DELISTING_COLUMNS = columns_of(DelistingRow)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue import Dataset, dataset_named
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, PublishedDatabaseError, UsageError
 from availability_pipeline.publishing.opening import open_published, reading
@@ -101,9 +101,16 @@ class _UrlBases(dict[str, str]):
 class Reader:
     """The base class of queries: opens the file and checks arguments."""
 
-    def __init__(self, path: Path | str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str | None = None,
+        *,
+        settings: Settings | None = None,
+        dataset: str | None = None,
+    ) -> None:
+        if dataset is not None:
+            settings = (settings or Settings.load()).of_dataset(dataset_named(dataset))
         self._settings = settings
-        self.dataset = settings.dataset if settings else DEFAULT_DATASET
         self.location = (settings or Settings.load()).db_path if path is None else path
         self.path = published_file(self.location, settings)
         self._open()
@@ -112,6 +119,7 @@ class Reader:
         connection, publication = open_published(self.path)
         self._opened: Connection | None = Connection(connection, self.path)
         self.publication = publication
+        self.dataset = dataset_named(publication.dataset, f"the dataset of {self.path}")
         self._url_bases = _UrlBases(self.dataset, publication.archive_url)
         days = self._fetch("SELECT date, file_count, row_count FROM published.published_days ORDER BY date")
         self._file_counts: dict[dt.date, int] = {day: files for day, files, _ in days}

@@ -18,7 +18,7 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
-from availability_pipeline.errors import AvailabilityError, UsageError
+from availability_pipeline.errors import AvailabilityError, PublishedDatabaseError, UsageError
 from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.queries.columns import Row
 from availability_pipeline.queries.result import rows_of_batches
@@ -91,7 +91,13 @@ class Bounds:
                 raise UsageError(f"{name} is {value!r}, but it must be a whole number of 1 or more")
 
 
-def run_sql(path: Path, query: str, parameters: Parameters = (), bounds: Bounds | None = None) -> SqlResult:
+def run_sql(
+    path: Path,
+    query: str,
+    parameters: Parameters = (),
+    bounds: Bounds | None = None,
+    others: Mapping[str, Path] | None = None,
+) -> SqlResult:
     """Run a query against a published database.
 
     Args:
@@ -100,6 +106,7 @@ def run_sql(path: Path, query: str, parameters: Parameters = (), bounds: Bounds 
             create temporary tables and views for this call.
         parameters: Values of the last statement, a sequence for `?` or a mapping for `$name`.
         bounds: Its limits.
+        others: Other published databases, each of which is a schema of this name.
 
     Raises:
         UsageError: The query is invalid, attempts more than reading, or exceeds a limit.
@@ -110,6 +117,7 @@ def run_sql(path: Path, query: str, parameters: Parameters = (), bounds: Bounds 
     bounds = bounds or Bounds()
     connection, _ = open_published(path)
     try:
+        _attach(connection, others or {}, query)
         _confine(connection, bounds)
         return SqlResult(path, connection, query, parameters, bounds)
     except BaseException:
@@ -117,6 +125,17 @@ def run_sql(path: Path, query: str, parameters: Parameters = (), bounds: Bounds 
         with suppress(duckdb.ResourceInUseException):
             connection.close()
         raise
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, others: Mapping[str, Path], query: str) -> None:
+    """Attach other databases; one that cannot be read matters only to a query that names it."""
+    for name, path in others.items():
+        try:
+            with reading(path):
+                connection.execute(f'ATTACH ? AS "{name}" (READ_ONLY, TYPE duckdb)', [str(path)])
+        except PublishedDatabaseError:
+            if name in query:
+                raise
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.publishing.opening import Publication
 from availability_pipeline.queries.columns import ChangeRow, Row, SummaryRow
+from availability_pipeline.queries.coverage import other_files
 from availability_pipeline.queries.reader import Day, Reader
 from availability_pipeline.queries.result import Result
 
@@ -116,6 +117,9 @@ class StatusQueries(Reader):
     ) -> Result[Row]:
         """Run your own query over the relations of the published database, read-only and without files.
 
+        Those of other datasets that are collected are in schemas with the dataset's name, such as
+        `"spot/klines/1m".daily_availability`.
+
         Args:
             query: Statements in DuckDB's SQL, of which the last one, such as a SELECT, gives the result; others may
                 create temporary tables and views for this call.
@@ -135,7 +139,8 @@ class StatusQueries(Reader):
 
         self._check_open()
         bounds = Bounds(timeout_seconds, memory_limit_mb, max_rows)
-        with run_sql(self.path, query, parameters, bounds) as result:
+        others = other_files(self.dataset, self.path, self._settings)
+        with run_sql(self.path, query, parameters, bounds, others) as result:
             return Result.of_arrow(result.to_arrow())
 
     @staticmethod

@@ -40,7 +40,7 @@ def exchange_info(archive: SimulatedArchive) -> dict[str, Any]:
             archive.dataset, max(today, day_of(int(archive.seconds()) // SECONDS_PER_DAY))
         )
     for contract in contracts:
-        contract[archive.dataset.exchange_status] = contract.pop("status")
+        contract[archive.dataset.market.exchange_status] = contract.pop("status")
     return {
         "timezone": "UTC",
         "serverTime": int(archive.seconds() * 1000),
@@ -93,8 +93,8 @@ def _quarter(facts: FolderFacts, known: list[FolderFacts]) -> str:
 
 
 def _without_folders(dataset: Dataset, today: dt.date) -> list[dict[str, Any]]:
-    quote = dataset.tracked_quotes[0]
-    ending = quote + dataset.perpetual_ending
+    quote = dataset.market.tracked_quotes[0]
+    ending = quote + dataset.market.perpetual_ending
     coming = _milliseconds(today + dt.timedelta(days=_PENDING_DAYS))
     return [
         _entry(PENDING_BASE + ending, quote, "PERPETUAL", "PENDING_TRADING", coming, NO_DELIVERY_MS),

@@ -43,7 +43,7 @@ class KeyNames:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self.root = f"data/{dataset.market}/{dataset.period}/{dataset.kind}/"
+        self.root = f"data/{dataset.market.path}/{dataset.period}/{dataset.kind}/"
         self.inner = f"{dataset.interval}/" if dataset.interval else ""
         self._label = dataset.interval or dataset.kind
         is_daily = dataset.period == "daily"

@@ -226,7 +226,7 @@ class SimulatorServer:
 
     def _market(self, path: str) -> SimulatedArchive:
         for space in self._spaces:
-            if space.archive.dataset.exchange_info_path == path:
+            if space.archive.dataset.market.exchange_info_path == path:
                 return space.archive
         raise S3Error(404, "NoSuchKey", "No exchange is simulated there.", Key=path)
 

@@ -265,12 +265,15 @@ class SymbolsReport:
 _UPSERT = """
 INSERT INTO symbols (symbol, contract, quote, tracked, first_seen)
 SELECT symbol, contract, quote, tracked, ? FROM seen
-ON CONFLICT (symbol) DO UPDATE SET contract = excluded.contract, quote = excluded.quote, tracked = excluded.tracked
+ON CONFLICT (symbol) DO UPDATE SET
+    contract = excluded.contract, quote = coalesce(symbols.quote, excluded.quote), tracked = excluded.tracked
 """
 
 _LISTED = """
 UPDATE symbols
-SET contract_type = listed.contract_type, status = listed.status, onboard_date = listed.onboard_date, seen_at = ?
+SET
+    contract_type = listed.contract_type, status = listed.status, onboard_date = listed.onboard_date,
+    quote = coalesce(listed.quote, symbols.quote), seen_at = ?
 FROM listed WHERE listed.symbol = symbols.symbol
 """
 
@@ -336,6 +339,7 @@ def write_symbols(
             "onboard_date": pa.array([contract.onboard_date for contract in listed], pa.date32()),
             "delivery_date": pa.array([contract.delivery_date for contract in listed], pa.timestamp("us")),
             "underlying_type": pa.array([contract.underlying_type for contract in listed], pa.string()),
+            "quote": pa.array([contract.quote for contract in listed], pa.string()),
         }
     )
     known = set(_column(connection, "SELECT symbol FROM symbols"))

@@ -19,14 +19,13 @@ import requests
 from availability_pipeline import AvailabilityQueries
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.names import FileKey, UnknownName, parse_folder, parse_key
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
-from availability_pipeline.collecting.process import run_in_worker
+from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset, Market
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs import launch
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.partitions import days_under_way, range_tags
 from availability_pipeline.defs.runs import alone
-from availability_pipeline.errors import StoreError, UsageError
+from availability_pipeline.errors import StoreError
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect, set_source
 from availability_pipeline_tests import pipeline
@@ -38,21 +37,23 @@ pytestmark = pytest.mark.no_cover
 """What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
 
 INVENTED = Dataset(
-    name="cm/markPriceKlines/1h",
-    market="futures/cm",
+    market=Market(
+        name="xm",
+        path="futures/xm",
+        quotes=("USD",),
+        perpetual_ending="_PERP",
+        tracked_quotes=("USD",),
+        tracked_contracts=("perpetual", "delivery"),
+        exchange_url="https://xapi.binance.com",
+        exchange_info_path="/xapi/v1/exchangeInfo",
+        exchange_status="contractStatus",
+    ),
     kind="markPriceKlines",
     interval="1h",
     first_day=dt.date(2024, 2, 19),
     first_file_day=dt.date(2024, 2, 21),
-    quotes=("USD",),
-    perpetual_ending="_PERP",
-    tracked_quotes=("USD",),
-    tracked_contracts=("perpetual", "delivery"),
-    exchange_url="https://dapi.binance.com",
-    exchange_info_path="/dapi/v1/exchangeInfo",
-    exchange_status="contractStatus",
 )
-WITHOUT_BARS = replace(DEFAULT_DATASET, name="um/metrics", kind="metrics", interval=None)
+WITHOUT_BARS = replace(DEFAULT_DATASET, kind="metrics", interval=None)
 
 CONTRACTS = ["BTCUSD_240329", "BTCUSD_PERP", "ETHUSD_PERP"]
 HISTORY = DayRange(INVENTED.first_day, dt.date(2024, 2, 28))
@@ -111,7 +112,9 @@ def both(
     monkeypatch.setattr("availability_pipeline.dates._clock", lambda: NOW)
     with serve(ScriptedArchive.recorded(["BTCUSDT", "ETHUSDT"], NOW), make_invented()) as server:
         server.date = NOW
-        settings = settings_for(server, lock_timeout_seconds=0)
+        settings = settings_for(
+            server, lock_timeout_seconds=0, datasets=f"{DEFAULT_DATASET.name},{INVENTED.name}"
+        )
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
         shutil.copytree(new_instance, settings.data_dir / "dagster")
@@ -136,7 +139,7 @@ def test_an_invented_dataset_is_collected_checked_published_and_queried(both: Bo
     seen = {record.path for record in both.server.requests if record.kind == "HEAD"}
     for row in result:
         symbol, day = row["symbol"], row["date"]
-        path = f"/data/futures/cm/daily/markPriceKlines/{symbol}/1h/{symbol}-1h-{day}.zip"
+        path = f"/data/futures/xm/daily/markPriceKlines/{symbol}/1h/{symbol}-1h-{day}.zip"
         assert row["url"] == both.server.url + path
         assert (path in seen) == (day in YESTERDAY)
         answer = requests.head(row["url"], timeout=10)
@@ -172,7 +175,7 @@ def test_neither_touches_the_data_of_the_other(both: Both) -> None:
     top = files_of_default(both)
     both.run(both.invented, YESTERDAY)
     assert files_of_default(both) == top
-    assert own == both.default.data_dir / "datasets" / "cm" / "markPriceKlines" / "1h"
+    assert own == both.default.data_dir / "datasets" / "xm" / "markPriceKlines" / "1h"
     held = [
         pipeline.query(settings, "SELECT DISTINCT symbol FROM daily_availability ORDER BY symbol")
         for settings in (both.default, both.invented)
@@ -195,7 +198,7 @@ def test_rows_of_another_dataset_are_refused(both: Both) -> None:
     pipeline.run(both.invented, YESTERDAY.start)
     before = pipeline.table(both.invented)
     refused = pytest.raises(
-        StoreError, match="has rows of cm/markPriceKlines/1h, and these are of um/klines/1m"
+        StoreError, match="has rows of xm/markPriceKlines/1h, and these are of um/klines/1m"
     )
     with connect(both.invented.working_path) as connection, refused:
         set_source(connection, DEFAULT_DATASET, both.server.url)
@@ -206,7 +209,7 @@ def test_rows_of_another_dataset_are_refused(both: Both) -> None:
 def test_definitions_of_both_load_side_by_side() -> None:
     repository = build_defs().get_repository_def()
     names = ("availability_update", "daily_availability_schedule", "publication_watch")
-    job, schedule, sensor = ({name, f"cm_markPriceKlines_1h_{name}"} for name in names)
+    job, schedule, sensor = ({name, f"xm_markPriceKlines_1h_{name}"} for name in names)
     assert set(repository.job_names) == {*job, "remove_old_runs", "__ASSET_JOB"}
     assert {each.name for each in repository.schedule_defs} == schedule
     assert {each.name for each in repository.sensor_defs} == {*sensor, "failure_alerts"}
@@ -217,7 +220,7 @@ def test_definitions_of_both_load_side_by_side() -> None:
     }
     for name, pool, count in (
         ("availability_update", "working_database", 12),
-        ("cm_markPriceKlines_1h_availability_update", "cm_markPriceKlines_1h_working_database", 8),
+        ("xm_markPriceKlines_1h_availability_update", "xm_markPriceKlines_1h_working_database", 8),
     ):
         nodes = build_defs().resolve_job_def(name).nodes
         assert {each for node in nodes for each in node.definition.pools} == {pool}
@@ -236,7 +239,7 @@ def test_a_run_of_one_neither_waits_for_the_other_nor_counts_as_its_own(both: Bo
 def test_the_schedule_and_the_sensor_of_an_invented_dataset_look_at_its_data(both: Both) -> None:
     repository = build_defs().get_repository_def()
     pipeline.run_and_publish(both.invented, HISTORY.start, HISTORY.end - dt.timedelta(days=1))
-    schedule = repository.get_schedule_def("cm_markPriceKlines_1h_daily_availability_schedule")
+    schedule = repository.get_schedule_def("xm_markPriceKlines_1h_daily_availability_schedule")
     with dg.build_schedule_context(
         instance=both.instance,
         scheduled_execution_time=dt.datetime(2024, 3, 1, 2, tzinfo=dt.UTC),
@@ -246,7 +249,7 @@ def test_the_schedule_and_the_sensor_of_an_invented_dataset_look_at_its_data(bot
         requests_of_tick = schedule.evaluate_tick(context).run_requests or ()
     assert [request.partition_key for request in requests_of_tick] == ["2024-02-29", None]
     assert requests_of_tick[1].tags["dagster/asset_partition_range_start"] == "2024-02-19"
-    sensor = repository.get_sensor_def("cm_markPriceKlines_1h_publication_watch")
+    sensor = repository.get_sensor_def("xm_markPriceKlines_1h_publication_watch")
     with dg.build_sensor_context(
         instance=both.instance, resources=dict(build_defs().resources or {}), repository_def=repository
     ) as context:
@@ -255,19 +258,13 @@ def test_the_schedule_and_the_sensor_of_an_invented_dataset_look_at_its_data(bot
     assert len(requested) == 1
 
 
-def test_the_worker_refuses_what_its_environment_cannot_say(both: Both) -> None:
-    with pytest.raises(UsageError, match="cm/markPriceKlines/1h can only be collected by its job in Dagster"):
-        run_in_worker(both.invented, YESTERDAY)
-    assert not both.invented.dataset_dir.exists()
-
-
 def test_settings_of_another_dataset_come_from_its_entry(tmp_path: Path) -> None:
     settings = Settings.load({"AVAILABILITY_PUBLISH_URL": "s3://bucket/data"}, data_dir=str(tmp_path))
     other = settings.of_dataset(INVENTED)
     assert settings.of_dataset(DEFAULT_DATASET) is settings
-    assert (other.fapi_url, other.tracked_quotes) == ("https://dapi.binance.com", ("USD",))
-    assert other.publish_url == "s3://bucket/data/datasets/cm/markPriceKlines/1h"
-    assert other.db_path == tmp_path / "datasets/cm/markPriceKlines/1h/availability.duckdb"
+    assert (other.fapi_url, other.tracked_quotes) == ("https://xapi.binance.com", ("USD",))
+    assert other.publish_url == "s3://bucket/data/datasets/xm/markPriceKlines/1h"
+    assert other.db_path == tmp_path / "datasets/xm/markPriceKlines/1h/availability.duckdb"
     elsewhere = replace(settings, fapi_url="http://mirror").of_dataset(INVENTED)
     assert elsewhere.fapi_url == "http://mirror"
 
@@ -299,7 +296,7 @@ def test_files_without_an_interval_are_listed_and_probed_alike(
 @pytest.mark.parametrize(
     ("dataset", "key"),
     [
-        (INVENTED, "data/futures/cm/daily/markPriceKlines/BTCUSD_PERP/1h/BTCUSD_PERP-1h-2024-02-29.zip"),
+        (INVENTED, "data/futures/xm/daily/markPriceKlines/BTCUSD_PERP/1h/BTCUSD_PERP-1h-2024-02-29.zip"),
         (WITHOUT_BARS, "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2024-02-29.zip"),
     ],
 )
@@ -308,7 +305,7 @@ def test_keys_of_other_shapes_are_built_and_read(dataset: Dataset, key: str) -> 
     day = dt.date(2024, 2, 29)
     assert dataset.key(symbol, day) == key
     assert parse_key(dataset, f"{key}.CHECKSUM") == FileKey(symbol, day, checksum=True)
-    assert parse_folder(dataset, f"{dataset.root}{symbol}/").quote == dataset.tracked_quotes[0]
+    assert parse_folder(dataset, f"{dataset.root}{symbol}/").quote == dataset.market.tracked_quotes[0]
     assert dataset.file_url("http://host", symbol, day) == f"http://host/{key}"
     with pytest.raises(UnknownName):
         parse_key(DEFAULT_DATASET, key)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import duckdb
 import pytest
 
-from availability_pipeline.catalogue import SizeRules
+from availability_pipeline.catalogue import DEFAULT_DATASET, SizeRules
 from availability_pipeline.lifecycle.derive import derive
 from availability_pipeline.lifecycle.rules import IDLE_FILES, TRADIFI_IDLE_FILES, Rules
 from availability_pipeline_tests.lifecycle.lives import (
@@ -162,10 +163,10 @@ def test_bars_that_come_later_change_what_follows_from_sizes() -> None:
     assert [episode["end_reason"] for episode in episodes(connection, "AUSDT")] == [None]
 
 
-@pytest.mark.parametrize("sizes", [None, Rules().sizes], ids=["none", "the default dataset's"])
+@pytest.mark.parametrize("sizes", [None, DEFAULT_DATASET.sizes], ids=["none", "the default dataset's"])
 def test_bars_decide_whether_sizes_say_something_or_not(sizes: SizeRules | None) -> None:
     connection = derived({"AUSDT": "TTT" + "i" * 9, "BUSDT": "LLL" + "s" * 9})
-    derive(connection, Rules(today=day(30), sizes=sizes))
+    derive(connection, Rules(today=day(30), dataset=replace(DEFAULT_DATASET, sizes=sizes)))
     assert statuses(connection, "AUSDT") == "ppp" + "v" * 9
     assert statuses(connection, "BUSDT") == "ppp" + ("f" if sizes else "p") * 9
 

@@ -225,4 +225,4 @@ class ScriptedArchive(FileScript):
 def quote_of(name: str, dataset: Dataset = DEFAULT_DATASET) -> str:
     """The quote asset at the end of a symbol's name, the first of the dataset's if none is known there."""
     plain = name.split("_", maxsplit=1)[0].removesuffix("SETTLED").removesuffix("SETTLED")
-    return next((quote for quote in dataset.quotes if plain.endswith(quote)), dataset.quotes[0])
+    return next((quote for quote in dataset.market.quotes if plain.endswith(quote)), dataset.market.quotes[0])
