@@ -12,6 +12,7 @@ without Arrow, and a migration of the working database.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_hints
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 CHECKSUM = ".CHECKSUM"
 """What the archive appends to the name of a file for the name of its checksum."""
+
+
+_COMMAND = re.compile(
+    "`((?:binance-futures-availability )?"
+    "(?:backfill|update|validate|publish|backup|restore|compact|status|query|urls|download|export)(?: [^`]*)?)`"
+)
+"""A command in a message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +157,10 @@ class Dataset:
                 f"{end} is not over yet in UTC, so it cannot have a file; the last complete day is {self.last_day}"
             )
         return days
+
+    def in_commands(self, text: str) -> str:
+        """A message with ` --dataset` and its name in each command that it shows; nothing for the default dataset."""
+        return text if self.is_default else _COMMAND.sub(rf"`\1 --dataset {self.name}`", text)
 
     @property
     def is_default(self) -> bool:

@@ -320,12 +320,17 @@ class Settings:
     of_default: Settings | None = field(default=None, repr=False, compare=False)
     """Those of the default dataset that these were made of; None for those themselves."""
 
-    def of_dataset(self, dataset: Dataset) -> Settings:
-        """These settings for another dataset, which has a folder of its own below the data directory.
+    def of_dataset(self, dataset: Dataset | str) -> Settings:
+        """These settings for another dataset, by its name or entry, which has a folder of its own below the data directory.
 
         What variables say of the published file and of tracked contracts is about the default dataset; another one goes
         by its entry in the catalogue. An address of exchangeInfo that was set is taken to serve all markets.
+
+        Raises:
+            UsageError: The catalogue has no such name.
         """
+        if isinstance(dataset, str):
+            dataset = dataset_named(dataset)
         if self.of_default:
             return self.of_default.of_dataset(dataset)
         if dataset.is_default:

@@ -20,7 +20,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from availability_pipeline import __version__
-from availability_pipeline.cli.options import PROGRAM, example, read_env_file, with_dataset
+from availability_pipeline.cli.options import PROGRAM, chosen_dataset, example, read_env_file, with_dataset
 from availability_pipeline.cli.output import sink
 from availability_pipeline.collecting import reporting
 from availability_pipeline.collecting.reporting import forget_impossible_sizes
@@ -171,7 +171,7 @@ class LazyGroup(click.Group):
             ):
                 return super().invoke(ctx)
         except AvailabilityError as error:
-            raise _Failure(str(error), error.exit_code) from error
+            raise _Failure(chosen_dataset(ctx).in_commands(str(error)), error.exit_code) from error
         except (KeyboardInterrupt, RuntimeError) as error:
             if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
                 raise

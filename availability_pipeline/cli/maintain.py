@@ -157,7 +157,7 @@ def validate(context: click.Context, chosen: str | None) -> None:
     """
     from availability_pipeline.quality.guard import AvailabilityValidator  # noqa: PLC0415 - needs DuckDB
 
-    report = AvailabilityValidator().run_all_validations()
+    report = AvailabilityValidator(chosen_settings()).run_all_validations()
     if not printed_as_json(chosen, report):
         _print(report)
     sys.stdout.flush()

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from availability_pipeline import settings
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, dataset_named
+from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset, dataset_named
 from availability_pipeline.collecting.process import checkout
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import VARIABLES, Settings, is_url
@@ -112,8 +112,14 @@ def with_dataset(command: click.Command) -> click.Command:
 
 def chosen_settings(environ: Mapping[str, str] | None = None, **arguments: str | None) -> Settings:
     """The settings for the dataset of the command's `--dataset`; arguments as of `Settings.load`."""
-    chosen = click.get_current_context().meta.get(_DATASET, DEFAULT_DATASET)
+    chosen = chosen_dataset(click.get_current_context())
     return Settings.load(environ, **arguments).of_dataset(chosen)
+
+
+def chosen_dataset(context: click.Context) -> Dataset:
+    """The dataset of the command's `--dataset`."""
+    chosen: Dataset = context.meta.get(_DATASET, DEFAULT_DATASET)
+    return chosen
 
 
 def symbol_names(symbols: str | None) -> list[str]:

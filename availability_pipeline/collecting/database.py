@@ -17,10 +17,15 @@ class AvailabilityDatabase:
 
     Args:
         settings: From the environment by default.
+        dataset: The dataset by its name in the catalogue; that of `settings` by default.
+
+    Raises:
+        UsageError: The catalogue has no such name.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings.load()
+    def __init__(self, settings: Settings | None = None, dataset: str | None = None) -> None:
+        found = settings or Settings.load()
+        self._settings = found.of_dataset(dataset) if dataset else found
 
     def get_last_update_date(self) -> dt.date | None:
         """The last UTC day that is collected for all contracts; None if no day is.

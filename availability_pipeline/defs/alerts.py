@@ -17,6 +17,7 @@ from availability_pipeline.collecting.reporting import written
 from availability_pipeline.dates import DayRange, utc_now, utc_today
 from availability_pipeline.defs.channels import PROGRAM, send
 from availability_pipeline.defs.failures import root_cause
+from availability_pipeline.defs.names import dataset_of_job
 from availability_pipeline.defs.partitions import window_of
 from availability_pipeline.settings import VARIABLES, log_format
 
@@ -68,7 +69,8 @@ class Alert:
         if self.publication_blocked:
             parts.append("Nothing new was published: readers keep the last good generation.")
         if self.repeatable and self.days:
-            parts.append(f"The next scheduled run tries again; to do it now: `{_again(self.days)}`.")
+            again = dataset_of_job(self.job).in_commands(f"`{_again(self.days)}`")
+            parts.append(f"The next scheduled run tries again; to do it now: {again}.")
         parts.append(f"Run {self.run_id}, job {self.job}.")
         if more:
             parts.append(

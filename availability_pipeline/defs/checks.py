@@ -25,7 +25,8 @@ _LEVELS = ("updates_completed", "recall", "lag_p50_hours", "lag_p95_hours", "day
 def make_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     """All asset checks of a dataset."""
     assets = dict.fromkeys(each.asset for each in all_checks(dataset))
-    return [*(_checks(dataset, asset) for asset in assets), _service_levels(dataset)]
+    own = [_checks(dataset, asset) for asset in assets]
+    return [*own, _service_levels(dataset)] if dataset.goes_on else own
 
 
 def _checks(dataset: Dataset, asset: str) -> dg.AssetChecksDefinition:

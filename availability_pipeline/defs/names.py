@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.settings import Settings
 
@@ -52,6 +52,11 @@ def prefixed(dataset: Dataset, name: str) -> str:
 def job_name(dataset: Dataset) -> str:
     """The job that discovers, collects and publishes."""
     return prefixed(dataset, "availability_update")
+
+
+def dataset_of_job(name: str) -> Dataset:
+    """The dataset whose job it is; the default one for another job."""
+    return next((each for each in DATASETS.values() if job_name(each) == name), DEFAULT_DATASET)
 
 
 def writers_pool(dataset: Dataset) -> str:

@@ -149,7 +149,12 @@ class Check:
             verdict = Verdict(False, f"could not be evaluated: {error}", severity=Severity.ERROR)
         severity = verdict.severity or self.severity
         return Finding(
-            self.name, verdict.passed, verdict.summary, verdict.numbers, severity, verdict.offenders
+            self.name,
+            verdict.passed,
+            scope.settings.dataset.in_commands(verdict.summary),
+            verdict.numbers,
+            severity,
+            verdict.offenders,
         )
 
 

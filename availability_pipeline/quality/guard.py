@@ -23,13 +23,15 @@ class AvailabilityValidator:
 
     Args:
         settings: Where the databases are; from the environment by default.
+        dataset: The dataset by its name in the catalogue; that of `settings` by default.
 
     Raises:
-        UsageError: The published database is not on this machine.
+        UsageError: The published database is not on this machine, or the catalogue has no such name.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings.load()
+    def __init__(self, settings: Settings | None = None, dataset: str | None = None) -> None:
+        found = settings or Settings.load()
+        self._settings = found.of_dataset(dataset) if dataset else found
         _ = self._settings.db_file
 
     def run_all_validations(self) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class CoverageQueries(Reader):
 
         Raises:
             UsageError: No dataset has such a contract; the message has similar names.
+            PublishedDatabaseError: The published database of a dataset cannot be read.
 
         Example:
             >>> [found] = queries.get_coverage("lunausdt")
@@ -112,11 +113,7 @@ def _of_contract(dataset: str, path: Path, symbol: str) -> tuple[list[CoverageRo
 
 
 def get_datasets(settings: Settings) -> Result[DatasetRow]:
-    """The catalogue, and what is collected of each dataset.
-
-    Raises:
-        PublishedDatabaseError: A published database cannot be read.
-    """
+    """The catalogue, and what is collected of each dataset; the remark says so if a database cannot be read."""
     files = published_files(settings)
     rows = [_dataset_row(settings, dataset, files.get(name)) for name, dataset in DATASETS.items()]
     return _result(DatasetRow, rows)
@@ -140,7 +137,11 @@ def _dataset_row(settings: Settings, dataset: Dataset, path: Path | None) -> Dat
         files=None,
     )
     if path:
-        connection, publication = open_published(path)
+        try:
+            connection, publication = open_published(path)
+        except PublishedDatabaseError as error:
+            row["remark"] = str(error)
+            return row
         connection.close()
         row["data_through"] = publication.data_through
         row["symbols"], row["files"] = publication.symbol_count, publication.file_count

@@ -109,7 +109,7 @@ class Reader:
         dataset: str | None = None,
     ) -> None:
         if dataset is not None:
-            settings = (settings or Settings.load()).of_dataset(dataset_named(dataset))
+            settings = (settings or Settings.load()).of_dataset(dataset)
         self._settings = settings
         self.location = (settings or Settings.load()).db_path if path is None else path
         self.path = published_file(self.location, settings)
@@ -228,7 +228,8 @@ class Reader:
                 )
         if incomplete := [day for day in days if day in self._incomplete]:
             # The caller of the public method.
-            warnings.warn(self._incompleteness(incomplete), IncompleteDayWarning, stacklevel=4)
+            message = self.dataset.in_commands(self._incompleteness(incomplete))
+            warnings.warn(message, IncompleteDayWarning, stacklevel=4)
 
     def _incompleteness(self, days: Sequence[dt.date]) -> str:
         first, last = days[0], days[-1]
