@@ -321,7 +321,7 @@ class Settings:
     """Those of the default dataset that these were made of; None for those themselves."""
 
     def of_dataset(self, dataset: Dataset | str) -> Settings:
-        """These settings for another dataset, by its name or entry, which has a folder of its own below the data directory.
+        """These settings for another dataset, by name or entry; it has a folder of its own below the data directory.
 
         What variables say of the published file and of tracked contracts is about the default dataset; another one goes
         by its entry in the catalogue. An address of exchangeInfo that was set is taken to serve all markets.

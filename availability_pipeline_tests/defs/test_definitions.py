@@ -35,7 +35,7 @@ def test_each_asset_says_what_it_is() -> None:
         assert spec.description
         assert spec.owners == ["team:market-data"]
         assert spec.kinds
-        assert spec.group_name == "availability"
+        assert spec.group_name == "um"
 
 
 def test_each_asset_depends_on_the_one_before() -> None:

@@ -389,7 +389,7 @@ def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
     with duckdb.connect(sample.writable(sample.copy_published(tmp_path).path)) as newer:
         newer.execute("UPDATE publication SET schema_version = 99")
     assert _refusal(tmp_path).endswith(
-        "availability.duckdb has schema version 99, and this program knows only 4; "
+        "availability.duckdb has schema version 99, and this program knows only 5; "
         "upgrade binance-futures-availability"
     )
 
