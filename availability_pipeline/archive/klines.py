@@ -72,8 +72,11 @@ def first_fault(faults: set[Fault]) -> Fault | None:
 
 
 _DAMAGED = (
-    ValueError, EOFError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
+    ValueError, EOFError, NotImplementedError, OverflowError, RuntimeError, struct.error, zipfile.BadZipFile,
+    zlib.error,
 )  # fmt: skip
+# The others, such as LZMA, are unpacked without a bound, and their libraries raise errors of their own.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UTF8_FLAG = 0x800
 _ZIP_START = b"PK\x03\x04"
 
@@ -107,6 +110,8 @@ def _unpack_entry(packed: zipfile.ZipFile, name: str) -> Unpacked:
         return Unpacked(b"", Fault.WRONG_ENTRY)
     if entries[0].file_size > MAX_BYTES:
         return Unpacked(b"", Fault.TOO_LARGE)
+    if entries[0].compress_type not in _METHODS:
+        return Unpacked(b"", Fault.NOT_A_ZIP)
     with packed.open(entries[0]) as entry:
         # Without the size, whatever is packed would be unpacked. The CRC is compared at the end.
         text = entry.read(entries[0].file_size)

@@ -19,6 +19,7 @@ from availability_pipeline_tests.archive.zips import (
     HEADER,
     JANUARY,
     MINUTE_MS,
+    beyond_the_end,
     encrypted,
     lying_bomb,
     minutes,
@@ -66,6 +67,19 @@ CONTAINERS: dict[str, tuple[Callable[[str, bytes], bytes], Fault]] = {
     "only a header without an end": (lambda name, _: packed(HEADER.rstrip(), f"{name}.csv"), Fault.EMPTY),
     "a bomb": (lambda name, _: packed("0" * (MAX_BYTES + 1), f"{name}.csv"), Fault.TOO_LARGE),
     "a bomb that lies": (lambda name, _: lying_bomb(f"{name}.csv", 1_000, 10**6), Fault.NOT_A_ZIP),
+    "an entry beyond the end": (lambda name, _: beyond_the_end(f"{name}.csv"), Fault.NOT_A_ZIP),
+    "packed by bzip2": (
+        lambda name, _: packed(HEADER, f"{name}.csv", method=zipfile.ZIP_BZIP2),
+        Fault.NOT_A_ZIP,
+    ),
+    "damaged bzip2": (
+        lambda name, _: packed(HEADER, f"{name}.csv", method=zipfile.ZIP_BZIP2).replace(b"BZh9", b"BZh0"),
+        Fault.NOT_A_ZIP,
+    ),
+    "packed by LZMA": (
+        lambda name, _: packed(HEADER, f"{name}.csv", method=zipfile.ZIP_LZMA),
+        Fault.NOT_A_ZIP,
+    ),
     "a giant": (lambda _, body: body + bytes(MAX_BYTES), Fault.TOO_LARGE),
 }
 

@@ -47,6 +47,18 @@ def encrypted(body: bytes) -> bytes:
     return bytes(changed)
 
 
+def beyond_the_end(name: str) -> bytes:
+    """A zip64 whose directory says that its entry begins at the last byte that 64 bits can name."""
+    body = packed("", name)
+    central, end = body.index(b"PK\x01\x02"), body.index(b"PK\x05\x06")
+    entry, after = bytearray(body[central:end]), bytearray(body[end:])
+    struct.pack_into("<H", entry, 30, 12)
+    struct.pack_into("<I", entry, 42, 2**32 - 1)
+    entry += struct.pack("<HHQ", 1, 8, 2**64 - 1)
+    struct.pack_into("<I", after, 12, len(entry))
+    return body[:central] + bytes(entry + after)
+
+
 def lying_bomb(name: str, declared: int, actual: int) -> bytes:
     """A zip whose entry says that it has fewer bytes than are packed in it."""
     text = b"0" * actual
