@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import UsageError
+from availability_pipeline.queries.reader import whole_number
 
 Statistic = Literal["median", "mean", "sum", "min", "max"]
 RankedBy = Literal["quote_volume", "trades"]
@@ -23,6 +24,9 @@ RANKED_BY: tuple[RankedBy, ...] = get_args(RankedBy)
 
 LONGEST_WINDOW = 3_650
 """Days."""
+
+_MOST = 2**31 - 1
+"""Limit of `top`, as ranks are counted."""
 
 _OF_DAY = """
 SELECT symbol, $aggregate($ranked_by)::DOUBLE AS liquidity, $aggregate(quote_volume)::DOUBLE AS value
@@ -51,6 +55,16 @@ SELECT * EXCLUDE (liquidity, rank), rank, liquidity FROM (
 """
 
 
+def _amount(value: float) -> float:
+    try:
+        amount = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        amount = math.nan
+    if not (math.isfinite(amount) and amount >= 0):
+        raise UsageError(f"min_quote_volume is {value!r}, but it must be a number from 0 up")
+    return amount
+
+
 class Ranked(NamedTuple):
     """The place of a contract in the universe of a day."""
 
@@ -58,7 +72,7 @@ class Ranked(NamedTuple):
     liquidity: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class LiquidityRules:
     """Conditions for membership in a universe that bars decide.
 
@@ -80,18 +94,16 @@ class LiquidityRules:
     min_quote_volume: float | None = None
 
     def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
-            raise UsageError(f"top is {self.top}, but it must be 1 or more")
-        if not 1 <= self.window_days <= LONGEST_WINDOW:
-            raise UsageError(f"window_days is {self.window_days}, but it must be 1 to {LONGEST_WINDOW:,}")
+        if self.top is not None:
+            self.top = whole_number("top", self.top, 1, _MOST)
+        self.window_days = whole_number("window_days", self.window_days, 1, LONGEST_WINDOW)
         for name, value, allowed in (
             ("rank_by", self.rank_by, RANKED_BY), ("statistic", self.statistic, STATISTICS),
         ):  # fmt: skip
             if value not in allowed:
                 raise UsageError(f"{name} is {value!r}, but it must be one of {', '.join(allowed)}")
-        least = self.min_quote_volume
-        if least is not None and not (math.isfinite(least) and least >= 0):
-            raise UsageError(f"min_quote_volume is {least}, but it must be a number from 0 up")
+        if self.min_quote_volume is not None:
+            self.min_quote_volume = _amount(self.min_quote_volume)
 
     @property
     def is_asked(self) -> bool:

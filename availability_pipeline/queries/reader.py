@@ -1,8 +1,9 @@
-"""An open published database, without any query: connection, reload, and the checks of days and symbols."""
+"""An open published database, without any query: connection, reload, and the checks of days, symbols and numbers."""
 
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,17 @@ ROWS_AT_ONCE = 20_000
 
 Values = Sequence[object] | dict[str, Any]
 """Parameters of a query."""
+
+
+def whole_number(name: str, value: object, least: int, most: int) -> int:
+    """A number that a caller gave, which may be NumPy's; raises UsageError, which calls it `name`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise UsageError(f"{name} is {value!r}, but it must be a whole number from {least:,} to {most:,}")
+    return number
 
 
 class Connection:

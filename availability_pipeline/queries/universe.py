@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +26,7 @@ from availability_pipeline.queries.listings import (
     member,
     membership_spans,
 )
-from availability_pipeline.queries.reader import Day
+from availability_pipeline.queries.reader import Day, whole_number
 from availability_pipeline.queries.result import Result
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class UniverseQueries(ContractQueries):
             `pyarrow.parquet.write_table(result.arrow(), "universe.parquet")`.
 
         Raises:
-            UsageError: As for `get_universe`; also a step below 1.
+            UsageError: As for `get_universe`; also a step that is out of range.
 
         Warns:
             IncompleteDayWarning: As for `get_universe`.
@@ -213,15 +214,14 @@ class UniverseQueries(ContractQueries):
             (325, ('date', 'symbol', 'status'))
         """
         days = self._collected_range(start, end)
-        if step < 1:
-            raise UsageError(f"step is {step}, but it must be 1 day or more")
+        every = whole_number("step", step, 1, LONGEST_DAYS)
         rules = self._rules(
             min_age_days, min_days_in_window, contract_types, exclude_ending, include_flat=include_flat
         )
         liquidity = LiquidityRules(top, rank_by, window_days, statistic, min_quote_volume)
         self._warn_of_nothing(days)
         self._warn_of_silence(days.start, rules)
-        chosen = list(days)[::step]
+        chosen = list(days)[::every]
         table = table_of(
             (one for history in self._histories for one in membership_spans(history, days, rules)), chosen
         )
@@ -264,29 +264,22 @@ class UniverseQueries(ContractQueries):
         *,
         include_flat: bool,
     ) -> UniverseRules:
-        if not 0 <= min_age <= LONGEST_DAYS:
-            raise UsageError(f"min_age_days is {min_age}, but it must be 0 to {LONGEST_DAYS:,}")
-        window = (days_in_window, WINDOW_DAYS) if isinstance(days_in_window, int) else days_in_window
-        if window is not None and not 1 <= window[0] <= window[1] <= LONGEST_DAYS:
-            raise UsageError(
-                f"min_days_in_window is {days_in_window}, but it must be a number of the last {WINDOW_DAYS} days such "
-                "as 25, or two numbers such as (50, 60), of which the first is 1 or more and not above the second, "
-                f"which is {LONGEST_DAYS:,} at most"
-            )
+        age = whole_number("min_age_days", min_age, 0, LONGEST_DAYS)
+        window = None if days_in_window is None else _window(days_in_window)
         chosen = None if types is None else self._types(types)
-        return UniverseRules(min_age, window, include_flat, chosen, self._endings(exclude_ending))
+        return UniverseRules(age, window, include_flat, chosen, self._endings(exclude_ending))
 
     def _endings(self, days: int | None) -> Endings | None:
         if days is None:
             return None
-        if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= LONGEST_DAYS:
-            raise UsageError(
-                f"exclude_ending is {days!r}, but it must be a whole number of days, 0 to {LONGEST_DAYS:,}"
-            )
-        return Endings(days, self._announcements())
+        return Endings(whole_number("exclude_ending", days, 0, LONGEST_DAYS), self._announcements())
 
     def _types(self, types: Collection[str]) -> frozenset[str]:
-        if isinstance(types, str):
+        if (
+            not isinstance(types, Collection)
+            or not all(isinstance(name, str) for name in types)
+            or isinstance(types, str)
+        ):
             raise UsageError(f"contract_types is {types!r}, but it must be a list such as ['PERPETUAL']")
         chosen = frozenset(name.strip().upper() for name in types)
         known = {history.contract_type or DEFAULT_TYPE for history in self._histories} | {DEFAULT_TYPE}
@@ -327,6 +320,23 @@ class UniverseQueries(ContractQueries):
     def _is_awaited(self, day: dt.date) -> bool:
         spans = (history.span_on(day) for history in self._histories)
         return any(span.status in ("pending", "missing") for span in spans if span)
+
+
+def _window(days: DaysInWindow) -> tuple[int, int]:
+    """`min_days_in_window` as minimum and length."""
+    try:
+        least, length = (
+            operator.index(number) for number in (days if isinstance(days, tuple) else (days, WINDOW_DAYS))
+        )
+    except (TypeError, ValueError):
+        least = length = 0
+    if not 1 <= least <= length <= LONGEST_DAYS:
+        raise UsageError(
+            f"min_days_in_window is {days!r}, but it must be a number of the last {WINDOW_DAYS} days such as 25, or "
+            "two numbers such as (50, 60), of which the first is 1 or more and not above the second, which is "
+            f"{LONGEST_DAYS:,} at most"
+        )
+    return least, length
 
 
 def row_of(day: dt.date, member: Member, ranks: Mapping[str, Ranked]) -> UniverseRow:

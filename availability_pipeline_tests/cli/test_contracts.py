@@ -103,7 +103,7 @@ WRONG = {
     "universe-history 2024-01-15 2024-01-01": "the start 2024-01-15 is after the end 2024-01-01; swap them",
     "universe-history 2024-01-15 2024-01-16 --step 0": "Invalid value for '--step': 0 is not in the range x>=1.",
     "universe 2024-01-15 --exclude-ending -1": "Invalid value for '--exclude-ending': -1 is not in the range x>=0.",
-    "universe 2024-01-15 --exclude-ending 36501": "exclude_ending is 36501, but it must be a whole number of days",
+    "universe 2024-01-15 --exclude-ending 36501": "exclude_ending is 36501, but it must be a whole number from 0 to",
     "contract lunausd": "no contract is called 'lunausd'; similar names: LUNAUSDT",
     "contract BTCUSDT --as-of noon": "--as-of is 'noon', which is not a moment; write it as 2024-01-15T08:00",
     "lifecycle lunausd": "no contract is called 'lunausd'; similar names: LUNAUSDT",

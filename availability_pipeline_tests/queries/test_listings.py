@@ -232,23 +232,30 @@ def test_a_window_is_thirty_days_unless_it_is_said(demo: Demo) -> None:
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"min_age_days": -1}, "min_age_days is -1, but it must be 0 to 36,500"),
+        ({"min_age_days": -1}, "min_age_days is -1, but it must be a whole number from 0 to 36,500"),
         ({"min_age_days": 10**12}, "min_age_days is 1000000000000, but"),
         (
             {"min_days_in_window": (31, 30)},
             r"min_days_in_window is \(31, 30\), but it must be a number of the last 30",
         ),
         ({"min_days_in_window": 31}, "min_days_in_window is 31, but"),
+        ({"min_days_in_window": "25"}, "min_days_in_window is '25', but"),
+        ({"min_days_in_window": (1.5, 30)}, r"min_days_in_window is \(1.5, 30\), but"),
+        ({"min_days_in_window": (1, 2, 3)}, r"min_days_in_window is \(1, 2, 3\), but"),
+        ({"min_age_days": "7"}, "min_age_days is '7', but it must be a whole number"),
+        ({"min_age_days": 1.5}, "min_age_days is 1.5, but it must be a whole number"),
         ({"min_days_in_window": (0, 30)}, r"min_days_in_window is \(0, 30\)"),
         ({"min_days_in_window": (1, 10**12)}, r"not above the second, which is 36,500 at most"),
         *(
             (
                 {"exclude_ending": days},
-                f"exclude_ending is {days!r}, but it must be a whole number of days, 0 to 36,500",
+                f"exclude_ending is {days!r}, but it must be a whole number from 0 to 36,500",
             )
             for days in (-1, 36_501, 1.0, True, "7")
         ),
         ({"contract_types": "PERPETUAL"}, "contract_types is 'PERPETUAL', but it must be a list"),
+        ({"contract_types": 5}, "contract_types is 5, but it must be a list"),
+        ({"contract_types": [5]}, r"contract_types is \[5\], but it must be a list"),
         (
             {"contract_types": ["spot"]},
             "contract_types has 'SPOT', which no contract is; there are PERPETUAL, TRADIFI_PER",
@@ -259,5 +266,8 @@ def test_rules_that_make_no_sense_are_named(demo: Demo, rules: dict[str, Any], m
     with AvailabilityQueries(demo.path) as queries:
         with pytest.raises(UsageError, match=message):
             queries.get_universe("2024-01-15", **rules)
-        with pytest.raises(UsageError, match="step is 0, but it must be 1 day or more"):
-            queries.universe_history("2024-01-15", "2024-01-16", 0)
+        for step in (0, 1.5, "1"):
+            with pytest.raises(
+                UsageError, match=f"step is {step!r}, but it must be a whole number from 1 to"
+            ):
+                queries.universe_history("2024-01-15", "2024-01-16", step)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -285,11 +286,22 @@ def test_the_market_of_a_day_is_the_sum_of_its_bars(queries: AvailabilityQueries
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"top": 0}, "top is 0, but it must be 1 or more"),
-        ({"top": 5, "window_days": 0}, "window_days is 0, but it must be 1 to 3,650"),
+        *(
+            ({"top": top}, f"top is {top!r}, but it must be a whole number from 1 to 2,147,483,647")
+            for top in (0, 2**31, "5", 1.5, True, float("nan"))
+        ),
+        *(
+            (
+                {"top": 5, "window_days": days},
+                f"window_days is {days!r}, but it must be a whole number from 1 to 3,650",
+            )
+            for days in (0, 3_651, "30", 30.5, None)
+        ),
         ({"top": 5, "rank_by": "price"}, "rank_by is 'price', but it must be one of quote_volume, trades"),
         ({"top": 5, "statistic": "mode"}, "statistic is 'mode', but it must be one of median, mean"),
         ({"min_quote_volume": -1.0}, "min_quote_volume is -1.0, but it must be a number from 0 up"),
+        ({"min_quote_volume": "1e6"}, "min_quote_volume is '1e6', but it must be a number from 0 up"),
+        ({"min_quote_volume": 10**400}, "0, but it must be a number from 0 up"),
         ({"min_quote_volume": float("nan")}, "min_quote_volume is nan, but it must be a number from 0 up"),
     ],
 )
@@ -299,6 +311,15 @@ def test_rules_out_of_range_are_refused(
     for ask in (queries.get_universe, lambda day, **rest: queries.universe_history(day, day, **rest)):
         with pytest.raises(UsageError, match=message):
             ask(DAYS[50], **rules)
+
+
+def test_numbers_of_numpy_are_numbers(queries: AvailabilityQueries) -> None:
+    day, count, least = DAYS[50], np.int64(3), np.float32(0)
+    asked = {"top": count, "window_days": count, "min_quote_volume": least, "exclude_ending": None}
+    plain = {"top": 3, "window_days": 3, "min_quote_volume": 0.0}
+    assert list(queries.get_universe(day, **asked)) == list(queries.get_universe(day, **plain))
+    history = queries.universe_history(day, day, np.int64(1), np.int64(0), **asked)
+    assert list(history) == list(queries.universe_history(day, day, **plain))
 
 
 def test_a_number_that_bars_do_not_have_is_refused(queries: AvailabilityQueries) -> None:
