@@ -152,6 +152,7 @@ def read_bars(body: bytes, file_name: str, days: DayRange) -> Bars:
     if fault:
         return Bars(_NO_BARS, fault)
     table, faults, _, _ = read_klines(text)
+    table = _without_impossible(table, faults)
     times = table["open_time"].to_pylist()
     chosen = _chosen(table, times, days, faults)
     if len(chosen) < len(times) or Fault.UNORDERED_ROWS in faults:
@@ -159,6 +160,17 @@ def read_bars(body: bytes, file_name: str, days: DayRange) -> Bars:
     dates = pa.array([time // _DAY_MS for time in times], pa.int32()).cast(pa.date32())
     columns = [dates, *table.columns[1:]]
     return Bars(pa.Table.from_arrays(columns, schema=BARS), first_fault(faults))
+
+
+def _without_impossible(table: pa.Table, faults: set[Fault]) -> pa.Table:
+    prices = [table[name] for name in ("low", "open", "close", "high")]
+    is_lowest = pc.equal(prices[0], pc.min_element_wise(*prices))
+    is_highest = pc.equal(prices[-1], pc.max_element_wise(*prices))
+    possible = pc.and_(pc.and_(is_lowest, is_highest), pc.greater(prices[0], 0))
+    if pc.all(possible).as_py() is False:
+        faults.add(Fault.CONTRADICTORY)
+        return table.filter(possible)
+    return table
 
 
 def _indices(rows: Iterable[int]) -> pa.Array:

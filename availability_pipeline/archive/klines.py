@@ -49,6 +49,8 @@ class Fault(StrEnum):
     """A number below 0."""
     OVERFLOW = "overflow"
     """A number of 2**63 or more."""
+    CONTRADICTORY = "contradictory"
+    """A daily bar whose prices cannot be right: one of 0, or one that is not between low and high."""
     WRONG_DAY = "wrong_day"
     """A row outside of the day or month that the file is about, or that does not begin where a bar does."""
     DUPLICATE_ROWS = "duplicate_rows"

@@ -158,6 +158,15 @@ def test_bars_that_contradict_each_other_are_left_out() -> None:
     assert [date.day for date in bars["date"].to_pylist()] == [1, 3, 4, 5]
 
 
+@pytest.mark.parametrize(
+    "prices", ["1.1,1.5,1.2,1.25", "1.1,1.2,1.0,1.25", "1.6,1.5,1.0,1.25", "0.9,1.5,1.0,1.25", "0,0,0,0"]
+)
+def test_a_bar_whose_prices_cannot_be_right_is_left_out(prices: str) -> None:
+    rows = good("month")
+    rows[2] = rows[2].replace("1.1,1.5,1.0,1.25", prices)
+    assert outcome("month", month(rows)) == (Fault.CONTRADICTORY, 4)
+
+
 def test_the_gravest_fault_counts() -> None:
     rows = [row(JANUARY, "x"), row(JANUARY + DAY_MS, -1), row(JANUARY + 99 * DAY_MS), *good("month")[::-1]]
     assert outcome("month", month(rows))[0] == Fault.NOT_A_NUMBER
