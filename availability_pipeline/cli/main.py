@@ -60,6 +60,8 @@ _HELP = {"--help", "-h", "--version"}
 _INTERRUPTED = "Query interrupted"
 """Text of the RuntimeError that DuckDB raises on Ctrl-C."""
 
+_INTERRUPTED_CODE = 130
+
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -176,7 +178,7 @@ class LazyGroup(click.Group):
             if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
                 raise
             _say(logging.WARNING, "Interrupted; what was not complete was not written.")
-            ctx.exit(130)
+            ctx.exit(_INTERRUPTED_CODE)
 
 
 @click.group(
@@ -208,6 +210,12 @@ def main() -> None:
         sys.stderr.reconfigure(encoding="utf-8", errors=sys.stderr.errors)
     try:
         cli.main(prog_name=PROGRAM)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED_CODE:
+            # Python would wait for the threads whose requests are under way, each until its time-out.
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED_CODE)
+        raise
     except OSError as error:
         cause = cause_of(error)
         where = f"{error.filename}: " if error.filename else ""

@@ -60,7 +60,7 @@ def _remove(file: Path) -> None:
     # A leftover costs space only.
     with suppress(OSError):
         if file.is_dir() and not file.is_symlink():
-            shutil.rmtree(file)
+            shutil.rmtree(file, ignore_errors=True)  # also after a file that a thread has removed meanwhile
         else:
             file.unlink()
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -44,6 +45,25 @@ def test_a_folder_can_be_a_draft(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+def test_files_that_others_remove_keep_no_folder(tmp_path: Path) -> None:
+    begun = Event()
+
+    def remove(files: list[Path]) -> None:
+        begun.set()
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    with draft_of(tmp_path / "a") as draft:
+        draft.mkdir()
+        for number in range(2_000):
+            (draft / str(number)).touch()
+        other = Thread(target=remove, args=([*draft.iterdir()][::-1],))
+        other.start()
+        begun.wait()
+    other.join()
+    assert names(tmp_path) == set()
+
+
 def test_an_exception_leaves_no_draft(tmp_path: Path) -> None:
     def interrupted() -> None:
         with draft_of(tmp_path / "a.duckdb") as draft:
@@ -67,6 +87,7 @@ def test_two_drafts_of_one_process_do_not_meet(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from threading import Event, Thread
 from availability_pipeline.warehouse.atomic import draft_of
 
 with draft_of(Path(sys.argv[1])) as draft:
