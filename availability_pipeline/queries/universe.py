@@ -48,6 +48,8 @@ FROM published.status_spans AS spans LEFT JOIN published.symbol_lifecycle AS epi
 ORDER BY spans.symbol, spans.first_day
 """
 
+_DAYS_WITH_BARS = "SELECT DISTINCT date FROM published.daily_volume WHERE list_contains($days, date)"
+
 _HELD = "SELECT symbol FROM published.availability_by_date WHERE date = ?"
 
 _CONTRACTS = """
@@ -107,8 +109,9 @@ class UniverseQueries(ContractQueries):
             UsageError: The day is invalid, has no data, or a rule is out of range.
 
         Warns:
-            IncompleteDayWarning: The day was collected for some contracts only, nothing of it is published, or
-                `exclude_ending` is given and nothing is recorded of what the exchange said by then.
+            IncompleteDayWarning: The day was collected for some contracts only, nothing of it is published,
+                `exclude_ending` is given and nothing is recorded of what the exchange said by then, or contracts are
+                to be ranked and there is no daily bar of the day.
 
         Example:
             >>> [row["symbol"] for row in queries.get_universe("2022-11-25", min_age_days=365)]
@@ -146,16 +149,20 @@ class UniverseQueries(ContractQueries):
         liquidity = {symbol: (value, quote_volume) for symbol, value, quote_volume in bars}
         members = [one.history.symbol for one in found if one.reason is None]
         if members and not liquidity:
-            self._warn_of_no_bars(day)
+            self._warn_of_no_bars([day])
         return rules.exclusions(members, liquidity)
 
-    @staticmethod
-    def _warn_of_no_bars(day: dt.date) -> None:
-        warnings.warn(
-            f"there is no daily bar of {day} yet, so no contract can be ranked on it",
-            IncompleteDayWarning,
-            stacklevel=4,
-        )
+    def _warn_of_no_bars(self, days: Collection[dt.date]) -> None:
+        """Warn of those among the days, on which no contract is ranked, that have no bar at all."""
+        with_bars = {day for (day,) in self._fetch(_DAYS_WITH_BARS, {"days": sorted(days)})}
+        without = sorted(set(days) - with_bars)
+        if without:
+            more = f" and {len(without) - 1} more days" if len(without) > 1 else ""
+            warnings.warn(
+                f"there is no daily bar of {without[0]}{more} yet, so no contract can be ranked there",
+                IncompleteDayWarning,
+                stacklevel=4,
+            )
 
     def _histories_on(self, day: dt.date) -> list[ListingHistory]:
         """The contracts that the day was collected for."""
@@ -234,7 +241,12 @@ class UniverseQueries(ContractQueries):
 
         if rules.is_asked:
             self._check_has_volume()
-            return self._connection.arrow(rules.query_of_days(), rules.values_of_days(days), members=table)
+            ranked = self._connection.arrow(rules.query_of_days(), rules.values_of_days(days), members=table)
+            if without := set(table["date"].unique().to_pylist()).difference(
+                ranked["date"].unique().to_pylist()
+            ):
+                self._warn_of_no_bars(without)
+            return ranked
         nothing = {"rank": pa.int32(), "liquidity": pa.float64()}
         for name, kind in nothing.items():
             table = table.append_column(name, pa.nulls(table.num_rows, kind))

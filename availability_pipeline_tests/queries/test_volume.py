@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import statistics
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -336,8 +337,30 @@ def test_a_day_whose_bars_are_not_there_yet_is_told(tmp_path: Path) -> None:
     with AvailabilityQueries(tmp_path / "availability.duckdb") as queries:
         with pytest.warns(IncompleteDayWarning, match=f"there is no daily bar of {LAST} yet"):
             assert list(queries.get_universe(LAST, top=5)) == []
+        with pytest.warns(
+            IncompleteDayWarning, match=f"of {DAYS[-3]} and 2 more days yet, so no contract can be"
+        ):
+            assert list(queries.universe_history(DAYS[-3], LAST, top=5)) == []
         assert list(queries.get_rankings(LAST)) == []
         assert queries.get_market_summary(LAST)[0]["bars"] == 0
+
+
+def test_a_day_on_which_all_bars_are_idle_is_no_day_without_bars(place: Place, tmp_path: Path) -> None:
+    with (
+        connect(tmp_path / "working" / "availability.duckdb") as connection,
+        AvailabilityQueries(place.path) as whole,
+    ):
+        fill(connection)
+        idle = whole._connection.arrow(
+            "SELECT * REPLACE (0 AS trades) FROM published.daily_volume WHERE date = ?", [LAST]
+        )
+        connection.execute("UPDATE symbols SET contract_type = 'TRADIFI_PERPETUAL'")
+        write_volume(connection, READ.empty_table(), idle.cast(BARS))
+        publish(connection, tmp_path / "availability.duckdb", "run")
+    with AvailabilityQueries(tmp_path / "availability.duckdb") as queries, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(queries.get_universe(LAST, top=5)) == []
+        assert list(queries.universe_history(LAST, LAST, top=5)) == []
 
 
 def test_a_contract_leaves_the_universe_on_its_first_day_without_a_trade(
