@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,11 +23,12 @@ import requests
 
 from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.archive.klines import MAX_BYTES, Fault, Klines, first_fault, read_klines, unpack
-from availability_pipeline.archive.probing import size_and_time
+from availability_pipeline.archive.probing import About, size_and_time
 from availability_pipeline.dates import DayRange
-from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
+from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable
 
 MAX_CHECKSUM_BYTES = 1_000
+"""What is read of a `.CHECKSUM`, which has some 100 bytes."""
 
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAY_MS, _MINUTE_MS = 86_400_000, 60_000
@@ -68,7 +69,7 @@ def fetch(
         ArchiveRefused: The status is neither 200 nor 404.
         UnexpectedAnswer: The answer does not describe a file.
     """
-    about: _About = {"url": url, "symbol": symbol, "date": date}
+    about: About = {"url": url, "symbol": symbol, "date": date}
     try:
         answer = session.ask("GET", url, timeout_seconds)
         # An error's body is read as well, so that the connection is kept; that of a file that is too large is not.
@@ -84,20 +85,8 @@ def fetch(
     return _checked(answer, body, limit, about)
 
 
-class _About(TypedDict):
-    """What a request was about."""
-
-    url: str
-    symbol: str | None
-    date: str | None
-
-
-def _checked(answer: requests.Response, body: bytes, limit: int, about: _About) -> Fetched:
-    try:
-        size, last_modified = size_and_time(answer.headers)
-    except (ValueError, OverflowError) as error:
-        why = f"the answer does not describe a file: {error}"
-        raise UnexpectedAnswer(why, status=200, **about) from error
+def _checked(answer: requests.Response, body: bytes, limit: int, about: About) -> Fetched:
+    size, last_modified = size_and_time(answer, about)
     if len(body) < min(size, limit + 1):
         # urllib3 notices only a read that finds nothing.
         raise ArchiveUnreachable(f"the answer broke off after {len(body)} of {size} bytes", **about)
@@ -108,7 +97,7 @@ _CHECKSUM = re.compile(rb"\s*([0-9a-fA-F]{64})(\s|$)")
 
 
 def parse_checksum(text: bytes) -> str | None:
-    """The SHA-256 in hexadecimal that a `.CHECKSUM` names, or None where it names none."""
+    """The SHA-256, in small letters, with which a `.CHECKSUM` begins, or None if it does not; a name may follow."""
     found = _CHECKSUM.match(text)
     return found[1].decode().lower() if found else None
 

@@ -67,18 +67,18 @@ def probe_files(
     )
 
 
-class _About(TypedDict):
-    """What a failed request was about."""
+class About(TypedDict):
+    """What a request was about, for errors."""
 
     url: str
-    symbol: str
-    date: str
+    symbol: str | None
+    date: str | None
 
 
 def _probe(session: Session, settings: Settings, symbol: str, day: dt.date) -> tuple[int, dt.datetime] | None:
     """Size in bytes and last-modified in UTC, or None if there is no file."""
     url = settings.dataset.file_url(settings.archive_url, symbol, day)
-    about: _About = {"url": url, "symbol": symbol, "date": str(day)}
+    about: About = {"url": url, "symbol": symbol, "date": str(day)}
     try:
         answer = session.ask("HEAD", url, settings.timeout_seconds)
         answer.raw.drain_conn()  # or the connection could not be used again
@@ -89,16 +89,19 @@ def _probe(session: Session, settings: Settings, symbol: str, day: dt.date) -> t
     if answer.status_code != 200:
         why = f"the archive answered HTTP {answer.status_code}"
         raise ArchiveRefused(why, status=answer.status_code, **about)
+    return size_and_time(answer, about)
+
+
+def size_and_time(answer: requests.Response, about: About) -> tuple[int, dt.datetime]:
+    """Size in bytes and last-modified, naive in UTC, of an answer's file; raises UnexpectedAnswer if it is none."""
     try:
-        return size_and_time(answer.headers)
+        return _size_and_time(answer.headers)
     except (ValueError, OverflowError) as error:
-        raise UnexpectedAnswer(
-            f"the answer does not describe a file: {error}", status=200, **about
-        ) from error
+        why = f"the answer does not describe a file: {error}"
+        raise UnexpectedAnswer(why, status=200, **about) from error
 
 
-def size_and_time(headers: requests.structures.CaseInsensitiveDict[str]) -> tuple[int, dt.datetime]:
-    """Size in bytes and last-modified, naive in UTC, of a file; raises ValueError or OverflowError if it is none."""
+def _size_and_time(headers: requests.structures.CaseInsensitiveDict[str]) -> tuple[int, dt.datetime]:
     if headers.get("Content-Type", "").lower().startswith("text/html"):
         raise ValueError("it is a web page")
     length, modified = headers.get("Content-Length"), headers.get("Last-Modified")

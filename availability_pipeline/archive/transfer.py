@@ -7,34 +7,20 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO, TypedDict
-from urllib.parse import unquote
+from typing import BinaryIO
 
 import requests
 
+from availability_pipeline.archive.contents import MAX_CHECKSUM_BYTES, fetch, parse_checksum
 from availability_pipeline.archive.http import FAILURES, Session, problem
-from availability_pipeline.archive.probing import size_and_time
+from availability_pipeline.archive.probing import About, size_and_time
 from availability_pipeline.catalogue import CHECKSUM
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 
 CHUNK_BYTES = 256 * 1024
-
-_MAX_CHECKSUM_BYTES = 4096
-
-# `<sha256>  <name>`, as sha256sum writes it.
-_CHECKSUM_LINE = re.compile(r"(?P<sha256>[0-9A-Fa-f]{64})[ \t]+\*?(?P<name>\S+)\s*", re.ASCII | re.DOTALL)
-
-
-class _About(TypedDict):
-    """What a failed request was about."""
-
-    url: str
-    symbol: str
-    date: str
 
 
 @dataclass(frozen=True)
@@ -46,12 +32,7 @@ class RemoteFile:
     symbol: str
     day: dt.date
 
-    @property
-    def name(self) -> str:
-        """The last part of its key."""
-        return unquote(self.url.rpartition("/")[2])
-
-    def about(self, ending: str = "") -> _About:
+    def about(self, ending: str = "") -> About:
         """What errors say of it, or of what has its name with an ending."""
         return {"url": self.url + ending, "symbol": self.symbol, "date": str(self.day)}
 
@@ -88,11 +69,7 @@ class Transfer:
         with closing(self._get(about)) as answer:
             if answer.status_code != 200:
                 raise _refused(answer, about)
-            try:
-                size, modified = size_and_time(answer.headers)
-            except (ValueError, OverflowError) as error:
-                why = f"the answer does not describe a file: {error}"
-                raise UnexpectedAnswer(why, status=200, **about) from error
+            size, modified = size_and_time(answer, about)
             for chunk in self._body(answer, about):
                 digest.update(chunk)
                 target.write(chunk)
@@ -102,42 +79,36 @@ class Transfer:
         """The SHA-256 that the archive gives for a file, lower case; None if it gives none.
 
         Raises:
-            ArchiveError: The checksum could not be fetched, or is none of this file.
+            ArchiveError: The checksum could not be fetched, or is none.
         """
         about = file.about(CHECKSUM)
-        with closing(self._get(about)) as answer:
-            if answer.status_code == 404:
-                return None
-            if answer.status_code != 200:
-                raise _refused(answer, about)
-            body = b""
-            for chunk in self._body(answer, about):
-                body += chunk
-                if len(body) > _MAX_CHECKSUM_BYTES:
-                    break
-        found = _CHECKSUM_LINE.fullmatch(body.decode("utf-8", "replace"))
-        if not found or unquote(found["name"]) != file.name:
-            raise UnexpectedAnswer("the checksum beside the file is none of this file", status=200, **about)
-        return found["sha256"].lower()
+        found = fetch(self._session, timeout_seconds=self._seconds, limit=MAX_CHECKSUM_BYTES, **about)
+        if found is None:
+            return None
+        sha256 = parse_checksum(found.body)
+        if sha256 is None:
+            why = "the checksum beside the file is none"
+            raise UnexpectedAnswer(why, status=200, **about)
+        return sha256
 
-    def _get(self, about: _About) -> requests.Response:
+    def _get(self, about: About) -> requests.Response:
         try:
             return self._session.ask("GET", about["url"], self._seconds)
         except FAILURES as error:
             raise self._unreachable(error, about) from error
 
-    def _body(self, answer: requests.Response, about: _About) -> Iterator[bytes]:
+    def _body(self, answer: requests.Response, about: About) -> Iterator[bytes]:
         """The chunks of a body, which raise if it breaks off; errors of their consumer are not of the network."""
         try:
             yield from answer.raw.stream(CHUNK_BYTES, decode_content=False)
         except FAILURES as error:
             raise self._unreachable(error, about) from error
 
-    def _unreachable(self, error: Exception, about: _About) -> ArchiveUnreachable:
+    def _unreachable(self, error: Exception, about: About) -> ArchiveUnreachable:
         return ArchiveUnreachable(problem(error, self._seconds), **about)
 
 
-def _refused(answer: requests.Response, about: _About) -> ArchiveError:
+def _refused(answer: requests.Response, about: About) -> ArchiveError:
     if answer.status_code == 404:
         why = "the archive does not have the file any more (HTTP 404); run `update` for its day to see what is there"
     else:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from availability_pipeline.archive.contents import compare_checksum
 from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.mirror import MANIFEST, Entry
 from availability_pipeline.errors import UsageError
@@ -264,10 +265,9 @@ def saying(status: int, body: bytes, **more: Any) -> Answer:
 NOON = dt.datetime.fromisoformat("2024-01-12 12:00")
 NAME = key(BTC, DAYS[1]).rpartition("/")[2]
 WRONG: dict[str, tuple[str, Answer]] = {
-    "it was not kept": (".CHECKSUM", saying(200, f"{'0' * 64}  {NAME}\n".encode())),
-    "is none of this file": (".CHECKSUM", saying(200, f"{'0' * 64}  BTCUSDT.zip\n".encode())),
-    "the checksum beside the file is none": (".CHECKSUM", saying(200, b"\xff\x00 not one")),
-    "the checksum beside the file is none of": (".CHECKSUM", saying(200, b"0" * 100_000)),
+    "it was not kept": (".CHECKSUM", saying(200, f"{'0' * 64}  {NAME}\n".encode(), modified=NOON)),
+    "the checksum beside the file is none (": (".CHECKSUM", saying(200, b"\xff\x00 not one", modified=NOON)),
+    "the checksum beside the file is none": (".CHECKSUM", saying(200, b"0" * 100_000, modified=NOON)),
     "the archive answered HTTP 503 ": (".CHECKSUM", saying(503, b"")),
     "the answer broke off after 3 of 3,000 bytes": ("", saying(200, b"abc", modified=NOON, length=3_000)),
     "the archive answered HTTP 500": ("", saying(500, b"sorry")),
@@ -295,6 +295,19 @@ def test_what_is_wrong_is_named_and_not_kept_and_the_others_are(
     assert download().exit_code == 0
     assert shelf.asked == [wrong, f"{wrong}.CHECKSUM"]
     assert content(here) == shelf.bodies()
+
+
+@pytest.mark.parametrize("line", ["{0} *x.zip\r\n", "{1}  {2}\n", "{0}", "{0}\n# said twice\n"])
+def test_a_checksum_counts_in_any_spelling_and_for_inspections_as_well(
+    download: Download, shelf: Shelf, here: Path, line: str
+) -> None:
+    body = shelf.files[key(BTC, DAYS[1])].body
+    digest = hashlib.sha256(body).hexdigest()
+    checksum = line.format(digest, digest.upper(), NAME).encode()
+    assert compare_checksum(body, checksum) == "agrees"
+    shelf.files[key(BTC, DAYS[1])].checksum = checksum
+    assert download("--symbols", BTC).exit_code == 0
+    assert manifest(here)[key(BTC, DAYS[1])].checksum == "agrees"
 
 
 def test_several_failures_are_raised_together(download: Download, shelf: Shelf, here: Path) -> None:
