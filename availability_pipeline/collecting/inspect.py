@@ -1,8 +1,8 @@
 """Inspection of 1-minute files: whether they are whole, and what they add up to.
 
-Only versions of files that were never inspected are downloaded. What was found is written slice by slice, so that
-memory is bounded and an interrupted inspection goes on where it ended. With `AVAILABILITY_MIRROR_DIR`, what was
-downloaded is kept there.
+Only versions of files that were never inspected, or disagreed with their checksum, are downloaded. What was found is
+written slice by slice, so that memory is bounded and an interrupted inspection goes on where it ended. With
+`AVAILABILITY_MIRROR_DIR`, what was downloaded is kept there.
 """
 
 from __future__ import annotations

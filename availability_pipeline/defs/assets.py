@@ -238,7 +238,8 @@ def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.As
     ) -> dg.MaterializeResult[None]:
         """What is in each 1-minute file: whether it agrees with its checksum, which minutes it has, what it adds up to.
 
-        A version of a file is inspected once, with two requests. The metadata is about the whole run.
+        A version of a file is inspected once, with two requests; again while it disagrees with its checksum. The
+        metadata is about the whole run.
         """
         settings, working_database, progress = resources_of(context, dataset)
         with failures_reported(context, progress):

@@ -33,9 +33,11 @@ class FileVersion(NamedTuple):
     """None where it is not known."""
 
 
+# A checksum can be corrected, or come after its file, without another version of that.
 _NOT_INSPECTED = """
 SELECT date, symbol, file_size_bytes, last_modified, has_checksum
-FROM availability ANTI JOIN file_contents USING (date, symbol, file_size_bytes, last_modified)
+FROM availability ANTI JOIN (FROM file_contents WHERE verdict <> 'bad_checksum')
+    USING (date, symbol, file_size_bytes, last_modified)
 WHERE available AND date BETWEEN $first AND $last AND (len($symbols) = 0 OR list_contains($symbols, symbol))
 ORDER BY date, symbol
 """
@@ -78,7 +80,9 @@ WHERE held.date = judged.date AND held.symbol = judged.symbol AND held.file_size
 def files_not_inspected(
     connection: duckdb.DuckDBPyConnection, days: DayRange, symbols: Sequence[str] = ()
 ) -> pa.Table:
-    """The files of some days of which this version was not inspected, by day and contract: the fields of `FileVersion`.
+    """The files of some days to inspect, by day and contract: the fields of `FileVersion`.
+
+    Those are the files of which this version was not inspected, or disagreed with its checksum.
 
     Args:
         connection: The working database.

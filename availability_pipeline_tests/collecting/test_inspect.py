@@ -157,6 +157,25 @@ def test_a_file_that_cannot_be_read_or_disagrees_with_its_checksum_is_told(
     }  # fmt: skip
 
 
+def test_a_checksum_that_was_corrected_makes_its_file_complete(
+    archive: ScriptedArchive, server: ObservedServer, settings: Settings
+) -> None:
+    whole = body("EUSDT", range(1440))
+    archive.replace_file("EUSDT", DAY, body=whole)
+    archive.set_checksum("EUSDT", DAY, b"0" * 64)
+    pipeline.run(settings, DAY)
+    for checksum, verdict in (
+        (b"1" * 64, "bad_checksum"),
+        (hashlib.sha256(whole).hexdigest().encode(), "complete"),
+    ):
+        pipeline.inspect(settings, DayRange(DAY, DAY))
+        archive.set_checksum("EUSDT", DAY, checksum)
+        server.requests.clear()
+        assert pipeline.inspect(settings, DayRange(DAY, DAY)).verdicts == {verdict: 1}
+        assert of_minutes(server) == [f"EUSDT-1m-{DAY}.zip", f"EUSDT-1m-{DAY}.zip.CHECKSUM"]
+    assert of_day(settings) == dict.fromkeys(NAMES, "complete")
+
+
 def test_a_checksum_that_is_known_not_to_be_there_is_not_asked_for(
     server: ObservedServer, settings: Settings
 ) -> None:
