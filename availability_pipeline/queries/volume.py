@@ -77,7 +77,7 @@ class VolumeQueries(Reader):
             date: The UTC day.
 
         Returns:
-            Rows of `RankingRow`, the same as in `volume_rankings.parquet`.
+            Rows of `RankingRow`, as in `volume_rankings.parquet`, which also has `generation_timestamp`.
 
         Raises:
             UsageError: The day is invalid or has no data.
