@@ -47,8 +47,8 @@ def volume_consistency(connection: duckdb.DuckDBPyConnection, scope: Scope) -> V
     summary = "each bar is there once and can be right"
     if found:
         summary = (
-            f"{counted(len(found), 'bar')} cannot be right or are there twice: "
-            f"{named(found, 'symbol', 'date')}; materialize daily_volume for these days"
+            f"{counted(len(found), 'bar is impossible or there twice', 'bars are impossible or there twice')}: "
+            f"{named(found, 'symbol', 'date')}; no file is read that way, so the table was damaged: `restore` a backup"
         )
     return Verdict(not found, summary, {"impossible": len(found)}, found[:SAMPLE])
 
@@ -66,21 +66,22 @@ def volume_completeness(connection: duckdb.DuckDBPyConnection, scope: Scope) -> 
     summary = f"every file has a bar of its day; {pending:,} are still pending"
     if lacking:
         summary = (
-            f"{counted(len(lacking), 'file')} have no bar of their day: {named(lacking, 'symbol', 'date')}; the "
-            "archive lacks it, or materialize daily_volume for these days"
+            f"{counted(len(lacking), 'file has', 'files have')} no bar of the day: "
+            f"{named(lacking, 'symbol', 'date')}; the archive lacks it, or materialize daily_volume for these days"
         )
     return Verdict(not lacking, summary, {"lacking": len(lacking), "pending": pending}, lacking[:SAMPLE])
 
 
 @check(asset="daily_volume", severity=Severity.WARN)
 def volume_files(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdict:
-    """Every file of daily bars could be read."""
+    """Every file of daily bars can be used as a whole."""
     ends = _ends(connection, scope)
     found = rows(connection, _FAULTY, ends) if ends else []
-    summary = "all files of daily bars could be read"
+    summary = "all files of daily bars can be used as a whole"
     if found:
         summary = (
-            f"{counted(len(found), 'file')} of daily bars cannot be used: "
-            f"{named(found, 'symbol', 'date', 'fault')}; they are read again when the archive replaces them"
+            f"{counted(len(found), 'file is', 'files are')} faulty: "
+            f"{named(found, 'symbol', 'date', 'fault')}; bars that cannot be right are left out, and files "
+            "are read again when the archive replaces them"
         )
     return Verdict(not found, summary, {"faulty": len(found)}, found[:SAMPLE])
