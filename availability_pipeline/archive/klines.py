@@ -6,6 +6,7 @@ and what the rows of a day or month mean, is in `contents`.
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import re
@@ -178,6 +179,7 @@ class Klines(NamedTuple):
 
 def read_klines(text: bytes) -> Klines:
     """Read a CSV of klines by position, with or without a header, with times in milliseconds or microseconds."""
+    text = text.removeprefix(codecs.BOM_UTF8)
     has_header = text[:1].isalpha()
     rows = text[text.find(b"\n") + 1 or len(text) :] if has_header else text
     table, faults = (_parse(rows) if _is_plain(rows) else None) or _parse_carefully(rows)
@@ -216,11 +218,12 @@ def _parse_carefully(rows: bytes) -> tuple[pa.Table, set[Fault]]:
     good, faults = [], set[Fault]()
     for line in filter(None, rows.splitlines()):
         cells = line.split(b",")
-        fault = Fault.WRONG_COLUMNS if len(cells) != len(COLUMNS) else first_fault(_faults_of(cells))
+        row = dict(zip(COLUMNS, cells, strict=False))
+        fault = Fault.WRONG_COLUMNS if len(cells) != len(COLUMNS) else first_fault(_faults_of(row))
         if fault:
             faults.add(fault)
         else:
-            good.append(dict(zip(COLUMNS, cells, strict=True)))
+            good.append(row)
     columns = [
         pa.array([(int if field.type == pa.int64() else float)(row[field.name]) for row in good], field.type)
         for field in _KLINES
@@ -228,8 +231,10 @@ def _parse_carefully(rows: bytes) -> tuple[pa.Table, set[Fault]]:
     return pa.table(columns, schema=_KLINES), faults
 
 
-def _faults_of(cells: list[bytes]) -> set[Fault]:
-    if not all(map(_NUMBER.fullmatch, cells)) or not all(cells[at].lstrip(b"+-").isdigit() for at in (0, 8)):
+def _faults_of(row: dict[str, bytes]) -> set[Fault]:
+    """What is wrong with the columns that are read."""
+    cells, counts = [row[name] for name in _READ], (row["open_time"], row["trades"])
+    if not all(map(_NUMBER.fullmatch, cells)) or not all(cell.lstrip(b"+-").isdigit() for cell in counts):
         return {Fault.NOT_A_NUMBER}
     numbers = [float(cell) for cell in cells]
     if any(number < 0 for number in numbers):

@@ -183,6 +183,22 @@ def test_other_ends_of_lines(kind: str, end: str) -> None:
     assert outcome(kind, make([*rows, row(JANUARY, "x").replace("\n", end)]))[0] == Fault.NOT_A_NUMBER
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_that_are_not_read_are_not_judged(kind: str) -> None:
+    _, _, make = KINDS[kind]
+    rows = [each.removesuffix("0\n") + "\n" for each in good(kind)]
+    assert outcome(kind, make(rows)) == (None, 5)
+    rows[2] = rows[2].replace("12.5", "-12.5")
+    assert outcome(kind, make(rows)) == (Fault.NEGATIVE, 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("header", [HEADER, ""])
+def test_a_byte_order_mark_is_passed_over(kind: str, header: str) -> None:
+    _, _, make = KINDS[kind]
+    assert outcome(kind, make(good(kind), f"\ufeff{header}")) == (None, 5)
+
+
 def test_a_stored_entry_and_an_exponent_are_no_faults() -> None:
     rows = [row(JANUARY, "1e-3"), row(JANUARY + DAY_MS, "+2")]
     body = packed("".join(rows), "BTCUSDT-1d-2024-01.csv", method=zipfile.ZIP_STORED)
