@@ -32,7 +32,7 @@ KEY = f"{ROOT}BTCUSDT/1m/BTCUSDT-1m-2024-01-15.zip"
 symbols = st.builds(
     lambda base, quote, ending: base + quote + ending,
     st.text("ABCXYZ0123456789币安人生龙虾", min_size=1, max_size=10),
-    st.sampled_from(DATASET.quotes),
+    st.sampled_from(DATASET.market.quotes),
     st.sampled_from(["", "_SETTLED", "SETTLED", "SETTLEDSETTLED", "_210326"]),
 )
 days = st.dates(dt.date(2019, 1, 1), dt.date(2100, 1, 1))
