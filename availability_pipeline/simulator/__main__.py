@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from availability_pipeline.catalogue import DEFAULT_DATASET, dataset_named
 from availability_pipeline.errors import UsageError
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.server import serve
@@ -26,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m availability_pipeline.simulator",
         description="Serve a simulated archive on a free port of 127.0.0.1 until SIGINT or SIGTERM.",
     )
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        metavar="NAME",
+        help=f"a dataset of the catalogue, {DEFAULT_DATASET.name} by default; may be repeated",
+    )
     parser.add_argument("--symbols", type=int, help="how many folders; by default all that are recorded")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with standard input as well")
     options = parser.parse_args(arguments)
@@ -35,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.until_stdin_closes:
         threading.Thread(target=_wait_for_end_of_input, args=(done,), daemon=True).start()
     try:
-        with serve(SimulatedArchive.recorded(options.symbols)) as server:
+        datasets = map(dataset_named, dict.fromkeys(options.dataset or [DEFAULT_DATASET.name]))
+        with serve(*(SimulatedArchive.recorded(options.symbols, each) for each in datasets)) as server:
             print(json.dumps({"url": server.url, "environment": server.environment()}), flush=True)
             done.wait()
     except UsageError as error:

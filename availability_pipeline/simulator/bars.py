@@ -1,9 +1,9 @@
-"""The files with one bar a day: a contract's daily and monthly ones, made of what its 1-minute files are about.
+"""The files with one bar a day: a contract's daily and monthly ones, made of what its other files of klines are about.
 
 Belongs here: which of these files there are at a moment, and what is in them. Does not belong here: the bars
 themselves (`volumes.py`) and how they are written (`klines.py`).
 
-A day has a file when its 1-minute file is there; a month has one from a day after its end on, with the bars of the days
+A day has a file when its other files are there; a month has one from a day after its end on, with the bars of the days
 that have files then. When another one comes later, the month's file is replaced.
 """
 
@@ -24,22 +24,26 @@ from availability_pipeline.simulator.shape import (
     month_moment,
     next_month,
 )
+from availability_pipeline.simulator.volumes import Bar
 
-PERIODS = ("daily", "monthly")
+
+def bar_periods(archive: SimulatedArchive) -> tuple[str, ...]:
+    """The periods of the files with daily bars that are there beside an archive's own: none unless it is of klines."""
+    if archive.dataset.kind != "klines" or archive.dataset.period != "daily":
+        return ()
+    return ("monthly",) if archive.dataset.interval == "1d" else ("daily", "monthly")
 
 
 def bar_archives(archive: SimulatedArchive) -> tuple[SimulatedArchive, ...]:
-    """The files with daily bars that are there beside an archive's 1-minute files; none beside others."""
-    if archive.dataset.interval in (None, "1d") or archive.dataset.period != "daily":
-        return ()
-    return tuple(BarArchive(archive, period) for period in PERIODS)
+    """The files of `bar_periods`."""
+    return tuple(BarArchive(archive, period) for period in bar_periods(archive))
 
 
 class BarFolder(Folder):
     """The daily files with a bar of one contract.
 
     Args:
-        source: The folder of its 1-minute files.
+        source: The folder of its other files of klines.
         first: The number of the first day of which there are files.
     """
 
@@ -47,7 +51,7 @@ class BarFolder(Folder):
     """A date as in the names of its files."""
 
     def __init__(self, source: Folder, first: int = 0) -> None:
-        super().__init__(source.facts)
+        super().__init__(source.facts, dataset=source.dataset)
         self.source = source
         self.first = first
         self._name = f"{self.facts.symbol}-1d-{self.sample}.zip"
@@ -66,6 +70,10 @@ class BarFolder(Folder):
         """Whether any file can be seen."""
         return self.source.has_files(now)
 
+    def bar(self, day: int) -> Bar:
+        """What was traded on a day."""
+        return self.source.bar(day)
+
     def days(self, day: int) -> Sequence[int]:
         """The numbers of the days whose bars are in a file."""
         return (day,)
@@ -73,7 +81,8 @@ class BarFolder(Folder):
     def body(self, name: str, files: Files, at: int) -> bytes:
         """A zip of the size that listings give."""
         first = files.days[at]
-        text = bars_text(first, ((day, self.source.bar(day)) for day in self.days(first)))
+        bars = ((day, self.bar(day)) for day in self.days(first))
+        text = bars_text(self.dataset.market.name, first, bars)
         return zipped(name, first, text, files.sizes[at])
 
     def _make(self, files: Files, now: float) -> Files:  # noqa: ARG002 - months need it
@@ -139,7 +148,7 @@ def _months(days: Sequence[int], first: int) -> Iterator[tuple[int, int, int]]:
 
 
 class BarArchive(SimulatedArchive):
-    """The files with daily bars that belong to an archive of 1-minute files.
+    """The files with daily bars that belong to an archive of klines.
 
     Args:
         source: That archive, whose folders and clock it shares.
@@ -156,7 +165,7 @@ class BarArchive(SimulatedArchive):
         return self.source.seconds()
 
     def folders(self) -> tuple[Folder, ...]:
-        """One for each folder of 1-minute files; the same tuple until those change."""
+        """One for each folder of the archive; the same tuple until those change."""
         if self.source.folders() is not self._made_of:
             self._made_of = self.source.folders()
             self._ordered = tuple(map(self._made, self._made_of))

@@ -20,7 +20,9 @@ from functools import cached_property
 from typing import Self
 
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
-from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, key_order, recorded_facts
+from availability_pipeline.simulator.datasets import plain_bytes, recorded_content
+from availability_pipeline.simulator.facts import FolderFacts, Gap, key_order
+from availability_pipeline.simulator.klines import SPREAD, bars_size, bars_text, filler, zipped
 from availability_pipeline.simulator.minutes import MINUTES, MinuteFile, body_of
 from availability_pipeline.simulator.shape import (
     ETAG_BYTES,
@@ -30,6 +32,7 @@ from availability_pipeline.simulator.shape import (
     draws,
     file_etags,
     file_sizes,
+    plain_sizes,
     publication_moments,
     silent_indices,
 )
@@ -101,19 +104,30 @@ class Folder:
     Args:
         facts: The record.
         market_gaps: Days on which the whole market was late.
+        dataset: What its files are of.
     """
 
-    def __init__(self, facts: FolderFacts, market_gaps: Iterable[Gap] = ()) -> None:
+    def __init__(
+        self, facts: FolderFacts, market_gaps: Iterable[Gap] = (), dataset: Dataset = DEFAULT_DATASET
+    ) -> None:
         self.facts = facts
+        self.dataset = dataset
         self.gaps = (*market_gaps, *facts.gaps)
         self._first = day_number(facts.first_day)
-        self._last = math.inf if facts.last_day is None else day_number(facts.last_day)
+        ends = [day_number(day) for day in (facts.last_day, dataset.last_file_day) if day is not None]
+        self._last = min(ends, default=math.inf)
         self._starts_late = any(facts.first_day in gap.days for gap in self.gaps)
         self._horizon = self._first
         self._known: Files | None = None
         self._visible: Files | None = None
         self._visible_from = self._visible_until = 0.0
         self._silent: dict[int, int] = {}
+        self._minute_sizes: list[int] = []
+
+    @property
+    def bars_of(self) -> str | None:
+        """The interval of klines; None of other files."""
+        return self.dataset.interval if self.dataset.kind == "klines" else None
 
     @cached_property
     def volumes(self) -> Volumes:
@@ -158,7 +172,7 @@ class Folder:
         """What was traded on a day, whether it has a file or not."""
         files = self.known(day)
         at = files.index(day)
-        size = self.facts.live_zip_bytes if at is None else files.sizes[at]
+        size = self.facts.live_zip_bytes if at is None else self._minute_sizes[day - self._first]
         return self.volumes.bar(day, size, silent_since=self.silent_since(day))
 
     def body(self, name: str, files: Files, at: int) -> bytes:
@@ -169,8 +183,13 @@ class Folder:
             files: The files that are visible.
             at: Which of them.
         """
-        day, seed = files.days[at], files.etag(at).encode()
-        return body_of(MinuteFile(name, day, files.sizes[at], self._minutes(day), self.bar(day), seed))
+        day, size, seed = files.days[at], files.sizes[at], files.etag(at).encode()
+        market = self.dataset.market.name
+        if self.bars_of == "1m":
+            return body_of(MinuteFile(name, day, size, self._minutes(day), self.bar(day), seed, market))
+        if self.bars_of == "1d":
+            return zipped(name, day, bars_text(market, day, [(day, self.bar(day))]), size)
+        return filler(name, day, size, seed)
 
     def _minutes(self, day: int) -> range:
         """The minutes that a day's file has: all but on the first day, and on the last one if it is traded."""
@@ -189,13 +208,28 @@ class Folder:
         modified = publication_moments(self.facts.symbol, self._first, count)
         self._silent = _runs(silent_indices(self.facts, self._first, count), self._first)
         missing = self._apply_gaps(modified, end)
+        etags = file_etags(self.facts.symbol, count)
         files = Files(
             array("i", range(self._first, end)),
             array("q", modified),
-            array("i", file_sizes(self.facts, self._first, count)),
-            file_etags(self.facts.symbol, count),
+            array("i", self._sizes(count, etags)),
+            etags,
         )
         return files.take([at for at, day in enumerate(files.days) if day not in missing])
+
+    def _sizes(self, count: int, etags: bytes) -> list[int]:
+        """Bytes of the zips of the first days; those of 1-minute klines tell how much was traded."""
+        symbol, median = self.facts.symbol, self.facts.live_zip_bytes
+        if self.bars_of:
+            self._minute_sizes = file_sizes(self.facts, self._first, count)
+            median = plain_bytes(self.dataset, median)
+        if self.bars_of == "1m":
+            return self._minute_sizes
+        if self.bars_of == "1d":
+            name = f"{symbol}-1d-2024-01-15.zip"
+            spread = [byte % SPREAD for byte in etags[::ETAG_BYTES]]
+            return [bars_size(name, self._first + at, 1) + more for at, more in enumerate(spread)]
+        return plain_sizes(symbol, median, count)
 
     def _apply_gaps(self, modified: list[int], end: int) -> set[int]:
         """Move late files to the day they came on; returns the days that never got one."""
@@ -233,18 +267,19 @@ class SimulatedArchive:
         self._ordered: tuple[Folder, ...] | None = None
 
     @classmethod
-    def recorded(cls, symbols: int | Sequence[str] | None = None) -> Self:
+    def recorded(cls, symbols: int | Sequence[str] | None = None, dataset: Dataset = DEFAULT_DATASET) -> Self:
         """The archive as it is recorded.
 
         Args:
-            symbols: None for all folders, some of them by name, or how many of the tracked kind (USDT perpetuals,
-                living and settled): the largest and the odd ones first, then by name.
+            symbols: None for all folders, some of them by name, or how many of the tracked kind (those of USDT but
+                for delivery contracts, and of USD): the largest and the odd ones first, then by name.
+            dataset: What their files are of.
 
         Raises:
             UsageError: A name is not recorded, or there are not that many.
         """
-        facts = recorded_facts()
-        return cls(Folder(each, facts.market_gaps) for each in choose(facts.folders, symbols))
+        content = recorded_content(dataset, symbols)
+        return cls((Folder(each, content.market_gaps, dataset) for each in content.folders), dataset)
 
     def seconds(self) -> float:
         """The moment that the archive shows, in seconds since 1970: the real time."""

@@ -7,6 +7,7 @@ Belongs here: which folders are contracts then, and what the exchange says of th
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 from availability_pipeline.catalogue import Dataset
@@ -30,33 +31,77 @@ _TYPES = {"perpetual": "PERPETUAL", "tradifi_perpetual": "TRADIFI_PERPETUAL", "s
 _PENDING_DAYS = 5
 
 
-def exchange_info(archive: SimulatedArchive) -> dict[str, Any]:
-    """What exchangeInfo answers at the archive's moment."""
-    today = archive.exchange_day()
-    known = [folder.facts for folder in archive.folders() if _exists(folder.facts, today)]
-    contracts = [_contract(facts, known, today) for facts in known]
-    if archive.folders():
-        contracts += _without_folders(
+def exchange_info(archive: SimulatedArchive, *beside: SimulatedArchive) -> dict[str, Any]:
+    """What exchangeInfo of a market answers at an archive's moment.
+
+    Args:
+        archive: An archive of the market.
+        beside: Others, which may have other contracts.
+    """
+    market, today = archive.dataset.market, archive.exchange_day()
+    recorded = {
+        folder.facts.symbol: folder.facts
+        for each in reversed((archive, *beside))
+        for folder in each.folders()
+    }
+    symbols = (
+        _pairs(recorded.values(), today) if market.name == "spot" else _contracts(recorded.values(), today)
+    )
+    if recorded and market.name != "spot":
+        symbols += _without_folders(
             archive.dataset, max(today, day_of(int(archive.seconds()) // SECONDS_PER_DAY))
         )
-    for contract in contracts:
-        contract[archive.dataset.market.exchange_status] = contract.pop("status")
+    for each in symbols:
+        each[market.exchange_status] = each.pop("status")
     return {
         "timezone": "UTC",
         "serverTime": int(archive.seconds() * 1000),
-        "futuresType": "U_MARGINED",
+        **(_ONLY_UM if market.name == "um" else {}),
         "rateLimits": [
             {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400},
         ],
         "exchangeFilters": [],
-        "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": contracts,
+        "symbols": symbols,
     }
+
+
+_ONLY_UM = {
+    "futuresType": "U_MARGINED",
+    "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
+}
+
+
+def _contracts(recorded: Iterable[FolderFacts], today: dt.date) -> list[dict[str, Any]]:
+    known = [facts for facts in recorded if _exists(facts, today)]
+    return [_contract(facts, known, today) for facts in known]
+
+
+def _pairs(recorded: Iterable[FolderFacts], today: dt.date) -> list[dict[str, Any]]:
+    """Pairs of the spot market, which are there after their end as well; of an unknown quote none is."""
+    return [
+        {
+            "symbol": facts.symbol,
+            "status": "TRADING" if _exists(facts, today) else "BREAK",
+            "baseAsset": facts.symbol.removesuffix(facts.quote),
+            "baseAssetPrecision": 8,
+            "quoteAsset": facts.quote,
+            "quotePrecision": 8,
+            "quoteAssetPrecision": 8,
+            "orderTypes": ["LIMIT", "MARKET"],
+            "icebergAllowed": True,
+            "isSpotTradingAllowed": True,
+            "isMarginTradingAllowed": False,
+            "filters": [],
+            "permissions": [],
+        }
+        for facts in recorded
+        if facts.quote and facts.first_day <= today
+    ]
 
 
 def _exists(facts: FolderFacts, today: dt.date) -> bool:
     return (
-        facts.kind != "settled"
+        facts.kind not in ("settled", "index")
         and facts.first_day <= today
         and (facts.last_day is None or today <= facts.last_day)
     )
@@ -118,7 +163,7 @@ def _entry(
         "requiredMarginPercent": "5.0000",
         "baseAsset": base,
         "quoteAsset": quote,
-        "marginAsset": quote,
+        "marginAsset": base if quote == "USD" else quote,
         "pricePrecision": 4,
         "quantityPrecision": 0,
         "baseAssetPrecision": 8,

@@ -1,7 +1,8 @@
 """What is recorded about the real archive: its folders, their lives, flat spans and gaps.
 
-Belongs here: the record as plain values, reading it from `facts.tsv`, and choosing among its folders. Does not
-belong here: what a file looks like (`shape.py`) and when it is visible (`content.py`).
+Belongs here: the record of each market as plain values, reading it from its `.tsv`, and choosing among its folders.
+Does not belong here: which of them a dataset has (`datasets.py`), what a file looks like (`shape.py`) and when it is
+visible (`content.py`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,18 @@ from availability_pipeline.errors import UsageError
 UNKNOWN_LIVE_ZIP_BYTES = 46_000
 """Size of a trading day's file of a contract whose own was never measured."""
 
-KINDS = {"P": "perpetual", "T": "tradifi_perpetual", "S": "settled", "D": "delivery"}
+KINDS = {
+    "P": "perpetual",
+    "T": "tradifi_perpetual",
+    "S": "settled",
+    "D": "delivery",
+    "C": "pair",
+    "I": "index",
+}
 STATUSES = {"T": "TRADING", "S": "SETTLING", "": ""}
+
+_OPTIONAL = ("last", "size", "onboard", "status", "flat", "gaps")
+"""Columns of the record that a market's file can lack, or a line at its end."""
 
 # What a reduced archive has first: the largest, and one of each thing that goes wrong with the others.
 _PREFERRED = (
@@ -33,6 +44,11 @@ _PREFERRED = (
     "SOLUSDT",
     "TSLAUSDT",
     "LITUSDT",
+    "BTCUSD_PERP",
+    "XMRUSD_PERP",
+    "BTCUSD_200925",
+    "VENUSDT",
+    "BCHDOWNUSDT",
 )
 
 
@@ -61,8 +77,8 @@ class FolderFacts:
 
     Args:
         symbol: Its name, such as `BTCUSDT`.
-        kind: `perpetual`, `tradifi_perpetual`, `settled` or `delivery`.
-        quote: The quote asset.
+        kind: `perpetual`, `tradifi_perpetual`, `settled`, `delivery`, `pair` or `index`.
+        quote: The quote asset; empty if it is not known.
         first_day: Day of the first daily file.
         last_day: Day of the last one; None while files still appear.
         live_zip_bytes: Size of the zip of a median trading day.
@@ -85,8 +101,8 @@ class FolderFacts:
 
     @property
     def tracked(self) -> bool:
-        """Whether it is a USDT perpetual or the settled remains of one."""
-        return self.quote == "USDT" and self.kind != "delivery"
+        """Whether it is of USDT and no delivery contract, or of USD."""
+        return self.quote == "USD" or (self.quote == "USDT" and self.kind != "delivery")
 
     def flat_on(self, day: dt.date) -> bool:
         """Whether the file of this day has no trade in it."""
@@ -95,21 +111,23 @@ class FolderFacts:
 
 @dataclass(frozen=True)
 class RecordedFacts:
-    """The whole record: every folder in key order, and the days on which the whole market was late."""
+    """The record of a market: every folder in key order, and the days on which the whole market was late."""
 
     folders: tuple[FolderFacts, ...]
     market_gaps: tuple[Gap, ...]
 
 
 @functools.cache
-def recorded_facts() -> RecordedFacts:
-    """The record that ships with the package."""
-    text = resources.files(__package__).joinpath("facts.tsv").read_text(encoding="utf-8")
+def recorded_facts(market: str = "um") -> RecordedFacts:
+    """The record of a market that ships with the package."""
+    name = "facts.tsv" if market == "um" else f"{market}.tsv"
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     names = lines[0].split("\t")
-    rows = [dict(zip(names, line.split("\t") + [""] * len(names), strict=False)) for line in lines[1:]]
-    market = tuple(gap for row in rows if row["symbol"] == "*" for gap in _gaps(row["gaps"]))
-    return RecordedFacts(tuple(_folder(row) for row in rows if row["symbol"] != "*"), market)
+    empty = dict.fromkeys(_OPTIONAL, "")
+    rows = [empty | dict(zip(names, line.split("\t"), strict=False)) for line in lines[1:]]
+    gaps = tuple(gap for row in rows if row["symbol"] == "*" for gap in _gaps(row["gaps"]))
+    return RecordedFacts(tuple(_folder(row) for row in rows if row["symbol"] != "*"), gaps)
 
 
 def _folder(row: dict[str, str]) -> FolderFacts:
@@ -153,7 +171,11 @@ def key_order(name: str) -> bytes:
 
 
 def choose(folders: Sequence[FolderFacts], symbols: int | Sequence[str] | None) -> list[FolderFacts]:
-    """All folders, those with the names, or so many of the tracked kind; see `SimulatedArchive.recorded`."""
+    """All folders, those with the names, or so many of the tracked kind; see `SimulatedArchive.recorded`.
+
+    Raises:
+        UsageError: A name is not recorded, or there are not that many.
+    """
     if symbols is None:
         return list(folders)
     if isinstance(symbols, int):
@@ -171,5 +193,6 @@ def _reduced(folders: Sequence[FolderFacts], count: int) -> list[FolderFacts]:
         raise UsageError(
             f"symbols is {count}, but 0 to {len(tracked)} folders of the tracked kind are recorded"
         )
-    names = [*_PREFERRED, *sorted(tracked.keys() - set(_PREFERRED), key=key_order)]
+    preferred = [name for name in _PREFERRED if name in tracked]
+    names = [*preferred, *sorted(tracked.keys() - set(preferred), key=key_order)]
     return [tracked[name] for name in names[:count]]

@@ -24,6 +24,9 @@ HEADER = (
 HEADER_FROM = day_number(dt.date(2022, 4, 1))
 """Files of this day or month and later ones begin with the names of the columns."""
 
+_MICROSECONDS_FROM = day_number(dt.date(2025, 1, 1))
+"""From this day or month on, spot's times are in microseconds."""
+
 SPREAD = 16
 """How many bytes files of equally many bars differ by at most."""
 
@@ -53,18 +56,34 @@ def bars_size(name: str, first: int, bars: int) -> int:
     return _CONTAINER_BYTES + 2 * len(name.encode()) + _TABLE_BYTES + header + _BAR_BYTES * bars
 
 
-def bars_text(first: int, bars: Iterable[tuple[int, Bar]]) -> bytes:
-    """The CSV of a file with daily bars, each with the number of its day; `first` tells whether it has a header."""
-    rows = [bar_row(day * SECONDS_PER_DAY * 1000, SECONDS_PER_DAY * 1000, bar) for day, bar in bars]
-    return "".join((HEADER if first >= HEADER_FROM else "", *rows)).encode()
+def header_of(market: str, day: int) -> str:
+    """The line of names that files of this day or month begin with; spot's have none."""
+    return HEADER if day >= HEADER_FROM and market != "spot" else ""
 
 
-def bar_row(opened_ms: int, length_ms: int, bar: Bar) -> str:
-    """One row of CSV with the end of its line."""
+def time_units(market: str, day: int) -> int:
+    """In how many parts of a second the files of this day or month tell times: milliseconds, or microseconds."""
+    return 1_000_000 if day >= _MICROSECONDS_FROM and market == "spot" else 1_000
+
+
+def bars_text(market: str, first: int, bars: Iterable[tuple[int, Bar]]) -> bytes:
+    """The CSV of a file with daily bars.
+
+    Args:
+        market: The market's name in the catalogue.
+        first: The number of the file's first day, or of that of its month.
+        bars: Each with the number of its day.
+    """
+    length = SECONDS_PER_DAY * time_units(market, first)
+    rows = [_bar_row(day * length, length, bar) for day, bar in bars]
+    return "".join((header_of(market, first), *rows)).encode()
+
+
+def _bar_row(opened_at: int, length: int, bar: Bar) -> str:
     opened, high, low, closed, base, quote, trades, buy_base, buy_quote, price, lot = bar
     return (
-        f"{opened_ms},{fixed(opened, price)},{fixed(high, price)},{fixed(low, price)},{fixed(closed, price)},"
-        f"{fixed(base, lot)},{opened_ms + length_ms - 1},{fixed(quote, QUOTE_DIGITS)},{trades},"
+        f"{opened_at},{fixed(opened, price)},{fixed(high, price)},{fixed(low, price)},{fixed(closed, price)},"
+        f"{fixed(base, lot)},{opened_at + length - 1},{fixed(quote, QUOTE_DIGITS)},{trades},"
         f"{fixed(buy_base, lot)},{fixed(buy_quote, QUOTE_DIGITS)},0\n"
     )
 
@@ -119,3 +138,19 @@ def zipped(name: str, day: int, text: bytes, size: int, packed: bytes | None = N
 def _dos_date(number: int) -> int:
     day = day_of(number)
     return (day.year - 1980) << 9 | day.month << 5 | day.day
+
+
+def filler(name: str, day: int, size: int, seed: bytes) -> bytes:
+    """A file whose content is of no interest: a zip of this size with one entry, or as many bytes if that is too small.
+
+    Args:
+        name: The name of the zip.
+        day: The number of the day that it is about.
+        size: Its exact bytes.
+        seed: What the entry begins with, so that no two are alike.
+    """
+    room = size - zip_overhead(name)
+    # Stored, a block of 16,383 bytes or more takes five bytes beside them.
+    text = seed.ljust(room - room // 1_000 - 16, b"\n")
+    packed = deflated(text, 0)
+    return zipped(name, day, text, size, packed) if len(packed) <= room else bytes(size)

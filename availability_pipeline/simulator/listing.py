@@ -3,9 +3,9 @@
 Belongs here: the grammar of keys, and prefix, delimiter, start and limit of a listing over all folders. Does not
 belong here: how a page is asked for and written as XML (`s3.py`).
 
-A contract has at most one stray object in an empty-named child, then a folder for each dataset with two keys for each
-of its files. No key is looked at that is not on the page: a position is found by bisection over folders and days, and a
-page of many keys is a few runs of positions.
+A contract has for each dataset two keys for each of its files, in a folder or not, and stray objects beside them or in
+an empty-named child. No key is looked at that is not on the page: a position is found by bisection over folders and
+days, and a page of many keys is a few runs of positions.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class KeyNames:
         self.texts: Mapping[int, str] = DAY_TEXTS if is_daily else MONTH_TEXTS
         self.parse_date = parse_day_text if is_daily else parse_month_text
         self.date_length = len("2024-01-15" if is_daily else "2024-01")
-        self.has_strays = is_daily
+        self._strays = _STRAYS if is_daily else {}
 
     def head(self, symbol: str) -> str:
         """What the names of a folder's files begin with."""
@@ -78,15 +78,25 @@ class KeyNames:
         """Bytes of a CHECKSUM: the hex digest, two spaces, the zip's name and the end of the line."""
         return 64 + 2 + len(self.file_name(symbol, 0).encode()) + 1
 
+    def strays(self, symbol: str) -> tuple[str, ...]:
+        """The keys of a folder's stray objects, as the real archive has them."""
+        names = (*self._strays.get(("", symbol), ()), *self._strays.get((self.root, symbol), ()))
+        return tuple(f"{self.root}{symbol}/{name}" for name in names)
+
     def symbol_of(self, path: str) -> str | None:
         """The symbol that a key or a prefix is inside of, or None for one above the folders."""
         symbol, slash, _ = path.removeprefix(self.root).partition("/")
         return symbol if path.startswith(self.root) and slash else None
 
 
-def stray_name(symbol: str) -> str | None:
-    """What follows a folder's name in the key of its stray object, if it has one as in the real archive."""
-    return f"/{symbol}--2021-03-01.zip" if symbol == "BTCUSDT" else None
+_TRADES = "data/futures/um/daily/aggTrades/"
+_STRAYS = {
+    ("", "BTCUSDT"): ("/BTCUSDT--2021-03-01.zip",),
+    (_TRADES, "BTCUSDT"): ("part-00000-4a6f5e8c-c000.zip",),
+    # Sorts after the files of the contract's last days, 2022-05-13.
+    (_TRADES, "LUNAUSDT"): ("LUNAUSDT-aggTrades-2022-5.zip",),
+}
+"""Stray objects by root and folder, the root being empty for all; they sort before or after all files of the folder."""
 
 
 def stray_etag(key: str) -> str:
@@ -95,7 +105,7 @@ def stray_etag(key: str) -> str:
 
 
 STRAY_SIZE, STRAY_MODIFIED = 8_012, 1_614_668_400
-"""Bytes of the stray object and the second it appeared in, 2021-03-02 07:00 UTC."""
+"""Bytes of a stray object and the second it appeared in, 2021-03-02 07:00 UTC."""
 
 
 class FolderKeys:
@@ -135,14 +145,13 @@ class FolderKeys:
 
 
 class StrayKeys(FolderKeys):
-    """The key of a folder's stray object, which does not outlive the folder's files."""
+    """The key of a stray object in a folder, which does not outlive the folder's files."""
 
-    def __init__(self, folder: Folder, names: KeyNames) -> None:
+    def __init__(self, folder: Folder, names: KeyNames, key: str) -> None:
         super().__init__(folder, names)
-        symbol = folder.facts.symbol
-        self.stray = stray_name(symbol) or ""
-        self.prefix = f"{names.root}{symbol}//"
+        self.prefix, self._ending = key[:-1], key[-1].encode()
         self.start = self.prefix.encode()
+        self._key = key
 
     def count(self, now: float) -> int:
         """One, or none without files."""
@@ -150,11 +159,11 @@ class StrayKeys(FolderKeys):
 
     def key(self, item: int, now: float) -> str:  # noqa: ARG002 - there is only one
         """The whole key."""
-        return f"{self.prefix.removesuffix('/')}{self.stray}"
+        return self._key
 
     def seek(self, rest: bytes, now: float, *, after: bool) -> int:
         """Before or behind it."""
-        return 0 if (rest, after) <= (self.stray[1:].encode(), False) else self.count(now)
+        return 0 if (rest, after) <= (self._ending, False) else self.count(now)
 
 
 _BEYOND = b"\xff"
@@ -242,9 +251,9 @@ class KeySpace:
             for folder in each
         ]
         keys += [
-            StrayKeys(folder, self.names)
+            StrayKeys(folder, self.names, key)
             for folder in folders[0]
-            if self.names.has_strays and stray_name(folder.facts.symbol)
+            for key in self.names.strays(folder.facts.symbol)
         ]
         self._keys = sorted(keys, key=lambda each: each.start)
         self._starts = [each.start for each in self._keys]

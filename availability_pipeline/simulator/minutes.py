@@ -14,12 +14,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from availability_pipeline.simulator.klines import HEADER, HEADER_FROM, deflated, fixed, zip_overhead, zipped
-from availability_pipeline.simulator.shape import SECONDS_PER_DAY, traded_minutes
+from availability_pipeline.simulator.klines import (
+    deflated,
+    fixed,
+    header_of,
+    time_units,
+    zip_overhead,
+    zipped,
+)
+from availability_pipeline.simulator.shape import traded_minutes
 from availability_pipeline.simulator.volumes import QUOTE_DIGITS, Bar
 
 MINUTES = 1_440
-_MINUTE_MS = 60_000
 _STRIDE = 617
 """A prime by which minutes are visited, so that those with a trade lie scattered."""
 
@@ -52,6 +58,7 @@ class MinuteFile:
         minutes: The minutes of the day that have a row.
         bar: What was traded on the day.
         seed: What the minutes are drawn from.
+        market: The market's name in the catalogue.
     """
 
     name: str
@@ -60,12 +67,13 @@ class MinuteFile:
     minutes: range
     bar: Bar
     seed: bytes
+    market: str = "um"
 
     def body(self) -> bytes:
         """The zip: without a header where that has no room, with fewer rows where those have none, or no zip at all."""
         room = self.size - zip_overhead(self.name)
         minutes = self.minutes[: max(0, room * 3 // _LEAST_ROW_BYTES)]
-        header = HEADER if self.day >= HEADER_FROM else ""
+        header = header_of(self.market, self.day)
         while minutes:
             rows = self._rows(minutes)
             for beginning, level in ((header, 1), (header, 6), (header, 8), ("", 8)):
@@ -77,8 +85,9 @@ class MinuteFile:
         return _EMPTY_ZIP if self.size == len(_EMPTY_ZIP) else bytes(self.size)
 
     def _rows(self, minutes: range) -> list[str]:
-        start = self.day * SECONDS_PER_DAY * 1000
-        times = range(start + minutes.start * _MINUTE_MS, start + minutes.stop * _MINUTE_MS, _MINUTE_MS)
+        minute = 60 * time_units(self.market, self.day)
+        start = self.day * MINUTES
+        times = range((start + minutes.start) * minute, (start + minutes.stop) * minute, minute)
         return self._traded_rows(times) if self.bar.trades else _silent_rows(times, self.bar)
 
     def _traded_rows(self, times: range) -> list[str]:
@@ -90,7 +99,7 @@ class MinuteFile:
         prices = _prices(self.bar, traded, draws[count:])
         # One f-string for each row, as there are many.
         return [
-            f"{opened},{price},{volume},{opened + _MINUTE_MS - 1},{rest}\n"
+            f"{opened},{price},{volume},{opened + times.step - 1},{rest}\n"
             for opened, price, (volume, rest) in zip(times, prices, amounts, strict=True)
         ]
 
@@ -104,7 +113,7 @@ def body_of(file: MinuteFile) -> bytes:
 def _silent_rows(times: range, bar: Bar) -> list[str]:
     price = fixed(bar.close, bar.price_digits)
     prices, (volume, rest) = ",".join([price] * 4), _NOTHING
-    return [f"{opened},{prices},{volume},{opened + _MINUTE_MS - 1},{rest}\n" for opened in times]
+    return [f"{opened},{prices},{volume},{opened + times.step - 1},{rest}\n" for opened in times]
 
 
 _NOTHING = "0.0", "0.0,0,0.0,0.0,0"

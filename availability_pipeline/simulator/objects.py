@@ -21,7 +21,6 @@ from availability_pipeline.simulator.listing import (
     KeyNames,
     KeySpace,
     stray_etag,
-    stray_name,
 )
 from availability_pipeline.simulator.s3 import S3Error
 from availability_pipeline.simulator.shape import header_time
@@ -50,7 +49,7 @@ def find_object(keys: KeySpace, key: str) -> StoredObject | None:
     """The visible object of a key."""
     names = keys.names
     symbol = names.symbol_of(key)
-    if symbol and names.has_strays and key == f"{names.root}{symbol}/{stray_name(symbol)}":
+    if symbol and key in names.strays(symbol):
         return _stray(key) if keys.archive.visible(symbol) else None
     for archive, names in keys.shelves:
         file = names.parse(key)

@@ -121,7 +121,8 @@ class SimulatorServer:
         beside: Sequence[SimulatedArchive] = (),
     ) -> None:
         self._answering = answering
-        self._spaces = list(self._key_spaces((archive, *beside)))
+        self._archives = archive, *beside
+        self._spaces = list(self._key_spaces(self._archives))
         self._numbers = itertools.count(1)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self.port: int = self._socket.getsockname()[1]
@@ -145,14 +146,16 @@ class SimulatorServer:
 
     def _key_spaces(self, archives: Iterable[SimulatedArchive]) -> Iterator[KeySpace]:
         """One for each root, with the files of daily bars in the same folders."""
-        roots: dict[str, list[SimulatedArchive]] = {}
-        for archive in archives:
-            for each in (archive, *self.bars_of(archive)):
-                roots.setdefault(KeyNames(each.dataset).root, []).append(each)
-        return (KeySpace(*each) for each in roots.values())
+        given = list(archives)
+        roots: dict[str, dict[str, SimulatedArchive]] = {}
+        for each in (*given, *(bars for archive in given for bars in self.bars_of(archive))):
+            names = KeyNames(each.dataset)
+            # Files of daily bars can be those of a dataset of their own, or belong to several.
+            roots.setdefault(names.root, {}).setdefault(names.inner, each)
+        return (KeySpace(*each.values()) for each in roots.values())
 
     def bars_of(self, archive: SimulatedArchive) -> Sequence[SimulatedArchive]:
-        """The files of daily bars that are served beside an archive's."""
+        """The files of daily bars that are there beside an archive's."""
         return bar_archives(archive)
 
     @property
@@ -203,7 +206,7 @@ class SimulatorServer:
             raise S3Error(405, "MethodNotAllowed", message)
         if kind_of(request) == "EXCHANGE_INFO":
             return Response(
-                _json(exchange_info(self._market(path_of(request)))), media_type="application/json"
+                _json(exchange_info(*self._market(path_of(request)))), media_type="application/json"
             )
         key = key_of(request)
         if key:
@@ -224,11 +227,11 @@ class SimulatorServer:
         within = (space for space in self._spaces if path.startswith(space.names.root))
         return next(within, self._spaces[0])
 
-    def _market(self, path: str) -> SimulatedArchive:
-        for space in self._spaces:
-            if space.archive.dataset.market.exchange_info_path == path:
-                return space.archive
-        raise S3Error(404, "NoSuchKey", "No exchange is simulated there.", Key=path)
+    def _market(self, path: str) -> list[SimulatedArchive]:
+        market = [each for each in self._archives if each.dataset.market.exchange_info_path == path]
+        if not market:
+            raise S3Error(404, "NoSuchKey", "No exchange is simulated there.", Key=path)
+        return market
 
 
 def _json(value: object) -> bytes:
@@ -236,9 +239,9 @@ def _json(value: object) -> bytes:
 
 
 @contextmanager
-def serve(archive: SimulatedArchive, answering: Answering = _answering) -> Iterator[SimulatorServer]:
-    """Serve an archive on 127.0.0.1 while the block runs; see `SimulatorServer`."""
-    server = SimulatorServer(archive, answering)
+def serve(archive: SimulatedArchive, *beside: SimulatedArchive) -> Iterator[SimulatorServer]:
+    """Serve an archive on 127.0.0.1 while the block runs, with other datasets beside it."""
+    server = SimulatorServer(archive, beside=beside)
     server.start()
     try:
         yield server

@@ -14,7 +14,8 @@ from typing import Self
 from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import UsageError
 from availability_pipeline.simulator.content import Files, Folder
-from availability_pipeline.simulator.facts import FolderFacts, Gap, choose, recorded_facts
+from availability_pipeline.simulator.datasets import recorded_content
+from availability_pipeline.simulator.facts import FolderFacts, Gap
 from availability_pipeline.simulator.shape import SECONDS_PER_DAY, SILENT_BYTES, day_number, day_of
 from availability_pipeline_tests.simulator.scripted_bars import ScriptedBars
 from availability_pipeline_tests.simulator.scripting import (
@@ -35,12 +36,17 @@ class ScriptedFolder(Scripted, Folder):
         facts: The record.
         market_gaps: Days on which the whole market was late.
         last_published: Gives the number of the last published day, or None for what the clock allows.
+        dataset: What its files are of.
     """
 
     def __init__(
-        self, facts: FolderFacts, market_gaps: Iterable[Gap], last_published: Callable[[], int | None]
+        self,
+        facts: FolderFacts,
+        market_gaps: Iterable[Gap],
+        last_published: Callable[[], int | None],
+        dataset: Dataset,
     ) -> None:
-        Folder.__init__(self, facts, market_gaps)
+        Folder.__init__(self, facts, market_gaps, dataset)
         Scripted.__init__(self)
         self._last_published = last_published
         self._shown: Files | None = None
@@ -57,9 +63,9 @@ class ScriptedFolder(Scripted, Folder):
         return now if published is None else (published + 2) * SECONDS_PER_DAY - 1
 
     def silent_since(self, day: int) -> int | None:
-        """As recorded; of a file with a scripted size, the size tells."""
+        """As recorded; of a 1-minute file with a scripted size, the size tells."""
         change = self.changes.get(day)
-        if change is None:
+        if change is None or self.bars_of != "1m":
             return super().silent_since(day)
         least, most = SILENT_BYTES
         return day if least <= change.size <= most else None
@@ -131,15 +137,21 @@ class ScriptedArchive(FileScript):
         self._put_together()
 
     @classmethod
-    def recorded(cls, symbols: int | Sequence[str] | None = None, now: Clock = None) -> Self:
+    def recorded(
+        cls,
+        symbols: int | Sequence[str] | None = None,
+        now: Clock = None,
+        dataset: Dataset = DEFAULT_DATASET,
+    ) -> Self:
         """The archive as it is recorded; see `SimulatedArchive.recorded`.
 
         Args:
             symbols: Which folders.
             now: Its clock; the real one by default.
+            dataset: What its files are of.
         """
-        facts = recorded_facts()
-        return cls(choose(facts.folders, symbols), facts.market_gaps, now)
+        content = recorded_content(dataset, symbols)
+        return cls(content.folders, content.market_gaps, now, dataset)
 
     @classmethod
     def empty(cls, now: Clock = None, dataset: Dataset = DEFAULT_DATASET) -> Self:
@@ -197,7 +209,7 @@ class ScriptedArchive(FileScript):
             first_day: Day of its first file.
             last_day: Day of its last file.
             live_zip_bytes: Bytes of a median day.
-            kind: `perpetual`, `tradifi_perpetual`, `settled` or `delivery`.
+            kind: `perpetual`, `tradifi_perpetual`, `settled`, `delivery`, `pair` or `index`.
             status: What exchangeInfo says of it.
         """
         with self.lock:
@@ -219,7 +231,7 @@ class ScriptedArchive(FileScript):
         super().__init__(self._scripted.values(), self.dataset)
 
     def _new_folder(self, facts: FolderFacts, market_gaps: Iterable[Gap] = ()) -> ScriptedFolder:
-        return ScriptedFolder(facts, market_gaps, lambda: self._last_published)
+        return ScriptedFolder(facts, market_gaps, lambda: self._last_published, self.dataset)
 
 
 def quote_of(name: str, dataset: Dataset = DEFAULT_DATASET) -> str:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
-from availability_pipeline.simulator.bars import bar_archives
+from availability_pipeline.simulator.bars import bar_periods
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.server import Answer, SimulatorServer, key_of, kind_of, path_of
 from availability_pipeline.simulator.shape import header_time
@@ -40,9 +40,10 @@ class ObservedServer(SimulatorServer):
         self.faults = Faults()
 
     def bars_of(self, archive: SimulatedArchive) -> Sequence[SimulatedArchive]:
-        """The scripted files of daily bars, where there are 1-minute files."""
+        """The scripted files of daily bars, where there are other klines."""
         assert isinstance(archive, ScriptedArchive)
-        return archive.bars if bar_archives(archive) else ()
+        periods = bar_periods(archive)
+        return [each for each in archive.bars if each.dataset.period in periods] if periods else ()
 
     async def _observed(self, request: Request, answer: Answer) -> Response:
         if self.latency:
