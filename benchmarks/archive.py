@@ -48,6 +48,6 @@ class Watch:
 
 if __name__ == "__main__":
     symbols = int(sys.argv[1]) if len(sys.argv) > 1 else None
-    with serve(SimulatedArchive.recorded(symbols), Watch().answering) as server:
+    with serve(SimulatedArchive.recorded(symbols), answering=Watch().answering) as server:
         print(json.dumps({"url": server.url, "environment": server.environment()}), flush=True)
         sys.stdin.read()

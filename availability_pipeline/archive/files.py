@@ -54,7 +54,7 @@ def files_of_page(
     try:
         dates = _dates(dataset, [names[row][date] for row in rows])
     except pa.ArrowInvalid:
-        rows = [row for row in rows if _is_file(dataset, names[row])]
+        rows = [row for row in rows if is_file(dataset, names[row])]
         dates = _dates(dataset, [names[row][date] for row in rows])
     present = set(names)
     return pa.record_batch(
@@ -69,13 +69,27 @@ def files_of_page(
     )
 
 
+def strays_of_page(dataset: Dataset, names: Sequence[str], files: pa.RecordBatch) -> list[str]:
+    """The keys that are neither a zip nor a checksum of the dataset.
+
+    Args:
+        dataset: What was listed.
+        names: Keys of one folder.
+        files: What `files_of_page` made of them.
+    """
+    if files.num_rows + files.column("has_checksum").true_count == len(names):
+        return []
+    return [name for name in names if not is_file(dataset, name)]
+
+
 def _dates(dataset: Dataset, texts: list[str]) -> pa.Array:
     if dataset.period != "daily":
         texts = [first_day_text(dataset, text) for text in texts]
     return pa.array(texts, pa.string()).cast(pa.date32())
 
 
-def _is_file(dataset: Dataset, name: str) -> bool:
+def is_file(dataset: Dataset, name: str) -> bool:
+    """Whether a key is that of a zip or a checksum of the dataset."""
     try:
         parse_key(dataset, name)
     except UnknownName:

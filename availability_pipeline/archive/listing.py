@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from threading import Lock
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from availability_pipeline.archive.client import (
     checked_page,
     unexpected,
 )
-from availability_pipeline.archive.files import files_of_page, join_files
+from availability_pipeline.archive.files import files_of_page, is_file, join_files, strays_of_page
 from availability_pipeline.archive.names import FileKey, Symbol, UnknownName, parse_folder, parse_key
 from availability_pipeline.catalogue import CHECKSUM, Dataset
 from availability_pipeline.dates import DayRange
@@ -66,6 +67,8 @@ class Listing:
     """`files.FILES`, in no particular order."""
     pages: int = 0
     keys: int = 0
+    strays: tuple[str, ...] = ()
+    """Keys that are neither a zip nor a checksum of the dataset, among and behind those of the range, sorted."""
 
 
 def list_folders(client: ListingClient) -> Folders:
@@ -125,7 +128,7 @@ def list_files(
     run_side_by_side(jobs, threads=connections, attempted=len(queries))
     raise_together(collector.contradictions(), len(queries))
     files = join_files(collector.batches, collector.torn_off)
-    return Listing(files, collector.pages, collector.keys)
+    return Listing(files, collector.pages, collector.keys, tuple(sorted(collector.strays)))
 
 
 @dataclass
@@ -137,6 +140,7 @@ class _Collector:
     batches: list[pa.RecordBatch] = field(default_factory=list)
     torn_off: set[FileKey] = field(default_factory=set)
     """Checksums that begin a page whose predecessor ends with their zip."""
+    strays: set[str] = field(default_factory=set)
     pages: int = 0
     keys: int = 0
     _shown: dict[FolderQuery, str] = field(default_factory=dict)
@@ -200,7 +204,8 @@ class _Collector:
             after=after,
             Prefix=self._dataset.folder(query.symbol),
             StartAfter=after,
-            MaxKeys=min(MAX_KEYS, 2 * len(days)),
+            # With room for what is behind the last day, if that is the newest.
+            MaxKeys=min(MAX_KEYS, 2 * len(days) + 2),
         )
         kept = _rows_within(self._dataset, page.names, query.symbol, DayRange(query.days.start, days.end))
         try:
@@ -214,8 +219,11 @@ class _Collector:
         except (ValueError, OverflowError) as error:
             problem = f"the listing has a key with an unreadable size or last-modified: {error}"
             raise unexpected(self.client, query.symbol, problem) from error
+        strays = strays_of_page(self._dataset, page.names[kept], files)
+        strays += takewhile(lambda name: not is_file(self._dataset, name), reversed(page.names[kept.stop :]))
         with self._lock:
             self.batches.append(files)
+            self.strays.update(strays)
             self.torn_off.update(_leading_checksum(self._dataset, page.names))
             self.pages += 1
             self.keys += len(page.names)

@@ -184,6 +184,8 @@ class Collected:
     requests: int
     pages: int = 0
     keys: int = 0
+    strays: tuple[str, ...] = ()
+    """Keys in folders of contracts that are no files of the dataset."""
 
 
 def collect(plan: Plan, settings: Settings, progress: Progress) -> Collected:
@@ -216,7 +218,9 @@ def _by_listing(plan: Plan, settings: Settings, progress: Progress) -> Collected
         for symbol in plan.symbols
     ]  # fmt: skip
     listing = _list(queries, settings, progress)
-    return Collected("list", started_at, listing.files, listing.pages, listing.pages, listing.keys)
+    return Collected(
+        "list", started_at, listing.files, listing.pages, listing.pages, listing.keys, listing.strays
+    )
 
 
 def _by_probing(plan: Plan, settings: Settings, progress: Progress) -> Collected:
@@ -233,7 +237,7 @@ def _by_probing(plan: Plan, settings: Settings, progress: Progress) -> Collected
     )
     return Collected(
         "head", started_at, _merged(files, listing.files, plan.days.start), heads + listing.pages, listing.pages,
-        files.num_rows + listing.keys,
+        files.num_rows + listing.keys, listing.strays,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.remote.replicate import mirror
 from availability_pipeline.publishing.write import PublishReport
 from availability_pipeline.quality.guard import publish_checked
+from availability_pipeline.symbols import counted
 from availability_pipeline.warehouse.contents import files_not_inspected, write_contents
 from availability_pipeline.warehouse.volume import write_volume
 from availability_pipeline.warehouse.writes import SymbolsReport, WriteReport
@@ -158,6 +159,8 @@ def _daily_availability(dataset: Dataset, symbols: dg.AssetsDefinition) -> dg.As
             progress.stage(f"writing {len(plan.days):,} days of {len(plan.symbols):,} contracts")
             with working_database.get_connection() as connection:
                 report = collect.write(connection, plan, collected, loaded, context.run.run_id)
+        if collected.strays:
+            context.log.warning(_about_strays(collected.strays, dataset))
         progress.stage(f"recording {len(plan.days):,} partitions in Dagster")
         seconds = (utc_now() - started).total_seconds()
         return dg.MaterializeResult(metadata=_metadata(collected, report, seconds))
@@ -173,6 +176,12 @@ the same rows. A contract without history gets all days that the table holds. Th
 """
 
 
+def _about_strays(strays: Sequence[str], dataset: Dataset) -> str:
+    return (
+        f"Left out {counted(len(strays), 'key')} that name no file of {dataset.name}: {', '.join(strays[:3])}"
+    )
+
+
 def _metadata(collected: Collected, report: WriteReport, seconds: float) -> dict[str, int | float | str]:
     return {
         "mode": collected.mode,
@@ -182,6 +191,7 @@ def _metadata(collected: Collected, report: WriteReport, seconds: float) -> dict
         "changes": ", ".join(f"{count} {kind}" for kind, count in report.changes.items()) or "none",
         "requests": collected.requests,
         "pages": collected.pages,
+        "stray_keys": len(collected.strays),
         "seconds": round(seconds, 3),
         "bytes": report.bytes,
     }

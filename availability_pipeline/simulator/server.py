@@ -239,9 +239,11 @@ def _json(value: object) -> bytes:
 
 
 @contextmanager
-def serve(archive: SimulatedArchive, *beside: SimulatedArchive) -> Iterator[SimulatorServer]:
-    """Serve an archive on 127.0.0.1 while the block runs, with other datasets beside it."""
-    server = SimulatorServer(archive, beside=beside)
+def serve(
+    archive: SimulatedArchive, *beside: SimulatedArchive, answering: Answering = _answering
+) -> Iterator[SimulatorServer]:
+    """Serve archives on 127.0.0.1 while the block runs; see `SimulatorServer`."""
+    server = SimulatorServer(archive, answering, beside)
     server.start()
     try:
         yield server
