@@ -45,6 +45,7 @@ _PREFERRED = (
     "TSLAUSDT",
     "LITUSDT",
     "BTCUSD_PERP",
+    "ETHUSD_PERP",
     "XMRUSD_PERP",
     "BTCUSD_200925",
     "VENUSDT",
