@@ -385,7 +385,9 @@ class Settings:
         return self.demo_marker.exists()
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that load as these settings, for another process."""
+        """The environment variables that load as these settings, or those that they were made of, in another process."""
+        if self.of_default:
+            return self.of_default.environment()
         values = {variable: getattr(self, name) for name, (variable, _) in VARIABLES.items()}
         return {
             variable: (" " if variable == _ALERT_URLS else ",").join(value)
@@ -475,7 +477,9 @@ def check_kind(settings: Settings, *, simulated: bool) -> None:
     """Raise UsageError if the data directory holds the other kind of data."""
     if settings.is_demo and not simulated:
         raise UsageError(f"{settings.data_dir} holds the demo's simulated data, and this is real; {_OTHER}")
-    if simulated and not settings.is_demo and (settings.working_path.exists() or settings.db_file.exists()):
+    both = settings, settings.of_default or settings
+    held = any(each.working_path.exists() or each.db_file.exists() for each in both)
+    if simulated and not settings.is_demo and held:
         raise UsageError(f"{settings.data_dir} holds real data, and this is simulated; {_OTHER}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import secrets
@@ -20,10 +21,11 @@ from typing import Any
 
 import click
 
+from availability_pipeline.catalogue import Dataset
 from availability_pipeline.cli.collect import collect
-from availability_pipeline.cli.options import example
+from availability_pipeline.cli.options import chosen_settings, example
 from availability_pipeline.collecting.process import environment_of, instance_at, interruptible, python_path
-from availability_pipeline.dates import DayRange, last_complete_day
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import Settings, mark_simulated
 from availability_pipeline.simulator.content import SimulatedArchive
@@ -32,6 +34,8 @@ HOST = "127.0.0.1"
 
 STOP_SECONDS = 60
 """Time for Dagster's processes, and runs in progress, to end."""
+
+_EXAMPLE_DAY = dt.date(2024, 1, 15)
 
 
 def check_port(port: int) -> None:
@@ -123,15 +127,15 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
     if ui:
         check_port(port)
         check_temporary_folder()
-    given = Settings.load(data_dir=data_dir)
-    _ = given.db_file
+    given = chosen_settings(data_dir=data_dir)
+    _, dataset = given.db_file, given.dataset
     folder = given.data_dir if data_dir is not None else given.data_dir / "demo"
     instance = instance_at(folder / "dagster")
     began = time.monotonic()
-    with _simulated_archive(symbols) as environment:
-        settings = Settings.load(environment, data_dir=str(folder))
+    with _simulated_archive(symbols, dataset) as environment:
+        settings = chosen_settings(environment, data_dir=str(folder), datasets=dataset.name)
         mark_simulated(settings)
-        outcome = collect(settings, DayRange(settings.dataset.first_day, last_complete_day()), (), instance)
+        outcome = collect(settings, DayRange(dataset.first_day, dataset.last_day), (), instance)
         click.echo(_summary(settings, outcome.metadata["published_database"], time.monotonic() - began))
         if ui:
             click.echo(f"\nDagster UI: http://{HOST}:{port}  (Ctrl-C ends it)")
@@ -139,10 +143,11 @@ def demo(data_dir: str | None, symbols: int | None, *, ui: bool, port: int) -> N
 
 
 @contextmanager
-def _simulated_archive(symbols: int | None) -> Iterator[dict[str, str]]:
+def _simulated_archive(symbols: int | None, dataset: Dataset) -> Iterator[dict[str, str]]:
     """Run the simulated archive in another process; yields its environment. Raises UsageError for too many symbols."""
-    SimulatedArchive.recorded(symbols)
+    SimulatedArchive.recorded(symbols, dataset)
     command = [sys.executable, "-P", "-m", "availability_pipeline.simulator", "--until-stdin-closes"]
+    command += ["--dataset", dataset.name]
     command += ["--symbols", str(symbols)] if symbols else []
     # A new session, so that Ctrl-C ends the run first and not its requests one by one.
     server = subprocess.Popen(  # noqa: S603 - our own module
@@ -166,8 +171,12 @@ def _simulated_archive(symbols: int | None) -> Iterator[dict[str, str]]:
 
 
 def _summary(settings: Settings, published: Mapping[str, Any], seconds: float) -> str:
-    first, last = settings.dataset.first_day, last_complete_day()
+    dataset = settings.dataset
+    first, last = dataset.first_day, dataset.last_day
     command = f"AVAILABILITY_DATA_DIR={shlex.quote(str(settings.data_dir))} {_program()}"
+    option = "" if dataset.is_default else f" --dataset {dataset.name}"
+    day = min(_EXAMPLE_DAY, last)
+    [largest] = SimulatedArchive.recorded(1, dataset).folders()
     return f"""
 The simulated archive is published: {published["symbols"]:,} contracts, {(last - first).days + 1:,} days from {first} to
 {last}, {published["available"]:,} files, in {seconds:.0f} s.
@@ -177,10 +186,10 @@ The simulated archive is published: {published["symbols"]:,} contracts, {(last -
   Dagster instance    {settings.data_dir / "dagster"}
 
 Next:
-  {command} query snapshot 2024-01-15
-  {command} query timeline BTCUSDT
-  {command} query universe 2024-01-15 --explain
-  {command} status"""
+  {command} query snapshot {day}{option}
+  {command} query timeline {largest.facts.symbol}{option}
+  {command} query universe {day} --explain{option}
+  {command} status{option}"""
 
 
 def _program() -> str:
