@@ -385,7 +385,7 @@ class Settings:
         return self.demo_marker.exists()
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that load as these settings, or those that they were made of, in another process."""
+        """The environment variables that load as these settings, or as those that they were made of."""
         if self.of_default:
             return self.of_default.environment()
         values = {variable: getattr(self, name) for name, (variable, _) in VARIABLES.items()}

@@ -184,7 +184,7 @@ class _Collector:
             end = min(start + dt.timedelta(days=DAYS_PER_PAGE - 1), query.days.end)
             jobs.append(partial(self._slice, query, after, DayRange(start, end)))
             start = end + dt.timedelta(days=1)
-            after = self._dataset.day_mark(query.symbol, start)
+            after = self._dataset.key(query.symbol, end, checksum=True)
         self.progress.grow(len(jobs))
         return jobs
 

@@ -93,6 +93,12 @@ def test_a_page_may_end_with_a_key_that_is_no_file() -> None:
     assert found(bucket.list_days(span(0, 1599))) == list(range(1600))
 
 
+def test_keys_that_are_no_files_are_reported() -> None:
+    listing = KeyBucket([*both_keys(range(19)), *ODD]).list_days(span(10, 19))
+    assert listing.strays == tuple(sorted(ODD))
+    assert found(listing) == list(range(10, 19))
+
+
 def test_checksums_without_their_zips_are_no_files() -> None:
     bucket = KeyBucket([key for key in both_keys(range(1200)) if key.endswith("CHECKSUM")])
     assert found(bucket.list_days(span(0, 1199))) == []
@@ -118,6 +124,9 @@ def test_every_file_of_any_folder_is_found_once(
         return
     listing = bucket.list_days(span(*ends))
     assert found(listing) == zips
+    first = DEFAULT_DATASET.day_mark("BTCUSDT", day(ends[0]))
+    last = DEFAULT_DATASET.key("BTCUSDT", day(ends[1]), checksum=True)
+    assert {key for key in odd if first < key < last} <= set(listing.strays) <= odd
     checksums = {day(number) for i, number in enumerate(held) if 2 * i + 1 not in absent}
     stated = zip(listing.files["date"].to_pylist(), listing.files["has_checksum"].to_pylist(), strict=True)
     assert dict(stated) == {day(number): day(number) in checksums for number in zips}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
 import signal
@@ -226,6 +227,19 @@ def test_the_demo_does_not_touch_real_data(site: Site, kept: str) -> None:
     done = in_process(site, "demo", "--data-dir", str(site.settings.data_dir), "--symbols", "3")
     assert "holds real data" in one_sentence(done)
     assert done.exit_code == 2
+
+
+def test_the_demo_of_another_dataset_lies_beside_the_first(site: Site, tmp_path: Path) -> None:
+    folder = str(tmp_path / "demo")
+    for name, days in (("option/EOHSummary", 159), ("um/liquidationSnapshot", 281)):
+        done = in_process(site, "demo", "--data-dir", folder, "--dataset", name, "--symbols", "2")
+        assert f"2 contracts, {days} days" in done.stdout, done.output
+        question = done.stdout.partition(f"AVAILABILITY_DATA_DIR={folder} ")[2].splitlines()[0].split()
+        rows = in_process(
+            site, *question[question.index("query") :], "--format", "json", AVAILABILITY_DATA_DIR=folder
+        )
+        assert [row["symbol"] for row in json.loads(rows.stdout)] == ["BTCUSDT", "ETHUSDT"]
+        assert all(f"/{name.partition('/')[2]}/" in row["url"] for row in json.loads(rows.stdout))
 
 
 def test_real_data_does_not_get_into_the_demo(site: Site) -> None:

@@ -285,7 +285,7 @@ def _expected(windows: list[tuple[dt.date, int, set[str] | None]]) -> set[tuple[
 
 @pytest.fixture
 def yesterday(monkeypatch: pytest.MonkeyPatch) -> dt.date:
-    monkeypatch.setattr(collect, "last_complete_day", lambda: LAST)
+    monkeypatch.setattr("availability_pipeline.catalogue.last_complete_day", lambda: LAST)
     return LAST
 
 

@@ -20,6 +20,7 @@ from availability_pipeline import AvailabilityQueries
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.names import FileKey, UnknownName, parse_folder, parse_key
 from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset, Market
+from availability_pipeline.collecting import collect
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs import launch
 from availability_pipeline.defs.factory import build_defs
@@ -291,6 +292,21 @@ def test_files_without_an_interval_are_listed_and_probed_alike(
     assert [(day.day, symbol) for day, symbol, available, *_ in tables[0] if not available] == [
         (25, "ETHUSDT"), (26, "BTCUSDT"), (26, "ETHUSDT"),
     ]  # fmt: skip
+
+
+def test_stray_keys_are_told(settings_for: SettingsFactory) -> None:
+    dataset = DATASETS["um/aggTrades"]
+    archive = ScriptedArchive.recorded(["BTCUSDT", "LUNAUSDT"], NOW, dataset)
+    with serve(archive) as server:
+        settings = settings_for(server).of_dataset(dataset)
+        pipeline.discover(settings)
+        days = DayRange(dt.date(2022, 5, 1), NOW.date() - dt.timedelta(days=1))
+        with connect(settings.working_path) as connection:
+            plan = collect.plan_collection(connection, days)
+        collected = collect.collect(plan, settings, Progress())
+    names = "BTCUSDT/part-00000-4a6f5e8c-c000.zip", "LUNAUSDT/LUNAUSDT-aggTrades-2022-5.zip"
+    assert collected.strays == tuple(f"{dataset.root}{name}" for name in names)
+    assert collected.files.num_rows == len(days) + 13
 
 
 @pytest.mark.parametrize(
