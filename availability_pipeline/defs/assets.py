@@ -177,9 +177,8 @@ the same rows. A contract without history gets all days that the table holds. Th
 
 
 def _about_strays(strays: Sequence[str], dataset: Dataset) -> str:
-    return (
-        f"Left out {counted(len(strays), 'key')} that name no file of {dataset.name}: {', '.join(strays[:3])}"
-    )
+    keys = counted(len(strays), "key that names", "keys that name")
+    return f"Left out {keys} no file of {dataset.name}: {', '.join(strays[:3])}"
 
 
 def _metadata(collected: Collected, report: WriteReport, seconds: float) -> dict[str, int | float | str]:

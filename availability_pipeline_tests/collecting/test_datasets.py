@@ -28,6 +28,7 @@ from availability_pipeline.defs.partitions import days_under_way, range_tags
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import StoreError
 from availability_pipeline.settings import Settings
+from availability_pipeline.simulator.listing import _STRAYS
 from availability_pipeline.warehouse.database import connect, set_source
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory
@@ -110,6 +111,7 @@ def both(
     settings_for: SettingsFactory, new_instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Both]:
     monkeypatch.setitem(DATASETS, INVENTED.name, INVENTED)
+    monkeypatch.setitem(_STRAYS, (INVENTED.root, "BTCUSD_PERP"), ("1h/part-00000-4a6f.zip",))
     monkeypatch.setattr("availability_pipeline.dates._clock", lambda: NOW)
     with serve(ScriptedArchive.recorded(["BTCUSDT", "ETHUSDT"], NOW), make_invented()) as server:
         server.date = NOW
@@ -132,6 +134,10 @@ def test_an_invented_dataset_is_collected_checked_published_and_queried(both: Bo
     assert listed.metadata["daily_availability"]["mode"] == "list"
     assert probed.metadata["daily_availability"]["mode"] == "head"
     check_evaluations(both.evaluations(probed))
+    assert listed.metadata["daily_availability"]["stray_keys"] == 1
+    said = [entry.user_message for entry in both.instance.all_logs(listed.run_id)]
+    [warning] = [text for text in said if text.startswith("Left out 1 key that names no file")]
+    assert warning.endswith(": data/futures/xm/daily/markPriceKlines/BTCUSD_PERP/1h/part-00000-4a6f.zip")
     with AvailabilityQueries(settings=both.invented) as queries:
         result = queries.get_availability_range(HISTORY.start, YESTERDAY.end)
         lifecycle = queries.get_lifecycle()
