@@ -126,6 +126,6 @@ def plain_bytes(dataset: Dataset, minute_bytes: int = 46_000) -> int:
         minute_bytes: Those of a zip of 1-minute bars.
     """
     if dataset.interval is None:
-        return _BYTES[dataset.kind]
+        return _BYTES.get(dataset.kind, minute_bytes)
     rows = 86_400 // (int(dataset.interval[:-1]) * _SECONDS[dataset.interval[-1]])
     return min(_MOST_BYTES, 350 + minute_bytes * rows // 1_440)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from availability_pipeline import AvailabilityQueries
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.catalogue import DATASETS
 from availability_pipeline.collecting.volume import collect_volume, plan_volume
@@ -17,10 +17,12 @@ from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.quality.check import Scope, all_checks
 from availability_pipeline.settings import Settings
+from availability_pipeline.simulator.facts import recorded_facts
 from availability_pipeline.simulator.shape import day_number
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.volume import write_volume
 from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 KINDS = {
@@ -39,30 +41,31 @@ KINDS = {
 DAYS = 40
 """How many days up to yesterday are collected: months, gaps and ends are among them."""
 
-Collected = tuple[Settings, ScriptedArchive, DayRange]
-
 SMALL = 6
 """Contracts of the datasets that have many."""
 
 
-@pytest.fixture(params=KINDS, scope="module")
-def collected(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Collected]:
-    whole = DATASETS[request.param]
-    now = dt.datetime.fromisoformat(f"{KINDS[whole.name]} 12:00").replace(tzinfo=dt.UTC)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("availability_pipeline.dates._clock", lambda: now)
-        archive = ScriptedArchive.recorded(SMALL if whole.kind == "klines" else None, now, whole)
-        days = DayRange(whole.last_day - dt.timedelta(days=DAYS - 1), whole.last_day)
-        with serve(archive) as server:
-            server.date = now
-            folder = str(tmp_path_factory.mktemp("data"))
-            settings = Settings.load(server.environment(), data_dir=folder, connections="8")
-            # Its history begins with the range, so that checks of the whole history can pass.
-            settings = settings.of_dataset(replace(whole, first_day=days.start))
-            run(settings, days)
-            yield settings, archive, days
+@pytest.mark.parametrize("name", KINDS)
+def test_a_dataset_is_collected_checked_and_published(
+    name: str, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = DATASETS[name]
+    now = dt.datetime.fromisoformat(f"{KINDS[name]} 12:00").replace(tzinfo=dt.UTC)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: now)
+    archive = ScriptedArchive.recorded(SMALL if whole.kind == "klines" else None, now, whole)
+    days = DayRange(whole.last_day - dt.timedelta(days=DAYS - 1), whole.last_day)
+    with serve(archive) as server:
+        server.date = now
+        # Its history begins with the range, so that checks of the whole history can pass.
+        settings = settings_for(server).of_dataset(replace(whole, first_day=days.start))
+        run(settings, days)
+        check_findings(settings, days)
+    check_rows(settings, archive, days)
+    check_symbols(settings)
+    if whole.has_volume:
+        check_bars(settings, archive)
+    if whole.has_minutes:
+        check_minutes(settings)
 
 
 def run(settings: Settings, days: DayRange) -> None:
@@ -78,8 +81,8 @@ def run(settings: Settings, days: DayRange) -> None:
         publish(connection, settings.db_file, "run")
 
 
-def test_the_rows_are_those_of_the_archive(collected: Collected) -> None:
-    settings, archive, days = collected
+def check_rows(settings: Settings, archive: ScriptedArchive, days: DayRange) -> None:
+    """The rows are those of the archive."""
     rows = pipeline.query(
         settings,
         "SELECT symbol, date, file_size_bytes, last_modified FROM daily_availability WHERE available ORDER BY ALL",
@@ -96,8 +99,8 @@ def test_the_rows_are_those_of_the_archive(collected: Collected) -> None:
     assert len(expected) >= 2 * len(days) // 3
 
 
-def test_all_checks_pass(collected: Collected) -> None:
-    settings, _, days = collected
+def check_findings(settings: Settings, days: DayRange) -> None:
+    """All checks pass, and none is left out that the dataset can have."""
     with connect(settings.working_path) as connection:
         scope = Scope(settings, days)
         findings = [each(connection, scope) for each in all_checks(settings.dataset)]
@@ -112,10 +115,8 @@ UNCOMPARED = {"um/bookTicker", "cm/indexPriceKlines/1d", "option/BVOLIndex"}
 """Ended, or of what is no contract."""
 
 
-def test_bars_and_minutes_are_those_of_the_archive(collected: Collected) -> None:
-    settings, archive, _ = collected
-    if not settings.dataset.has_volume:
-        pytest.skip("there are no bars")
+def check_bars(settings: Settings, archive: ScriptedArchive) -> None:
+    """Every file has the bar of its day."""
     bars = pipeline.query(settings, "SELECT symbol, date, base_volume, trades, close FROM daily_volume")
     for symbol, day, *numbers in bars:
         folder = archive.folder(symbol)
@@ -124,18 +125,19 @@ def test_bars_and_minutes_are_those_of_the_archive(collected: Collected) -> None
         assert numbers == [true["base_volume"], true["trades"], true["close"]]
     [(files,)] = pipeline.query(settings, "SELECT count(*) FROM daily_availability WHERE available")
     assert len(bars) >= files
-    contents = pipeline.query(settings, "SELECT verdict, has_header, time_unit, checksum FROM file_contents")
-    units = (
-        {("complete", False, "us", "agrees")}
-        if settings.dataset.market.name == "spot"
-        else {("complete", True, "ms", "agrees")}
-    )
-    assert {row for row in contents if row[0] == "complete"} == (units if contents else set())
-    assert bool(contents) == settings.dataset.has_minutes
 
 
-def test_symbols_are_read_as_the_market_writes_them(collected: Collected) -> None:
-    settings, *_ = collected
+def check_minutes(settings: Settings) -> None:
+    """The inspected files are complete, but for the last one of a contract."""
+    is_spot = settings.dataset.market.name == "spot"
+    found = pipeline.query(settings, "SELECT verdict, has_header, time_unit, checksum FROM file_contents")
+    assert {row for row in found if row[0] != "partial_last_day"} == {
+        ("complete", not is_spot, "us" if is_spot else "ms", "agrees")
+    }
+
+
+def check_symbols(settings: Settings) -> None:
+    """Names are read as the market writes them."""
     found = {
         symbol: (contract, quote, tracked, status)
         for symbol, contract, quote, tracked, status in pipeline.query(
@@ -161,3 +163,19 @@ SYMBOLS = {
     "option/BVOLIndex": {"BTCBVOLUSDT": ("index", "USDT", True, None)},
 }
 """By dataset, what some symbols are: contract, quote, whether tracked, status."""
+
+
+def test_gaps_of_spot_are_those_of_the_real_listing(
+    settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, now = DATASETS["spot/klines/1m"], dt.datetime(2026, 2, 4, 12, tzinfo=dt.UTC)
+    monkeypatch.setattr("availability_pipeline.dates._clock", lambda: now)
+    lacking = [facts.symbol for facts in recorded_facts("spot").folders if facts.gaps]
+    with serve(ScriptedArchive.recorded([*lacking, "BTCUSDT"], now, dataset)) as server:
+        server.date = now
+        settings = settings_for(server).of_dataset(dataset)
+        pipeline.run_and_publish(settings, dataset.first_day, dataset.last_day)
+    with AvailabilityQueries(settings=settings) as queries:
+        gaps = queries.get_gaps()
+    assert {row["symbol"] for row in gaps} == set(lacking)
+    assert (len(lacking), sum(row["days"] for row in gaps)) == (23, 1_473)
