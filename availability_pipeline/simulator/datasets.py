@@ -100,21 +100,16 @@ def _folders(dataset: Dataset, record: Sequence[FolderFacts]) -> Iterator[Folder
 
 
 def _chosen(dataset: Dataset, record: Sequence[FolderFacts]) -> Iterator[FolderFacts]:
+    if dataset.kind == "klines":
+        yield from record
+        return
     few = _FEW.get(dataset.name) or _FEW.get(dataset.market.name)
-    ending = "_PERP" if dataset.market.name == "cm" and dataset.kind == "indexPriceKlines" else ""
+    is_index = dataset.market.name == "cm" and dataset.kind == "indexPriceKlines"
     for facts in record:
-        if dataset.kind == "klines":
-            yield facts
-        elif ending:
-            # An index has the name of a pair.
-            if facts.symbol.endswith(ending):
-                yield replace(
-                    facts,
-                    symbol=facts.symbol.removesuffix(ending),
-                    kind="index",
-                    live_zip_bytes=plain_bytes(dataset),
-                )
-        elif few is None or facts.symbol in few:
+        if is_index and facts.kind == "perpetual":
+            name = facts.symbol.removesuffix("_PERP")
+            yield replace(facts, symbol=name, kind="index", live_zip_bytes=plain_bytes(dataset))
+        elif not is_index and (few is None or facts.symbol in few):
             yield replace(facts, live_zip_bytes=plain_bytes(dataset))
 
 
