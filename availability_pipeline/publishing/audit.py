@@ -16,8 +16,15 @@ from availability_pipeline.errors import PublicationError
 from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.publishing.opening import reading_back
-from availability_pipeline.publishing.rows import DayPrint, day_prints, row_count_of
-from availability_pipeline.publishing.volume import table_problems
+from availability_pipeline.publishing.rows import (
+    TABLES,
+    DayPrints,
+    Table,
+    day_prints,
+    misplaced_rows,
+    prints_of,
+    row_count_of,
+)
 from availability_pipeline.warehouse.database import CONTRADICTORY
 
 _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table(?))"
@@ -31,8 +38,13 @@ SELECT count(*), sum(hash(symbol, url)) FROM query_table($view)
 WHERE date = (SELECT max(date) FROM query_table($view))
 """
 
-_VIEWS = {"daily_availability": "availability_by_date", "symbol_timeline": "availability_by_symbol"}
-"""By view, the table whose rows it shows."""
+_VIEWS = {"availability_by_date": "daily_availability", "availability_by_symbol": "symbol_timeline"}
+"""By table, the view that shows its rows."""
+
+_ORDERS = {
+    "availability_by_symbol": "coalesce(date >= (SELECT tail_from FROM publication), false), symbol, date"
+}
+"""The order of tables whose tail lies behind all other rows."""
 
 _COPIED_TABLES = ("symbols", "contract_history", "availability_changes", "collection_runs")
 
@@ -79,52 +91,25 @@ _SUMMARIES = {
     """,
 }
 
-# Rows that are not strictly after the row before them, or not before the tail: none proves the physical order, and that
-# no row is there twice. By symbol, the rows of the tail come after all others.
-_MISPLACED = {
-    "availability_by_date": """
-        SELECT count(*) FROM (
-            SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before
-            FROM availability_by_date WHERE date >= $since
-        ) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
-    """,
-    "availability_by_symbol": """
-        WITH placed AS (
-            SELECT date, symbol, coalesce(date >= (SELECT tail_from FROM publication), false) AS late
-            FROM availability_by_symbol WHERE date >= $since
-        )
-        SELECT count(*) FROM (
-            SELECT
-                late, symbol, date, lag(late) OVER () AS late_before, lag(symbol) OVER () AS symbol_before,
-                lag(date) OVER () AS date_before
-            FROM placed
-        ) WHERE NOT (
-            late > late_before
-            OR (late = late_before AND (symbol > symbol_before OR (symbol = symbol_before AND date > date_before)))
-        )
-    """,
-}
-_BEHIND = """
-SELECT count(*) FROM $table
-WHERE date < $since AND rowid > (SELECT min(rowid) FROM $table WHERE date >= $since)
-"""
-
 _CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE date >= $since AND $contradictory".replace(
     "$contradictory", CONTRADICTORY
 )
 
 
 def audit(
-    working: duckdb.DuckDBPyConnection, path: Path, since: dt.date, days: Mapping[dt.date, DayPrint]
+    working: duckdb.DuckDBPyConnection,
+    path: Path,
+    since: Mapping[str, dt.date],
+    days: Mapping[str, DayPrints],
 ) -> None:
     """Compare a published file with the working database.
 
     Args:
         working: The working database.
         path: The new file, attached nowhere.
-        since: The first day of which rows were written. The rows of all days are compared; order, summary and
-            consistency of earlier days were proven of the file that they come from.
-        days: The days of the working database, which nothing has changed since they were taken.
+        since: The first day of which rows were written, as `Rows.since`. The rows of all days are compared; order,
+            summary and consistency of earlier days were proven of the file that they come from.
+        days: The days of the working database, as `prints_of`, which nothing has changed since they were taken.
 
     Raises:
         PublicationError: They differ, or a row contradicts itself; the message says what was found.
@@ -140,30 +125,28 @@ def audit(
 def differences(
     working: duckdb.DuckDBPyConnection,
     path: Path,
-    since: dt.date = dt.date.min,
-    days: Mapping[dt.date, DayPrint] | None = None,
+    since: Mapping[str, dt.date] | None = None,
+    days: Mapping[str, DayPrints] | None = None,
 ) -> list[str]:
     """How a published file differs from the working database, or contradicts itself; empty if it does not.
 
     Args:
         working: The working database.
         path: The file.
-        since: As `audit`.
+        since: As `audit`; all days if None.
         days: As `audit`; taken now if None.
 
     Raises:
         duckdb.Error: The file cannot be read.
     """
-    expected = day_prints(working, "availability") if days is None else days
     with _attached(path) as published:
         [(version,)] = published.execute("SELECT schema_version FROM publication").fetchall()
         if version != SCHEMA_VERSION:
             return [f"it has schema version {version} instead of {SCHEMA_VERSION}"]
         # All of them, and so every block of the file is read once.
         return [
-            *_differences(working, published, expected),
-            *_contradictions(published, since),
-            *table_problems(working, published),
+            *_differences(working, published, days or prints_of(working)),
+            *_contradictions(published, since or {}),
         ]
 
 
@@ -174,10 +157,15 @@ def differences_in_content(working: duckdb.DuckDBPyConnection, path: Path) -> li
         duckdb.Error: The file cannot be read.
     """
     with _attached(path) as published:
-        found = list(_differing_tables(working, published))
-        if day_prints(working, "availability") != day_prints(published, "availability_by_date"):
-            found.append("daily_availability differs from the working table")
-        return [*found, *table_problems(working, published)]
+        days, by_day = prints_of(working), (table for table in TABLES if table.order.startswith("date"))
+        return [
+            *_differing_tables(working, published),
+            *(
+                f"{_label(table)} differs from the working table"
+                for table in by_day
+                if days[table.source] != day_prints(published, table.name)
+            ),
+        ]
 
 
 @contextmanager
@@ -192,21 +180,28 @@ def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def _differences(
     working: duckdb.DuckDBPyConnection,
     published: duckdb.DuckDBPyConnection,
-    expected: Mapping[dt.date, DayPrint],
+    expected: Mapping[str, DayPrints],
 ) -> Iterator[str]:
-    columns = _columns(working, "availability")
     shown = [working.execute(query, values).fetchall() for query, values in _of_view("daily_availability")]
-    for view, table in _VIEWS.items():
-        found = day_prints(published, table)
-        if _columns(published, table) != columns:
-            yield f"{view} has other columns than the working table"
-        elif row_count_of(found) != row_count_of(expected):
-            yield f"{view} has {row_count_of(found)} rows instead of {row_count_of(expected)}"
-        elif found != expected:
-            yield f"{view} differs from the working table in {_differing_columns(working, published, table)}"
-        elif [published.execute(query, values).fetchall() for query, values in _of_view(view)] != shown:
+    for table in TABLES:
+        found, days, label = day_prints(published, table.name), expected[table.source], _label(table)
+        view = _VIEWS.get(table.name)
+        if _columns(published, table.name) != _columns(working, table.source):
+            yield f"{label} has other columns than the working table"
+        elif row_count_of(found) != row_count_of(days):
+            yield f"{label} has {row_count_of(found)} rows instead of {row_count_of(days)}"
+        elif found != days:
+            yield f"{label} differs from the working table in {_differing_columns(working, published, table)}"
+        elif (
+            view
+            and [published.execute(query, values).fetchall() for query, values in _of_view(view)] != shown
+        ):
             yield f"{view} has other columns or urls than the working database"
     yield from _differing_tables(working, published)
+
+
+def _label(table: Table) -> str:
+    return _VIEWS.get(table.name, table.name)
 
 
 def _differing_tables(
@@ -226,15 +221,16 @@ def _of_view(view: str) -> Iterator[tuple[str, list[str] | dict[str, str]]]:
     yield _URLS, {"view": view}
 
 
-def _contradictions(published: duckdb.DuckDBPyConnection, since: dt.date) -> Iterator[str]:
-    for table, query in _MISPLACED.items():
-        behind = _count(published, _BEHIND.replace("$table", table), since)
-        if rows := _count(published, query, since) + behind:
-            yield f"{rows} rows of {table} are duplicates or out of order"
+def _contradictions(published: duckdb.DuckDBPyConnection, since: Mapping[str, dt.date]) -> Iterator[str]:
+    for name, source, order in TABLES:
+        first = since.get(source, dt.date.min)
+        if rows := misplaced_rows(published, name, _ORDERS.get(name, order), first):
+            yield f"{rows} rows of {name} are duplicates or out of order"
+    first = since.get("availability", dt.date.min)
     for table, query in _SUMMARIES.items():
-        if _count(published, query, since):
+        if _count(published, query, first):
             yield f"{table} does not agree with the rows"
-    if rows := _count(published, _CONTRADICTORY, since):
+    if rows := _count(published, _CONTRADICTORY, first):
         yield f"{rows} rows contradict themselves (available, status, size and last-modified do not agree)"
 
 
@@ -243,11 +239,11 @@ def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> list[tuple
 
 
 def _differing_columns(
-    working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection, table: str
+    working: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection, table: Table
 ) -> str:
     expected, found = (
-        working.execute(_FINGERPRINT, ["availability"]),
-        published.execute(_FINGERPRINT, [table]),
+        working.execute(_FINGERPRINT, [table.source]),
+        published.execute(_FINGERPRINT, [table.name]),
     )
     names = [column[0] for column in expected.description or ()]
     pairs = zip(names, expected.fetchone() or (), found.fetchone() or (), strict=True)

@@ -6,7 +6,6 @@ as in the generation before, and so are the rankings. Each new file is read back
 
 from __future__ import annotations
 
-import datetime as dt
 import glob
 import hashlib
 import json
@@ -14,27 +13,25 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from availability_pipeline import __version__
-from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
 from availability_pipeline.publishing.opening import reading_back
+from availability_pipeline.publishing.rankings import RANKINGS, ranked
 from availability_pipeline.publishing.release import Generation
-from availability_pipeline.publishing.rows import DayPrint
-from availability_pipeline.publishing.volume import rankings_sql
+from availability_pipeline.publishing.rows import DayPrints, misplaced_rows
 from availability_pipeline.warehouse.database import dataset_of, read_info
 
-YEARLY = ("daily_availability", "daily_volume")
-"""The relations of which there is a file per year, each in the folder of its name."""
+YEARLY = {"daily_availability": "availability", "daily_volume": "daily_volume"}
+"""The relations of which there is a file per year, each in the folder of its name, and the tables with their rows."""
 
 LATEST = "latest.parquet"
-
-RANKINGS = "volume_rankings.parquet"
 
 # The rows that a file has to hold.
 _OF_YEAR = """
@@ -47,10 +44,6 @@ FROM daily_availability
 WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
 """
 
-_OF_RANKINGS = f"""
-SELECT *, $generated::TIMESTAMP AS generation_timestamp FROM ({rankings_sql("daily_volume", "availability")})
-"""  # noqa: S608 - our own text
-
 _OF_FILE = "FROM written"
 
 # The number of rows, and a sum of hashes that any other content of any column would change.
@@ -59,7 +52,7 @@ _PRINT = "SELECT count(*), sum(hash(held)) FROM ($rows) AS held"
 # The same for each column, to name those that differ.
 _COLUMN_PRINTS = "SELECT sum(hash(date, symbol, COLUMNS(*))) FROM ($rows)"
 
-_WRITE = "COPY ($rows ORDER BY date, symbol) TO $path (FORMAT parquet, COMPRESSION zstd)"
+_WRITE = "COPY ($rows $order) TO $path (FORMAT parquet, COMPRESSION zstd)"
 
 # The other tables are small: a few rows per contract.
 _DERIVED = {
@@ -72,19 +65,12 @@ _COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE $rows)"
 
 _FILE_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE FROM written)"
 
-# Rows that are not strictly after the row before them.
-_MISPLACED = """
-SELECT count(*) FROM (
-    SELECT date, symbol, lag(date) OVER () AS date_before, lag(symbol) OVER () AS symbol_before FROM written
-) WHERE NOT (date > date_before OR (date = date_before AND symbol > symbol_before))
-"""
-
 
 def export(
     working: duckdb.DuckDBPyConnection,
     folder: Path,
     before: Generation | None,
-    days: Mapping[str, Mapping[dt.date, DayPrint]],
+    days: Mapping[str, DayPrints],
 ) -> list[FileEntry]:
     """Write the files into a new generation's folder.
 
@@ -92,7 +78,7 @@ def export(
         working: The working database.
         folder: The new generation's.
         before: A generation from which unchanged years are taken over.
-        days: By relation of `YEARLY`, the days of the working database.
+        days: The days of the working database, as `prints_of`.
 
     Raises:
         PublicationError: A file does not read back as it was written.
@@ -100,12 +86,16 @@ def export(
     """
     with reading_back(folder / LATEST) as reader:
         source = _Source(working, reader, folder, before)
-        entries = [entry for relation in YEARLY for entry in _write_years(source, relation, days[relation])]
-        entries += [source.write(folder / LATEST, _OF_LATEST), _write_rankings(source, days)]
-        return [*entries, *(source.write_small(table) for table in _DERIVED)]
+        years = (_write_years(source, relation, days[table]) for relation, table in YEARLY.items())
+        return [
+            *chain.from_iterable(years),
+            source.write(folder / LATEST, _OF_LATEST),
+            _write_rankings(source, source.fingerprint(*(days[table] for table in YEARLY.values()))),
+            *(source.write_small(table) for table in _DERIVED),
+        ]
 
 
-def _write_years(source: _Source, relation: str, days: Mapping[dt.date, DayPrint]) -> Iterator[FileEntry]:
+def _write_years(source: _Source, relation: str, days: DayPrints) -> Iterator[FileEntry]:
     (source.folder / relation).mkdir()
     query = _OF_YEAR.replace("$relation", relation)
     for year in sorted({day.year for day in days}):
@@ -114,12 +104,12 @@ def _write_years(source: _Source, relation: str, days: Mapping[dt.date, DayPrint
         yield source.taken_over(path, fingerprint) or source.write(path, query, {"year": year}, fingerprint)
 
 
-def _write_rankings(source: _Source, days: Mapping[str, Mapping[dt.date, DayPrint]]) -> FileEntry:
-    """The ranks of all days, anew only where a file or a bar is another one."""
-    path, fingerprint = source.folder / RANKINGS, source.fingerprint(*(days[name] for name in YEARLY))
-    held = days["daily_volume"].keys() or {dt.date.min + dt.timedelta(days=30)}
-    values = {"first": min(held), "last": max(held), "generated": utc_now()}
-    return source.taken_over(path, fingerprint) or source.write(path, _OF_RANKINGS, values, fingerprint)
+def _write_rankings(source: _Source, fingerprint: str) -> FileEntry:
+    path = source.folder / RANKINGS
+    if entry := source.taken_over(path, fingerprint):
+        return entry
+    with ranked(source.working, source.before) as (query, values):
+        return source.write(path, query, values, fingerprint, order="")
 
 
 @dataclass(frozen=True)
@@ -132,7 +122,7 @@ class _Source:
     folder: Path
     before: Generation | None
 
-    def fingerprint(self, *days: Mapping[dt.date, DayPrint]) -> str:
+    def fingerprint(self, *days: DayPrints) -> str:
         """What a file is made of that follows from the rows of these days."""
         form = [__version__, dataset_of(self.working).name, read_info(self.working, "archive_url")]
         prints = [[(str(day), *each[day]) for day in sorted(each)] for each in days]
@@ -157,10 +147,12 @@ class _Source:
         query: str,
         values: Mapping[str, object] | None = None,
         fingerprint: str | None = None,
+        order: str = "ORDER BY date, symbol",
     ) -> FileEntry:
         """Write the rows of a query into a file, and compare what it then holds."""
         bound = dict(values or {})
-        self.working.execute(_WRITE.replace("$rows", query), {**bound, "path": str(path)})
+        statement = _WRITE.replace("$rows", query).replace("$order", order)
+        self.working.execute(statement, {**bound, "path": str(path)})
         expected = _fetch(self.working, _PRINT, query, bound)
         self._open(path)
         if problems := list(_problems(self.working, self.reader, query, bound, expected)):
@@ -213,8 +205,7 @@ def _problems(
         )
         differing = ", ".join(name for (name, _), now, read in prints if now != read)
         yield f"it differs from the working table in {differing}"
-    [(misplaced,)] = reader.execute(_MISPLACED).fetchall()
-    if misplaced:
+    if misplaced := misplaced_rows(reader, "written", "date, symbol"):
         yield f"{misplaced} rows are duplicates or out of order"
 
 

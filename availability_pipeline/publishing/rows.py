@@ -1,8 +1,8 @@
 """The rows of a new published database: written anew, or taken over from the generation before up to the tail.
 
-The tail is all rows from the first changed day on. In `availability_by_date` they are the last ones anyway; in
-`availability_by_symbol` they lie behind all others, sorted like them, so that either question reads one place more at
-most. What changed is found by comparing the fingerprint of every day with the working database: no record of runs,
+The tail is all rows from the first changed day on. Where rows are in the order of days they are the last ones anyway;
+in `availability_by_symbol` they lie behind all others, sorted like them, so that either question reads one place more
+at most. What changed is found by comparing the fingerprint of every day with the working database: no record of runs,
 restores or rollbacks is trusted.
 """
 
@@ -12,7 +12,6 @@ import datetime as dt
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,12 +30,32 @@ ROW_GROUP_SIZE = 20_480
 """Rows that are skipped or read together. Smaller than DuckDB's own, which costs 2 MB and saves a timeline 0.2 ms."""
 
 TAIL_SHARE = 50
-"""The tail may have one of so many rows, or a row group if that is more: 52 days of a whole history."""
+"""The tail of files may have one of so many rows, or a row group if that is more: 52 days of a whole history."""
 
 REBUILT_EVERY = dt.timedelta(days=7)
 """How long copies are made of copies: then all rows are written anew, without the space that replaced ones leave."""
 
-_ORDERS = {"availability_by_date": "date, symbol", "availability_by_symbol": "symbol, date"}
+
+class Table(NamedTuple):
+    """A published table whose rows are about days."""
+
+    name: str
+    source: str
+    """The table of the working database that has the same rows."""
+    order: str
+    """Of the rows: as they are written, each once."""
+
+
+TABLES = (
+    # The rows of daily_availability without url, which the views compute, in two physical orders: a day and a contract
+    # are then each a few neighbouring rows.
+    Table("availability_by_date", "availability", "date, symbol"),
+    Table("availability_by_symbol", "availability", "symbol, date"),
+    # A window of days, from which universes and rankings are made, is a few neighbouring row groups. A file has a row
+    # of contents for each of its versions.
+    Table("daily_volume", "daily_volume", "date, symbol"),
+    Table("file_contents", "file_contents", "date, symbol, last_modified, file_size_bytes"),
+)
 
 _FORMER = "SELECT program_version, rebuilt_at, tail_from FROM published.publication"
 
@@ -53,14 +72,55 @@ class DayPrint(NamedTuple):
     """Of the hashes of the rows, as this version of DuckDB makes them."""
 
 
+DayPrints = Mapping[dt.date, DayPrint]
+
+
 def day_prints(connection: duckdb.DuckDBPyConnection, table: str) -> dict[dt.date, DayPrint]:
     """What the rows of each day are; 2.4 million take 0.05 s of CPU."""
     return {day: DayPrint(*facts) for day, *facts in connection.execute(_DAYS, [table]).fetchall()}
 
 
-def row_count_of(days: Mapping[dt.date, DayPrint]) -> int:
+def prints_of(connection: duckdb.DuckDBPyConnection) -> dict[str, DayPrints]:
+    """The days of the working database, by the tables that are sources of published ones."""
+    return {source: day_prints(connection, source) for source in {table.source for table in TABLES}}
+
+
+def changed_days(held: DayPrints, days: DayPrints) -> set[dt.date]:
+    """The days that are not the same in both."""
+    return {day for day in days.keys() | held.keys() if days.get(day) != held.get(day)}
+
+
+def row_count_of(days: DayPrints) -> int:
     """The number of rows of all days."""
     return sum(day.rows for day in days.values())
+
+
+# Rows that are not after the row before them, or the same once more; and older ones behind the first row from a day on.
+_MISPLACED = """
+SELECT count(*) FROM (
+    SELECT ($order) AS key, lag(($order)) OVER () AS key_before FROM $table WHERE date >= $since
+) WHERE key <= key_before
+"""
+_BEHIND = """
+SELECT count(*) FROM $table
+WHERE date < $since AND rowid > (SELECT min(rowid) FROM $table WHERE date >= $since)
+"""
+
+
+def misplaced_rows(
+    connection: duckdb.DuckDBPyConnection, table: str, order: str, since: dt.date = dt.date.min
+) -> int:
+    """How many rows are duplicates or out of order; 0 proves the physical order, and that no row is there twice.
+
+    Args:
+        connection: Where the table is.
+        table: Its name.
+        order: The columns that it is sorted by, as in ORDER BY.
+        since: The first day of the rows that are looked at. Where it is not the first of all, the table is no view.
+    """
+    queries = (_MISPLACED,) if since == dt.date.min else (_MISPLACED, _BEHIND)
+    texts = (query.replace("$table", table).replace("$order", order) for query in queries)
+    return sum(connection.execute(text, {"since": since}).fetchall()[0][0] for text in texts)
 
 
 @dataclass(frozen=True)
@@ -68,13 +128,13 @@ class Rows:
     """How the rows of a published database were written."""
 
     written: int
-    """Rows of the tail, or all."""
+    """Rows of `availability`: those of the tail, or all."""
     rebuilt_at: dt.datetime
     """When all were written last, UTC."""
     tail_from: dt.date | None
-    """The first day of the tail; None if there is none."""
-    since: dt.date
-    """The first day of which rows were written."""
+    """The first day of the tail of `availability`; None if there is none."""
+    since: Mapping[str, dt.date]
+    """The first day of which rows were written, by the table of the working database."""
 
 
 class RebuildNeeded(Exception):
@@ -84,10 +144,12 @@ class RebuildNeeded(Exception):
 def write_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
     """Make a file, attach it as `published`, and write all rows of the working database."""
     attach_new(connection, str(path))
-    script = files("availability_pipeline.publishing").joinpath("rows.sql").read_text("utf-8")
-    connection.execute(script)
+    for table in TABLES:
+        connection.execute(
+            f"CREATE TABLE published.{table.name} AS FROM {table.source} ORDER BY {table.order}"
+        )
     [(count,)] = connection.execute("SELECT count(*) FROM published.availability_by_date").fetchall()
-    return Rows(count, utc_now(), None, dt.date.min)
+    return Rows(count, utc_now(), None, {table.source: dt.date.min for table in TABLES})
 
 
 def attach_new(connection: duckdb.DuckDBPyConnection, path: str) -> None:
@@ -100,15 +162,15 @@ def take_over_rows(
     connection: duckdb.DuckDBPyConnection,
     before: Generation | None,
     path: Path,
-    days: Mapping[dt.date, DayPrint],
+    days: Mapping[str, DayPrints],
 ) -> Rows:
-    """Copy the database of a generation, attach the copy as `published`, and replace its tail.
+    """Copy the database of a generation, attach the copy as `published`, and replace the tails of its tables.
 
     Args:
         connection: The working database.
         before: The generation; it is only read.
         path: Where the copy is made.
-        days: The days of the working database.
+        days: The days of the working database, as `prints_of`.
 
     Raises:
         RebuildNeeded: Too much has changed, or it is time to write all rows anew.
@@ -128,24 +190,36 @@ def take_over_rows(
         raise RebuildNeeded(f"{before.folder.name} was published by version {version}")
     if not dt.timedelta(0) <= utc_now() - rebuilt_at < REBUILT_EVERY:
         raise RebuildNeeded(f"all rows were last written at {rebuilt_at:%Y-%m-%d %H:%M} UTC")
-    held = day_prints(connection, "published.availability_by_date")
-    changed = [day for day in days.keys() | held.keys() if days.get(day) != held.get(day)]
-    if not changed:
-        return Rows(0, rebuilt_at, former_tail, dt.date.max)
-    tail_from = min(changed) if former_tail is None else min(*changed, former_tail)
-    return Rows(_replace_tail(connection, tail_from, days), rebuilt_at, tail_from, tail_from)
+    return _replace_tails(connection, days, rebuilt_at, former_tail)
 
 
-def _replace_tail(
-    connection: duckdb.DuckDBPyConnection, tail_from: dt.date, days: Mapping[dt.date, DayPrint]
-) -> int:
+def _replace_tails(
+    connection: duckdb.DuckDBPyConnection,
+    days: Mapping[str, DayPrints],
+    rebuilt_at: dt.datetime,
+    former_tail: dt.date | None,
+) -> Rows:
+    since = {}
+    for table in TABLES:
+        if table.source not in since:
+            held = day_prints(connection, f"published.{table.name}")
+            since[table.source] = min(changed_days(held, days[table.source]), default=dt.date.max)
+    written, tail_from = 0, former_tail
+    if since["availability"] < dt.date.max:
+        tail_from = since["availability"] = min(since["availability"], former_tail or dt.date.max)
+        written = _rows_of_tail(days["availability"], tail_from)
+    for name, source, order in TABLES:
+        if since[source] < dt.date.max:
+            connection.execute(f"DELETE FROM published.{name} WHERE date >= ?", [since[source]])  # noqa: S608 - our own names
+            connection.execute(
+                f"INSERT INTO published.{name} BY NAME FROM {source} WHERE date >= ? ORDER BY {order}",
+                [since[source]],
+            )
+    return Rows(written, rebuilt_at, tail_from, since)
+
+
+def _rows_of_tail(days: DayPrints, tail_from: dt.date) -> int:
     rows = row_count_of({day: of_day for day, of_day in days.items() if day >= tail_from})
     if rows > max(ROW_GROUP_SIZE, row_count_of(days) // TAIL_SHARE):
         raise RebuildNeeded(f"rows from {tail_from} on have changed")
-    for table, order in _ORDERS.items():
-        connection.execute(f"DELETE FROM published.{table} WHERE date >= ?", [tail_from])  # noqa: S608 - our own names
-        connection.execute(
-            f"INSERT INTO published.{table} BY NAME FROM availability WHERE date >= ? ORDER BY {order}",
-            [tail_from],
-        )
     return rows

@@ -34,14 +34,13 @@ from availability_pipeline.publishing.manifest import (
 from availability_pipeline.publishing.opening import check_target
 from availability_pipeline.publishing.release import Generation, generation_read, install, remove_leftovers
 from availability_pipeline.publishing.rows import (
-    DayPrint,
+    DayPrints,
     RebuildNeeded,
     Rows,
-    day_prints,
+    prints_of,
     take_over_rows,
     write_rows,
 )
-from availability_pipeline.publishing.volume import DAY_TABLES, take_over_tables, write_tables
 from availability_pipeline.warehouse.atomic import draft_of, sync
 from availability_pipeline.warehouse.database import dataset_of, read_info
 
@@ -89,7 +88,7 @@ def _write_database(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     run_id: str,
-    days: Mapping[dt.date, DayPrint],
+    days: Mapping[str, DayPrints],
     before: Generation | None,
     *,
     full: bool,
@@ -98,7 +97,9 @@ def _write_database(
     try:
         if full:
             raise RebuildNeeded("that was asked for")
-        return _audited(connection, path, run_id, days, lambda: _continued(connection, before, path, days))
+        return _audited(
+            connection, path, run_id, days, lambda: take_over_rows(connection, before, path, days)
+        )
     except RebuildNeeded as need:
         reason, remark = str(need), None
     except (PublicationError, duckdb.Error, OSError) as error:
@@ -106,32 +107,15 @@ def _write_database(
         remark = f"the generation before could not be continued, so all rows were written anew: {reason}"
     shutil.rmtree(path.parent)
     path.parent.mkdir()
-    written = _audited(connection, path, run_id, days, lambda: _anew(connection, path))
+    written = _audited(connection, path, run_id, days, lambda: write_rows(connection, path))
     return dataclasses.replace(written, rebuilt=reason, remark=remark)
-
-
-def _continued(
-    connection: duckdb.DuckDBPyConnection,
-    before: Generation | None,
-    path: Path,
-    days: Mapping[dt.date, DayPrint],
-) -> Rows:
-    rows = take_over_rows(connection, before, path, days)
-    take_over_tables(connection)
-    return rows
-
-
-def _anew(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
-    rows = write_rows(connection, path)
-    write_tables(connection)
-    return rows
 
 
 def _audited(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     run_id: str,
-    days: Mapping[dt.date, DayPrint],
+    days: Mapping[str, DayPrints],
     attach: Callable[[], Rows],
 ) -> Written:
     try:
@@ -309,16 +293,15 @@ def _write_generation(
     connection: duckdb.DuckDBPyConnection, place: Place, folder: Path, run_id: str, *, full: bool
 ) -> tuple[Manifest, Written]:
     """Write the files of a generation, read them back, and see that they are on disk; it has no id yet."""
-    days = day_prints(connection, "availability")
-    if read_info(connection, "archive_url") is None or not days:
+    days = prints_of(connection)
+    if read_info(connection, "archive_url") is None or not days["availability"]:
         raise PublicationError(
             "there is nothing to publish, the working database has no rows yet; run `backfill`"
         )
     before = generation_read(place)
     written = _write_database(connection, folder / DATABASE, run_id, days, before, full=full)
     totals = written.totals
-    of_relation = {"daily_availability": days} | {name: day_prints(connection, name) for name in DAY_TABLES}
-    files = parquet.export(connection, folder, before, of_relation)
+    files = parquet.export(connection, folder, None if full else before, days)
     for path in (*folder.rglob("*"), folder):
         sync(path)
     manifest = Manifest(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from availability_pipeline.catalogue import DAILY_VOLUME, VolumeRow
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import UsageError
-from availability_pipeline.publishing.volume import rankings_sql
+from availability_pipeline.publishing.rankings import rankings_sql
 from availability_pipeline.queries.columns import MarketRow, RankingRow, Row
 from availability_pipeline.queries.reader import Connection, Day, Reader
 from availability_pipeline.queries.result import Result, rows_of

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,26 @@ FROM (
 ) ORDER BY date, symbol
 """
 
+BARS = """
+INSERT INTO daily_volume BY NAME
+SELECT
+    date, symbol, 1.5 AS open, 2 AS high, 1 AS low, 1.25 AS close, 7 AS base_volume,
+    hash(symbol, date) % 1000 / 8 AS quote_volume, hash(date, symbol) % 9 AS trades, 3 AS taker_buy_base_volume,
+    3.5 AS taker_buy_quote_volume, 'daily' AS source, last_modified AS file_last_modified
+FROM availability WHERE available AND date >= DATE '2024-02-01' AND hash(date, symbol) % 30 > 0
+"""
+
+CONTENTS = """
+INSERT INTO file_contents BY NAME
+SELECT
+    date, symbol, file_size_bytes, last_modified, 'agrees' AS checksum, 1440 AS rows, 0 AS first_minute,
+    1439 AS last_minute, 0 AS missing_minutes, 0 AS duplicate_minutes, 0 AS unordered_minutes, 9 AS traded_minutes,
+    7 AS base_volume, 8 AS quote_volume, 9 AS trades, false AS has_header, 'ms' AS time_unit, 'complete' AS verdict,
+    probe_timestamp AS inspected_at
+FROM availability ANTI JOIN file_contents USING (date, symbol, file_size_bytes, last_modified)
+WHERE available AND date = $day
+"""
+
 # What may happen to the working database between two publications; $day and $number are drawn.
 CHANGES = {
     "a day is collected again":
@@ -62,6 +83,13 @@ CHANGES = {
     "a contract is new":
         "INSERT INTO availability SELECT * REPLACE ('NEW' || symbol AS symbol) FROM availability "
         "WHERE symbol = printf('S%02dUSDT', $number) AND NOT exists(FROM availability WHERE symbol LIKE 'NEW%')",
+    "bars are read":
+        f"{BARS} AND (date, symbol) NOT IN (SELECT (date, symbol) FROM daily_volume) AND date >= $day",
+    "bars come from a monthly file":
+        "UPDATE daily_volume SET source = 'monthly', quote_volume = quote_volume + 1 "
+        "WHERE symbol < printf('S%02dUSDT', $number) AND date >= $day AND date < $day + 30",
+    "a day has no bars any more": "DELETE FROM daily_volume WHERE date = $day",
+    "files are inspected": CONTENTS,
     "nothing": "SELECT 1",
 }  # fmt: skip
 
@@ -72,6 +100,7 @@ def large_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with sample.working_database(folder, {}, sample.DAYS[:1]) as working:
         working.execute("DELETE FROM availability")
         working.execute(FILL)
+        working.execute(BARS)
         yield working
 
 
@@ -93,6 +122,12 @@ def relations(path: Path) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
+def rankings(report: PublishReport) -> list[tuple[object, ...]]:
+    """The rows of the file of rankings, without when they were computed, as they lie in the file."""
+    found = pq.read_table(report.folder / "volume_rankings.parquet").drop_columns(["generation_timestamp"])
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
 def groups_read(path: Path, table: str, column: str) -> int:
     """The most row groups that may hold a value of a column, by their zone maps."""
     with duckdb.connect(path, read_only=True) as published:
@@ -111,6 +146,7 @@ def assert_as_good_as_a_rebuild(
     whole = publish(working, folder / "whole" / "availability.duckdb", "whole", full=True)
     assert whole.rebuilt == "that was asked for"
     assert relations(part.path) == relations(whole.path)
+    assert rankings(part) == rankings(whole)
     for table, column in (("availability_by_date", "date"), ("availability_by_symbol", "symbol")):
         assert groups_read(part.path, table, column) <= groups_read(whole.path, table, column) + 2
     assert part.path.stat().st_size <= 3 * whole.path.stat().st_size
@@ -244,6 +280,41 @@ def test_all_rows_are_written_once_a_week(
 def test_all_rows_are_written_when_asked_for(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     report = again(working, tmp_path, full=True)
     assert (report.written, report.rebuilt) == (SYMBOLS * DAYS, "that was asked for")
+
+
+def test_only_days_that_may_have_another_rank_are_computed(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    def computed(report: PublishReport) -> set[dt.date]:
+        """The days whose ranks are of the last publication."""
+        table = pq.read_table(report.folder / "volume_rankings.parquet").to_pylist()
+        newest = max(row["generation_timestamp"] for row in table)
+        return {row["date"] for row in table if row["generation_timestamp"] == newest}
+
+    first = again(working, tmp_path)
+    assert min(computed(first)) == dt.date(2024, 2, 1)
+    [(last,)] = working.execute("SELECT max(date) FROM daily_volume").fetchall()
+    working.execute("UPDATE daily_volume SET quote_volume = 5 WHERE date = ? AND trades > 0", [last])
+    assert computed(again(working, tmp_path)) == {last}
+    day = last - dt.timedelta(days=60)
+    working.execute("DELETE FROM daily_volume WHERE date = ?", [day])
+    report = again(working, tmp_path)
+    assert computed(report) == {day + dt.timedelta(days=back) for back in range(1, 31)}
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+    working.execute(CHANGES["a contract is new"], {"number": 59})  # with files, but none in the first days
+    report = again(working, tmp_path)
+    assert report.rebuilt
+    assert min(computed(report)) == dt.date(2024, 2, 29)
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["volume_rankings.parquet", "availability.duckdb"])
+def test_ranks_are_taken_over_from_no_damaged_generation(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path, name: str
+) -> None:
+    spoil(tmp_path / "generations" / sample.generations(tmp_path)[0] / name)
+    working.execute("UPDATE daily_volume SET quote_volume = 5 WHERE trades = 3")
+    assert_as_good_as_a_rebuild(working, again(working, tmp_path), tmp_path)
 
 
 def spoil(path: Path) -> None:
