@@ -12,9 +12,9 @@ import datetime as dt
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -22,7 +22,16 @@ import pyarrow.compute as pc
 import requests
 
 from availability_pipeline.archive.http import FAILURES, Session, problem
-from availability_pipeline.archive.klines import MAX_BYTES, Fault, Klines, first_fault, read_klines, unpack
+from availability_pipeline.archive.klines import (
+    MAX_BYTES,
+    Fault,
+    Klines,
+    first_fault,
+    parse_plain,
+    read_klines,
+    rows_of,
+    unpack,
+)
 from availability_pipeline.archive.probing import About, size_and_time
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable
@@ -146,20 +155,106 @@ def read_bars(body: bytes, file_name: str, days: DayRange) -> Bars:
     chosen = _chosen(table, times, days, faults)
     if len(chosen) < len(times) or Fault.UNORDERED_ROWS in faults:
         table, times = table.take(_indices(chosen)), [times[at] for at in chosen]
+    return Bars(_bars_of(table, times), first_fault(faults))
+
+
+class Packed(NamedTuple):
+    """A file with daily bars, as for `read_bars`."""
+
+    body: bytes
+    file_name: str
+    days: DayRange
+
+
+class ManyBars(NamedTuple):
+    """The bars of several files, as `BARS`.
+
+    Args:
+        bars: Those of one file in the order of days; files are in any order.
+        files: For each bar the number of its file.
+        faults: For each file what is wrong with it.
+    """
+
+    bars: pa.Table
+    files: list[int]
+    faults: list[Fault | None]
+
+
+def read_many_bars(packed: Sequence[Packed]) -> ManyBars:
+    """What `read_bars` reads of each file, in a tenth of the time: files without a fault are read as one text."""
+    faults: list[Fault | None] = [None] * len(packed)
+    texts: dict[int, bytes] = {}
+    for number, file in enumerate(packed):
+        text, faults[number] = unpack(file.body, file.file_name)
+        if text:
+            texts[number] = text
+    good, (table, files) = _read_together(texts, packed), (_NO_BARS, list[int]())
+    if good:
+        table, files = good
+    tables = [table]
+    for number in texts.keys() - set(files):
+        bars, faults[number] = read_bars(*packed[number])
+        tables.append(bars)
+        files += [number] * bars.num_rows
+    return ManyBars(pa.concat_tables(tables), files, faults)
+
+
+def _read_together(texts: Mapping[int, bytes], packed: Sequence[Packed]) -> tuple[pa.Table, list[int]] | None:
+    """The bars of the files that have no fault, and the file of each; None if too much is wrong to tell."""
+    lines = {number: rows_of(text).splitlines() for number, text in texts.items()}
+    # A line that is empty, or has too few cells, would count as none or be the fault of all.
+    whole = {number: rows for number, rows in lines.items() if all(row.count(b",") == 11 for row in rows)}
+    table = parse_plain(b"\n".join(chain.from_iterable(whole.values())))
+    if table is None:
+        return None
+    times, possible = table["open_time"].to_pylist(), _are_possible(table).to_pylist()
+    files, kept, at = list[int](), list[int](), 0
+    for number, rows in whole.items():
+        mine = slice(at, at + len(rows))
+        if rows and all(possible[mine]) and _are_days(times[mine], packed[number].days):
+            kept += range(at, mine.stop)
+            files += [number] * len(rows)
+        at = mine.stop
+    if len(kept) < len(times):
+        table, times = table.take(_indices(kept)), [times[at] for at in kept]
+    return _bars_of(table, times), files
+
+
+def _are_days(times: Sequence[int], days: DayRange) -> bool:
+    """Whether milliseconds are beginnings of such days, each after the one before."""
+    start, stop = _milliseconds(days)
+    return (
+        start <= times[0]
+        and times[-1] <= stop
+        and not any(time % _DAY_MS for time in times)
+        and all(earlier < later for earlier, later in pairwise(times))
+    )
+
+
+def _milliseconds(days: DayRange) -> tuple[int, int]:
+    """When the first and the last day begin."""
+    return (days.start.toordinal() - _EPOCH) * _DAY_MS, (days.end.toordinal() - _EPOCH) * _DAY_MS
+
+
+def _bars_of(table: pa.Table, times: Sequence[int]) -> pa.Table:
     dates = pa.array([time // _DAY_MS for time in times], pa.int32()).cast(pa.date32())
-    columns = [dates, *table.columns[1:]]
-    return Bars(pa.Table.from_arrays(columns, schema=BARS), first_fault(faults))
+    return pa.Table.from_arrays([dates, *table.columns[1:]], schema=BARS)
 
 
 def _without_impossible(table: pa.Table, faults: set[Fault]) -> pa.Table:
-    prices = [table[name] for name in ("low", "open", "close", "high")]
-    is_lowest = pc.equal(prices[0], pc.min_element_wise(*prices))
-    is_highest = pc.equal(prices[-1], pc.max_element_wise(*prices))
-    possible = pc.and_(pc.and_(is_lowest, is_highest), pc.greater(prices[0], 0))
+    possible = _are_possible(table)
     if pc.all(possible).as_py() is False:
         faults.add(Fault.CONTRADICTORY)
         return table.filter(possible)
     return table
+
+
+def _are_possible(table: pa.Table) -> pa.ChunkedArray:
+    """Whether the prices of each row can be those of one bar."""
+    prices = [table[name] for name in ("low", "open", "close", "high")]
+    is_lowest = pc.equal(prices[0], pc.min_element_wise(*prices))
+    is_highest = pc.equal(prices[-1], pc.max_element_wise(*prices))
+    return pc.and_(pc.and_(is_lowest, is_highest), pc.greater(prices[0], 0))
 
 
 def _indices(rows: Iterable[int]) -> pa.Array:
@@ -169,7 +264,7 @@ def _indices(rows: Iterable[int]) -> pa.Array:
 
 def _chosen(table: pa.Table, times: Sequence[int], days: DayRange, faults: set[Fault]) -> list[int]:
     """The rows that count, in the order of days; what is wrong with the others is added to the faults."""
-    start, stop = ((day.toordinal() - _EPOCH) * _DAY_MS for day in (days.start, days.end))
+    start, stop = _milliseconds(days)
     chosen = [at for at, time in enumerate(times) if start <= time <= stop and time % _DAY_MS == 0]
     if len(chosen) < len(times):
         faults.add(Fault.WRONG_DAY)

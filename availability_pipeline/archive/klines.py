@@ -179,10 +179,9 @@ class Klines(NamedTuple):
 
 def read_klines(text: bytes) -> Klines:
     """Read a CSV of klines by position, with or without a header, with times in milliseconds or microseconds."""
-    text = text.removeprefix(codecs.BOM_UTF8)
-    has_header = text[:1].isalpha()
-    rows = text[text.find(b"\n") + 1 or len(text) :] if has_header else text
-    table, faults = (_parse(rows) if _is_plain(rows) else None) or _parse_carefully(rows)
+    has_header, rows = text.removeprefix(codecs.BOM_UTF8)[:1].isalpha(), rows_of(text)
+    plain = parse_plain(rows)
+    table, faults = _parse_carefully(rows) if plain is None else (plain, set())
     if not table.num_rows and not faults:
         faults.add(Fault.EMPTY)
     if not table.num_rows:
@@ -194,18 +193,24 @@ def read_klines(text: bytes) -> Klines:
     return Klines(table, faults, has_header, "us" if is_micro else "ms")
 
 
-def _is_plain(rows: bytes) -> bool:
-    """Whether there are only digits, points and separators, and no number is so long that it could overflow."""
-    return not rows.translate(None, _PLAIN) and b"0" * 19 not in rows.translate(_DIGITS)
+def rows_of(text: bytes) -> bytes:
+    """The text without a byte order mark and header."""
+    text = text.removeprefix(codecs.BOM_UTF8)
+    return text[text.find(b"\n") + 1 or len(text) :] if text[:1].isalpha() else text
 
 
-def _parse(rows: bytes) -> tuple[pa.Table, set[Fault]] | None:
-    """Rows without a fault, or None where there are others."""
+def parse_plain(rows: bytes) -> pa.Table | None:
+    """Rows of which none has a fault; None where one has, or may have.
+
+    There are only digits, points and separators, and no number is so long that it could overflow.
+    """
+    if rows.translate(None, _PLAIN) or b"0" * 19 in rows.translate(_DIGITS):
+        return None
     try:
         reading = _READING if len(rows) > _SMALL_BYTES else _READING_SMALL
         # Half the time of read_csv, which starts threads even where it is told to use none.
         with pa.csv.open_csv(pa.BufferReader(rows), reading, _PARSING, _CONVERTING) as reader:
-            return reader.read_all(), set()
+            return reader.read_all()
     except pa.ArrowInvalid:
         return None
 

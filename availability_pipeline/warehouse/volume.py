@@ -61,6 +61,12 @@ SELECT symbol, min(date) FROM (
 """
 
 
+_MONTHLY = """
+SELECT symbol, bitstring_agg(date - $first::DATE, 0::BIGINT, $last::DATE - $first::DATE)::VARCHAR
+FROM daily_volume WHERE source = 'monthly' AND date BETWEEN $first AND $last GROUP BY symbol
+"""
+
+
 @dataclass(frozen=True)
 class VolumeReport:
     """The result of a write."""
@@ -82,13 +88,10 @@ def files_read(connection: duckdb.DuckDBPyConnection, days: DayRange) -> dict[Fi
     return {(symbol, source, date): (size, modified) for symbol, source, date, size, modified in found}
 
 
-def days_of_monthly_bars(connection: duckdb.DuckDBPyConnection, days: DayRange) -> dict[str, set[dt.date]]:
-    """By contract, the days among these whose bar is from a monthly file."""
-    found = connection.execute(
-        "SELECT symbol, list(date) FROM daily_volume WHERE source = 'monthly' AND date BETWEEN ? AND ? GROUP BY symbol",
-        [days.start, days.end],
-    ).fetchall()
-    return {symbol: set(dates) for symbol, dates in found}
+def days_of_monthly_bars(connection: duckdb.DuckDBPyConnection, days: DayRange) -> dict[str, int]:
+    """By contract, the days among these whose bar is from a monthly file: bits, of which the first day's is 1."""
+    found = connection.execute(_MONTHLY, {"first": days.start, "last": days.end}).fetchall()
+    return {symbol: int(bits[::-1], 2) for symbol, bits in found}
 
 
 def first_days(connection: duckdb.DuckDBPyConnection) -> dict[str, dt.date]:

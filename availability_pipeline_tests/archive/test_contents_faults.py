@@ -7,11 +7,12 @@ import resource
 import zipfile
 from collections.abc import Callable
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from availability_pipeline.archive.contents import inspect_minutes, read_bars
+from availability_pipeline.archive.contents import Packed, inspect_minutes, read_bars, read_many_bars
 from availability_pipeline.archive.klines import MAX_BYTES, Fault
 from availability_pipeline.dates import DayRange
 from availability_pipeline_tests.archive.zips import (
@@ -41,9 +42,22 @@ def outcome(kind: str, body: bytes) -> tuple[str | None, int]:
     name, _, _ = KINDS[kind]
     if kind == "month":
         bars, fault = read_bars(body, f"{name}.zip", MONTH)
+        assert_the_same_among_others(Packed(body, f"{name}.zip", MONTH))
         return fault, bars.num_rows
     file = inspect_minutes(body, f"{name}.zip", DAY)
     return file.fault, file.rows - file.duplicate_minutes
+
+
+def assert_the_same_among_others(file: Packed) -> None:
+    """A file is read in the same way with others beside it, which are read as they would be without it."""
+    others = [Packed(month(good("month", count)), "BTCUSDT-1d-2024-01.zip", MONTH) for count in (1, 9)]
+    files = [others[0], file, others[1]]
+    found = read_many_bars(files)
+    for number, each in enumerate(files):
+        bars, fault = read_bars(*each)
+        mine = [at for at, of in enumerate(found.files) if of == number]
+        assert found.bars.take(pa.array(mine, pa.int64())).to_pylist() == bars.to_pylist()
+        assert found.faults[number] == fault
 
 
 def good(kind: str, count: int = 5) -> list[str]:
@@ -154,6 +168,7 @@ def test_bars_that_contradict_each_other_are_left_out() -> None:
     rows = good("month")
     body = month([*rows, row(JANUARY + DAY_MS, 99)])
     bars, fault = read_bars(body, "BTCUSDT-1d-2024-01.zip", MONTH)
+    assert_the_same_among_others(Packed(body, "BTCUSDT-1d-2024-01.zip", MONTH))
     assert fault == Fault.DUPLICATE_ROWS
     assert [date.day for date in bars["date"].to_pylist()] == [1, 3, 4, 5]
 
