@@ -57,15 +57,20 @@ WITH candidates AS (
     SELECT date, symbol, false FROM daily_availability ANTI JOIN daily_volume USING (date, symbol)
     WHERE file_size_bytes BETWEEN $least_whole_day_bytes AND $small_bytes
 ),
+-- Made first: joining all files with what follows takes three times as long.
+held AS MATERIALIZED (
+    SELECT files.date, files.symbol, idle, file_size_bytes
+    FROM daily_availability AS files JOIN candidates USING (date, symbol) ANTI JOIN rowless_files USING (date, symbol)
+    WHERE available
+),
 small_files AS (
     SELECT
         files.symbol, date, idle, file_size_bytes, if(runs.symbol IS NULL, date + 1, runs.next_day) AS next_day,
         coalesce(gaps.long, false) AS after_long_gap, coalesce(contract_type = 'TRADIFI_PERPETUAL', false) AS rests
-    FROM daily_availability AS files JOIN candidates USING (date, symbol) ANTI JOIN rowless_files USING (date, symbol)
+    FROM held AS files
     LEFT JOIN file_runs AS runs ON runs.symbol = files.symbol AND runs.last_day = date
     LEFT JOIN gaps ON gaps.symbol = files.symbol AND gaps.next_day = date
     LEFT JOIN symbols ON symbols.symbol = files.symbol
-    WHERE available
 ),
 begun AS (
     SELECT
@@ -88,12 +93,13 @@ runs AS (
 ),
 -- The sizes of the last live files before a run that sizes may judge.
 levels AS (
-    SELECT runs.symbol, run, list_median(arg_max(live.file_size_bytes, date, $level_files)) AS live_level
-    FROM (FROM runs WHERE by_size IS NOT NULL) AS runs
-    JOIN (
-        FROM daily_availability ANTI JOIN rowless_files USING (date, symbol) ANTI JOIN small_files USING (date, symbol)
-    ) AS live ON live.symbol = runs.symbol AND date < first_day
-    WHERE available GROUP BY runs.symbol, run
+    SELECT symbol, run, list_median(arg_max(file_size_bytes, date, $level_files)) AS live_level
+    FROM (
+        SELECT symbol, date, run, file_size_bytes
+        FROM (FROM runs WHERE by_size IS NOT NULL) AS runs JOIN daily_availability AS live USING (symbol)
+        WHERE available AND date < first_day
+    ) ANTI JOIN rowless_files USING (date, symbol) ANTI JOIN small_files USING (date, symbol)
+    GROUP BY symbol, run
 ),
 judged AS (
     SELECT
