@@ -289,3 +289,13 @@ def reading_back(path: Path) -> duckdb.DuckDBPyConnection:
     DuckDB's default is the current folder, which a service may not be able to write to.
     """
     return duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": f"{path}.tmp"})
+
+
+@contextmanager
+def attached(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> Iterator[None]:
+    """Have a published database attached under a name, only to be read, for the time of the block."""
+    connection.execute(f"ATTACH ? AS {name} (READ_ONLY)", [str(path)])
+    try:
+        yield
+    finally:
+        connection.execute(f"DETACH {name}")

@@ -21,8 +21,8 @@ import duckdb
 
 from availability_pipeline import __version__
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing.manifest import FileEntry, describe, is_intact
-from availability_pipeline.publishing.opening import reading_back
+from availability_pipeline.publishing.manifest import DATABASE, FileEntry, describe, is_intact
+from availability_pipeline.publishing.opening import attached, reading_back
 from availability_pipeline.publishing.rankings import RANKINGS, ranked
 from availability_pipeline.publishing.release import Generation
 from availability_pipeline.publishing.rows import DayPrints, misplaced_rows
@@ -33,15 +33,15 @@ YEARLY = {"daily_availability": "availability", "daily_volume": "daily_volume"}
 
 LATEST = "latest.parquet"
 
-# The rows that a file has to hold.
+# The rows that a file has to hold. The published database has them in their order, so that they need not be sorted.
 _OF_YEAR = """
 FROM $relation
 WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31)
 """
 
 _OF_LATEST = """
-FROM daily_availability
-WHERE available AND date = (SELECT max(date) FROM daily_availability WHERE available)
+FROM $relation
+WHERE available AND date = (SELECT max(date) FROM $relation WHERE available)
 """
 
 _OF_FILE = "FROM written"
@@ -52,7 +52,7 @@ _PRINT = "SELECT count(*), sum(hash(held)) FROM ($rows) AS held"
 # The same for each column, to name those that differ.
 _COLUMN_PRINTS = "SELECT sum(hash(date, symbol, COLUMNS(*))) FROM ($rows)"
 
-_WRITE = "COPY ($rows $order) TO $path (FORMAT parquet, COMPRESSION zstd)"
+_WRITE = "COPY ($rows) TO $path (FORMAT parquet, COMPRESSION zstd)"
 
 # The other tables are small: a few rows per contract.
 _DERIVED = {
@@ -76,7 +76,7 @@ def export(
 
     Args:
         working: The working database.
-        folder: The new generation's.
+        folder: The new generation's, which has its database.
         before: A generation from which unchanged years are taken over.
         days: The days of the working database, as `prints_of`.
 
@@ -84,12 +84,12 @@ def export(
         PublicationError: A file does not read back as it was written.
         OSError, duckdb.Error: A file could not be written.
     """
-    with reading_back(folder / LATEST) as reader:
+    with reading_back(folder / LATEST) as reader, attached(working, folder / DATABASE, "published"):
         source = _Source(working, reader, folder, before)
         years = (_write_years(source, relation, days[table]) for relation, table in YEARLY.items())
         return [
             *chain.from_iterable(years),
-            source.write(folder / LATEST, _OF_LATEST),
+            source.write(folder / LATEST, _OF_LATEST, relation="daily_availability"),
             _write_rankings(source, source.fingerprint(*(days[table] for table in YEARLY.values()))),
             *(source.write_small(table) for table in _DERIVED),
         ]
@@ -97,11 +97,12 @@ def export(
 
 def _write_years(source: _Source, relation: str, days: DayPrints) -> Iterator[FileEntry]:
     (source.folder / relation).mkdir()
-    query = _OF_YEAR.replace("$relation", relation)
     for year in sorted({day.year for day in days}):
         fingerprint = source.fingerprint({day: days[day] for day in days if day.year == year})
         path = source.folder / relation / f"{year}.parquet"
-        yield source.taken_over(path, fingerprint) or source.write(path, query, {"year": year}, fingerprint)
+        yield source.taken_over(path, fingerprint) or source.write(
+            path, _OF_YEAR, {"year": year}, fingerprint, relation
+        )
 
 
 def _write_rankings(source: _Source, fingerprint: str) -> FileEntry:
@@ -109,7 +110,7 @@ def _write_rankings(source: _Source, fingerprint: str) -> FileEntry:
     if entry := source.taken_over(path, fingerprint):
         return entry
     with ranked(source.working, source.before) as (query, values):
-        return source.write(path, query, values, fingerprint, order="")
+        return source.write(path, query, values, fingerprint)
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,21 @@ class _Source:
         query: str,
         values: Mapping[str, object] | None = None,
         fingerprint: str | None = None,
-        order: str = "ORDER BY date, symbol",
+        relation: str = "",
     ) -> FileEntry:
-        """Write the rows of a query into a file, and compare what it then holds."""
+        """Write the rows of a query into a file, and compare what it then holds.
+
+        Args:
+            path: The file.
+            query: The rows in their order; those of the published database where it is about `$relation`.
+            values: Of its parameters.
+            fingerprint: What the rows follow from.
+            relation: What has the rows in the working database and in the published one.
+        """
         bound = dict(values or {})
-        statement = _WRITE.replace("$rows", query).replace("$order", order)
+        statement = _WRITE.replace("$rows", query.replace("$relation", f"published.{relation}"))
         self.working.execute(statement, {**bound, "path": str(path)})
+        query = query.replace("$relation", relation)
         expected = _fetch(self.working, _PRINT, query, bound)
         self._open(path)
         if problems := list(_problems(self.working, self.reader, query, bound, expected)):

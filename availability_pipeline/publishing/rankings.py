@@ -11,7 +11,6 @@ import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -19,6 +18,7 @@ import duckdb
 from availability_pipeline import __version__
 from availability_pipeline.dates import utc_now
 from availability_pipeline.publishing.manifest import DATABASE, SCHEMA_VERSION, is_intact
+from availability_pipeline.publishing.opening import attached
 from availability_pipeline.publishing.release import Generation
 from availability_pipeline.publishing.rows import DayPrint, DayPrints, changed_days
 
@@ -105,7 +105,7 @@ def _file_of(before: Generation) -> str | None:
 
 def _changed(working: duckdb.DuckDBPyConnection, before: Generation, held: str) -> set[dt.date] | None:
     """The days of which bars or files differ from those of a generation; None if another version made that."""
-    with _attached(working, before.folder / DATABASE):
+    with attached(working, before.folder / DATABASE, "former"):
         versions = working.execute("SELECT program_version FROM former.publication").fetchall()
         if versions != [(__version__,)]:
             return None
@@ -116,15 +116,6 @@ def _changed(working: duckdb.DuckDBPyConnection, before: Generation, held: str) 
     return changed_days(then, now) | changed_days(
         _prints(working, _RANKED, {"held": held}), _prints(working, _BARS)
     )
-
-
-@contextmanager
-def _attached(working: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
-    working.execute("ATTACH ? AS former (READ_ONLY)", [str(path)])
-    try:
-        yield
-    finally:
-        working.execute("DETACH former")
 
 
 def _prints(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -144,12 +145,24 @@ class RebuildNeeded(Exception):
 def write_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
     """Make a file, attach it as `published`, and write all rows of the working database."""
     attach_new(connection, str(path))
-    for table in TABLES:
-        connection.execute(
-            f"CREATE TABLE published.{table.name} AS FROM {table.source} ORDER BY {table.order}"
-        )
+    with _one_thread(connection):
+        for table in TABLES:
+            connection.execute(
+                f"CREATE TABLE published.{table.name} AS FROM {table.source} ORDER BY {table.order}"
+            )
     [(count,)] = connection.execute("SELECT count(*) FROM published.availability_by_date").fetchall()
     return Rows(count, utc_now(), None, {table.source: dt.date.min for table in TABLES})
+
+
+@contextmanager
+def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Several threads write blocks that are half full: 100 MB instead of 84, and no CPU is saved."""
+    [(threads,)] = connection.execute("SELECT current_setting('threads')").fetchall()
+    connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET threads = {int(threads)}")
 
 
 def attach_new(connection: duckdb.DuckDBPyConnection, path: str) -> None:
