@@ -360,7 +360,7 @@ def test_what_no_checksum_tells_fails_the_audit_and_is_written_anew(
 @pytest.mark.parametrize(
     ("module", "name", "value", "reason"),
     [
-        (rows, "SCHEMA_VERSION", 5, "has schema version 4"),
+        (rows, "SCHEMA_VERSION", rows.SCHEMA_VERSION + 1, f"has schema version {rows.SCHEMA_VERSION}"),
         (rows, "__version__", "99.0", "was published by version"),
     ],
 )
