@@ -167,16 +167,11 @@ class Packed(NamedTuple):
 
 
 class ManyBars(NamedTuple):
-    """The bars of several files, as `BARS`.
-
-    Args:
-        bars: Those of one file in the order of days; files are in any order.
-        files: For each bar the number of its file.
-        faults: For each file what is wrong with it.
-    """
+    """The bars of several files, those of each in the order of days, as `BARS`, and what is wrong with each."""
 
     bars: pa.Table
     files: list[int]
+    """For each bar the number of its file."""
     faults: list[Fault | None]
 
 
@@ -188,9 +183,7 @@ def read_many_bars(packed: Sequence[Packed]) -> ManyBars:
         text, faults[number] = unpack(file.body, file.file_name)
         if text:
             texts[number] = text
-    good, (table, files) = _read_together(texts, packed), (_NO_BARS, list[int]())
-    if good:
-        table, files = good
+    table, files = _read_together(texts, packed)
     tables = [table]
     for number in texts.keys() - set(files):
         bars, faults[number] = read_bars(*packed[number])
@@ -199,14 +192,14 @@ def read_many_bars(packed: Sequence[Packed]) -> ManyBars:
     return ManyBars(pa.concat_tables(tables), files, faults)
 
 
-def _read_together(texts: Mapping[int, bytes], packed: Sequence[Packed]) -> tuple[pa.Table, list[int]] | None:
-    """The bars of the files that have no fault, and the file of each; None if too much is wrong to tell."""
+def _read_together(texts: Mapping[int, bytes], packed: Sequence[Packed]) -> tuple[pa.Table, list[int]]:
+    """The bars of the files that have no fault, and the file of each; none if too much is wrong to tell."""
     lines = {number: rows_of(text).splitlines() for number, text in texts.items()}
     # A line that is empty, or has too few cells, would count as none or be the fault of all.
     whole = {number: rows for number, rows in lines.items() if all(row.count(b",") == 11 for row in rows)}
     table = parse_plain(b"\n".join(chain.from_iterable(whole.values())))
     if table is None:
-        return None
+        return _NO_BARS, []
     times, possible = table["open_time"].to_pylist(), _are_possible(table).to_pylist()
     files, kept, at = list[int](), list[int](), 0
     for number, rows in whole.items():
