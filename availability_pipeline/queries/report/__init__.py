@@ -1,0 +1,1 @@
+"""The report: what is published, as one page."""

@@ -1,0 +1,247 @@
+"""The charts of a report, as Vega-Lite by Altair; what is in them comes from `data`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import altair as alt
+
+from availability_pipeline.queries.report.data import Overview, Rows
+
+# Okabe and Ito's colours, which people with colour blindness can tell apart, in shades of enough contrast on both grounds.
+STATUS_COLOURS = {
+    "published": "#0072b2",
+    "flat": "#999999",
+    "pending": "#e69f00",
+    "missing": "#d55e00",
+}
+
+STATES = {
+    "complete": "#0072b2",
+    "some missing": "#56b4e9",
+    "many missing": "#d55e00",
+    "pending": "#e69f00",
+    "nothing published": "#7a4b8f",
+}
+"""States of a day, from the part of its expected files that are there."""
+
+_MANY = 0.95
+"""Share of expected files below which many are missing."""
+
+_ROW_HEIGHT = 6
+
+_DATA = "rows"
+
+_DATA_HERE = alt.NamedData(name=_DATA)
+"""Rows are put beside a finished chart: Altair would validate each of them."""
+
+Filled = tuple[alt.LayerChart | alt.Chart, Rows]
+"""A chart and its rows."""
+
+
+def specs(overview: Overview) -> dict[str, dict[str, Any]]:
+    """All charts that there is data for, by the id of their place in the page."""
+    charts = {
+        "calendar": calendar(overview.calendar),
+        "lives": lives(overview.lives),
+        "universe": universe(overview.calendar),
+        "listings": listings(overview.listings),
+        "concentration": concentration(overview.concentration),
+        "lag": lag(overview.lag),
+    }
+    return {
+        name: {**chart.to_dict(), "datasets": {_DATA: rows}} for name, (chart, rows) in charts.items() if rows
+    }
+
+
+def calendar(days: Rows) -> Filled:
+    """Every day as a cell, in rows of weekdays and columns of weeks, year below year."""
+    cells = [_cell(day) for day in days]
+    years = sorted({cell["row"][:4] for cell in cells})
+    # The eighth row of a year is the gap between two.
+    rows = [f"{year}-{weekday}" for year in years for weekday in range(8)]
+    base = alt.Chart(_DATA_HERE).encode(
+        x=alt.X("week:O", axis=None),
+        y=alt.Y(
+            "row:N",
+            scale=alt.Scale(domain=rows),
+            axis=alt.Axis(
+                values=[f"{year}-0" for year in years],
+                labelExpr="substring(datum.value, 0, 4)",
+                title=None,
+                ticks=False,
+                domain=False,
+                labelBaseline="top",
+            ),
+        ),
+        tooltip=[
+            alt.Tooltip("day:N", title="day"),
+            alt.Tooltip("files:Q", title="files"),
+            alt.Tooltip("expected:Q", title="expected"),
+            alt.Tooltip("pending:Q", title="pending"),
+            alt.Tooltip("missing:Q", title="missing"),
+            alt.Tooltip("lacking:N", title="without a file"),
+        ],
+    )
+    colour = alt.Color(
+        "state:N",
+        scale=alt.Scale(domain=list(STATES), range=list(STATES.values())),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    marks = base.transform_filter("datum.mark != ''").mark_text(fontSize=9, fontWeight="bold", color="white")
+    chart = base.mark_rect().encode(color=colour) + marks.encode(text="mark:N")
+    return chart.properties(width="container", height=alt.Step(9)), cells
+
+
+def _cell(day: dict[str, Any]) -> dict[str, Any]:
+    date: dt.date = day["date"]
+    year, week, weekday = (
+        date.year,
+        (date.timetuple().tm_yday - 1 + date.replace(month=1, day=1).weekday()) // 7,
+        date.weekday(),
+    )
+    state, mark = _state(day)
+    return {
+        "day": str(date),
+        "row": f"{year}-{weekday}",
+        "week": week,
+        "state": state,
+        "mark": mark,
+        **{name: day[name] for name in ("files", "expected", "pending", "missing")},
+        "lacking": day["lacking"] or "none",
+    }
+
+
+def _state(day: dict[str, Any]) -> tuple[str, str]:
+    """The state of a day, and the sign that says the same without colour."""
+    if not day["files"]:
+        return ("pending", "…") if day["pending"] else ("nothing published", "–")
+    if day["missing"]:
+        return ("some missing", "·") if day["files"] >= _MANY * day["expected"] else ("many missing", "×")
+    return ("pending", "…") if day["pending"] else ("complete", "")
+
+
+def lives(spans: Rows) -> Filled:
+    """One line per contract over time, coloured by status, sorted by listing, with search and filters."""
+    search = alt.param(
+        "search", value="", bind=alt.binding(input="search", name="contract ", placeholder="BTCUSDT")
+    )
+    shown = alt.param(
+        "shown",
+        value="all",
+        bind=alt.binding_select(
+            options=["all", "open", "ended", "coin", "stock or index", "settled"], name="show "
+        ),
+    )
+    chosen = (
+        "indexof(upper(datum.symbol), upper(search)) >= 0 && (shown == 'all' || shown == datum.kind"
+        " || shown == (datum.ended ? 'ended' : 'open'))"
+    )
+    rows = [{**span, "start": str(span["start"]), "stop": str(span["stop"])} for span in spans]
+    chart = (
+        alt.Chart(_DATA_HERE)
+        .transform_filter(chosen)
+        .mark_rect()
+        .encode(
+            x=alt.X("start:T", title=None, axis=alt.Axis(orient="top")),
+            x2="stop:T",
+            y=alt.Y(
+                "symbol:N",
+                sort=alt.EncodingSortField("listed", op="min"),
+                axis=alt.Axis(title=None, labelOverlap="greedy", labelFontSize=9, ticks=False),
+            ),
+            color=alt.Color(
+                "status:N",
+                scale=alt.Scale(domain=list(STATUS_COLOURS), range=list(STATUS_COLOURS.values())),
+                legend=None,
+            ),
+            tooltip=[
+                alt.Tooltip("symbol:N", title="contract"),
+                alt.Tooltip("status:N"),
+                alt.Tooltip("start:T", title="from", format="%Y-%m-%d"),
+                alt.Tooltip("stop:T", title="until", format="%Y-%m-%d"),
+                alt.Tooltip("kind:N"),
+            ],
+        )
+        .add_params(search, shown)
+        .properties(width="container", height=alt.Step(_ROW_HEIGHT))
+    )
+    return chart, rows
+
+
+def universe(days: Rows) -> Filled:
+    """Contracts with a file, those that are traded, and flat ones, over time."""
+    rows = [
+        {"day": str(day["date"]), "what": what, "contracts": count}
+        for day in days
+        for what, count in (
+            ("with a file", day["files"]),
+            ("traded", day["published"]),
+            ("flat", day["flat"]),
+        )
+    ]
+    return _lines(rows, "what", "contracts", ["with a file", "traded", "flat"], title="contracts")
+
+
+def listings(months: Rows) -> Filled:
+    """Listings and delistings by month."""
+    rows = [{**month, "month": str(month["month"])} for month in months]
+    chart = (
+        alt.Chart(_DATA_HERE)
+        .mark_bar()
+        .encode(
+            x=alt.X("yearmonth(month):T", title=None),
+            y=alt.Y("contracts:Q", title="contracts"),
+            color=_colours("what", ["listings", "delistings"]),
+            tooltip=[alt.Tooltip("yearmonth(month):T", title="month"), "what:N", "contracts:Q"],
+        )
+        .properties(width="container", height=180)
+    )
+    return chart, rows
+
+
+def concentration(months: Rows) -> Filled:
+    """The share of the traded value in the largest contracts."""
+    rows = [{**month, "day": str(month["month"])} for month in months]
+    return _lines(
+        rows, "what", "share", ["top 10", "top 50", "top 100"], title="share of traded value", form="%"
+    )
+
+
+def lag(days: Rows) -> Filled:
+    """Hours from the end of a day to its files, p50 and p95."""
+    rows = [
+        {"day": str(day["date"]), "what": name, "hours": day[name]} for day in days for name in ("p50", "p95")
+    ]
+    return _lines(rows, "what", "hours", ["p50", "p95"], title="hours after midnight UTC")
+
+
+def _lines(rows: Rows, what: str, value: str, names: list[str], *, title: str, form: str = "") -> Filled:
+    """Lines over days that differ in colour and in dashes."""
+    chart = (
+        alt.Chart(_DATA_HERE)
+        .mark_line(strokeWidth=1.5, interpolate="step-after")
+        .encode(
+            x=alt.X("day:T", title=None),
+            y=alt.Y(f"{value}:Q", title=title, axis=alt.Axis(format=form)),
+            color=_colours(what, names),
+            strokeDash=alt.StrokeDash(f"{what}:N", scale=alt.Scale(domain=names), legend=None),
+            tooltip=[
+                alt.Tooltip("day:T", format="%Y-%m-%d"),
+                f"{what}:N",
+                alt.Tooltip(f"{value}:Q", format=form or ",.4~r"),
+            ],
+        )
+        .properties(width="container", height=200)
+    )
+    return chart, rows
+
+
+def _colours(field: str, names: list[str]) -> alt.Color:
+    colours = ["#0072b2", "#d55e00", "#009e73"][: len(names)]
+    return alt.Color(
+        f"{field}:N",
+        scale=alt.Scale(domain=names, range=colours),
+        legend=alt.Legend(title=None, orient="top"),
+    )
