@@ -42,6 +42,7 @@ COMMANDS = {
     "restore": ("maintain:restore", "Replace the working database by a backup."),
     "compact": ("maintain:compact", "Rewrite the working database without unused space."),
     "status": ("status:status", "Show how far the published data goes and what happened last."),
+    "report": ("report:report", "Write the page about what is published."),
     "query": ("query:query", "Ask the published database: a day, a contract, a range of days."),
     "urls": ("files:urls", "List the URLs of the files that exist, for a download."),
     "download": (

@@ -1,5 +1,6 @@
 """The assets of a dataset, from the contracts to the published database."""
 
+import base64
 import datetime as dt
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from availability_pipeline.collecting import collect
 from availability_pipeline.collecting import volume as volumes
 from availability_pipeline.collecting.collect import Collected, Discovery
 from availability_pipeline.collecting.inspect import Inspection, inspect_files
+from availability_pipeline.collecting.report import ReportMade, make_report
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
 from availability_pipeline.defs.names import asset_key, writers_pool
@@ -59,7 +61,8 @@ def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     derived = [_symbol_lifecycle(dataset, collected)]
     if dataset.has_minutes:
         derived.append(_file_contents(dataset, collected[0]))
-    return [symbols, *collected, *derived, _published_database(dataset, derived)]
+    published = _published_database(dataset, derived)
+    return [symbols, *collected, *derived, published, _report(dataset, published)]
 
 
 AssetDecorator = Callable[[Callable[..., object]], dg.AssetsDefinition]
@@ -392,4 +395,37 @@ def _publication_metadata(report: PublishReport) -> dict[str, int | float | str 
         "path": dg.MetadataValue.path(report.path),
         "generation": report.generation,
         "written": report.how,
+    }
+
+
+def _report(dataset: Dataset, published: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    @_asset(dataset, "report", kinds={"html"}, deps=[published])
+    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """The page about what is published: completeness, lives of contracts, the universe, changes.
+
+        One HTML file in the folder of the generation, and beside it in object storage. A page that cannot be made is a
+        warning, and the publication stays.
+        """
+        settings, _, progress = resources_of(context, dataset)
+        progress.stage("drawing the report")
+        try:
+            made = make_report(settings.load(dataset))
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody waits for a picture
+            context.log.warning("The report could not be made: %s", error)
+            return dg.MaterializeResult(metadata={"problem": str(error)})
+        return dg.MaterializeResult(metadata=_report_metadata(made))
+
+    return report
+
+
+def _report_metadata(made: ReportMade) -> dict[str, int | float | str | dg.MetadataValue]:
+    picture = base64.b64encode(made.calendar).decode()
+    link = made.uploaded_to or made.path.as_uri()
+    return {
+        "calendar": dg.MetadataValue.md(f"![Completeness of every day](data:image/png;base64,{picture})"),
+        "page": dg.MetadataValue.url(link),
+        "path": dg.MetadataValue.path(made.path),
+        "bytes": made.size,
+        "completeness": made.overview.completeness,
+        "seconds": round(made.seconds, 3),
     }

@@ -35,7 +35,14 @@ def assets_of_run(
     inspects = settings.inspect == "new" and len(days) <= most
     if inspects or not dataset.has_minutes:
         return None
-    names = ("symbols", "daily_availability", "daily_volume", "symbol_lifecycle", "published_database")
+    names = (
+        "symbols",
+        "daily_availability",
+        "daily_volume",
+        "symbol_lifecycle",
+        "published_database",
+        "report",
+    )
     return [asset_key(dataset, name) for name in names]
 
 

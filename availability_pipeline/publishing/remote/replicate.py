@@ -40,7 +40,11 @@ FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 """Cache-Control of `latest.json`: revalidate before every use."""
 
-_TYPES = {".json": "application/json", ".parquet": "application/vnd.apache.parquet"}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".parquet": "application/vnd.apache.parquet",
+}
 _ANY_TYPE = "application/octet-stream"
 
 _PUBLISH = "run `publish` to make a new generation"
@@ -137,9 +141,9 @@ def _send(bucket: Bucket, source: Path, entry: FileEntry, folder: str) -> None:
         bucket.put(folder + entry.path, file, checksum, _TYPES.get(path.suffix, _ANY_TYPE), FOR_EVER)
 
 
-def _put(bucket: Bucket, path: str, content: bytes, caching: str) -> None:
+def _put(bucket: Bucket, path: str, content: bytes, caching: str, kind: str = "application/json") -> None:
     checksum = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-    bucket.put(path, content, checksum, _TYPES[".json"], caching)
+    bucket.put(path, content, checksum, kind, caching)
 
 
 def _move(bucket: Bucket, manifest: Manifest, listed: tuple[str, ...], above: Manifest | None) -> None:
@@ -264,6 +268,22 @@ def mirror(settings: Settings, progress: Progress = _SILENT) -> UploadReport | N
         )
     removed = prune(bucket, sent.listed, sent.dropped)
     return UploadReport(url, sent.files, sent.bytes, time.perf_counter() - began, len(removed))
+
+
+def put_report(settings: Settings, generation: Generation, name: str, content: bytes) -> str | None:
+    """Upload a page about a generation beside its files; its URL, or None without AVAILABILITY_PUBLISH_URL.
+
+    Raises:
+        UploadError: It could not be uploaded.
+    """
+    url = _url(settings)
+    if url is None:
+        return None
+    path = folder_of(generation.manifest.generation) + name
+    with _translated(url, generation):
+        bucket = Bucket(url, settings.timeout_seconds, writing=True)
+        _put(bucket, path, content, ASK_AGAIN, _TYPES[".html"])
+    return f"{url}/{path}"
 
 
 def going_back(settings: Settings) -> Callable[[Generation], None]:

@@ -9,7 +9,7 @@ import altair as alt
 
 from availability_pipeline.queries.report.data import Overview, Rows
 
-# Okabe and Ito's colours, which people with colour blindness can tell apart, in shades of enough contrast on both grounds.
+# Okabe and Ito's colours, which people with colour blindness can tell apart.
 STATUS_COLOURS = {
     "published": "#0072b2",
     "flat": "#999999",
@@ -53,6 +53,12 @@ def specs(overview: Overview) -> dict[str, dict[str, Any]]:
     return {
         name: {**chart.to_dict(), "datasets": {_DATA: rows}} for name, (chart, rows) in charts.items() if rows
     }
+
+
+def picture(overview: Overview) -> dict[str, Any]:
+    """The calendar by itself, of a fixed width."""
+    chart, rows = calendar(overview.calendar)
+    return {**chart.properties(width=640, height=alt.Step(6)).to_dict(), "datasets": {_DATA: rows}}
 
 
 def calendar(days: Rows) -> Filled:

@@ -91,7 +91,9 @@ WITH known AS (
     SELECT date, symbol, old_last_modified FROM availability_changes
     WHERE date > (SELECT max(date) FROM published_days) - $days::INTEGER AND old_last_modified IS NOT NULL
 ),
-lags AS (SELECT date, symbol, epoch(min(moment) - (date + INTERVAL 1 DAY)) / 3600 AS hours FROM known GROUP BY date, symbol)
+lags AS (
+    SELECT date, symbol, epoch(min(moment) - (date + INTERVAL 1 DAY)) / 3600 AS hours FROM known GROUP BY date, symbol
+)
 SELECT date, quantile_cont(hours, 0.5) AS p50, quantile_cont(hours, 0.95) AS p95 FROM lags GROUP BY date ORDER BY date
 """
 
@@ -116,6 +118,16 @@ WHERE first_day > $through::DATE - $days::INTEGER ORDER BY first_day DESC, symbo
 _ENDED = """
 SELECT symbol, last_trading_day, last_day, end_reason FROM symbol_lifecycle
 WHERE NOT is_open AND last_trading_day > $through::DATE - $days::INTEGER ORDER BY last_trading_day DESC, symbol
+"""
+
+# Of each file the version that was inspected last.
+_INCOMPLETE = """
+WITH newest AS (
+    FROM file_contents QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY inspected_at DESC) = 1
+)
+SELECT date, symbol, verdict, checksum, rows, missing_minutes FROM newest
+WHERE verdict NOT IN ('complete', 'partial_first_day', 'partial_last_day')
+ORDER BY date DESC, symbol LIMIT $rows
 """
 
 _CHANGES = """
@@ -168,10 +180,11 @@ def read_overview(queries: AvailabilityQueries) -> Overview:
     through, today = publication.data_through, publication.published_at.date()
     days = {"through": through, "days": RECENT_DAYS}
     has_bars = publication.schema_version >= 4 and queries.dataset.has_volume
-    tables = {
+    has_contents = publication.schema_version >= 4 and queries.dataset.has_minutes
+    tables: dict[str, Rows] = {
         "Last changes of files": _rows(queries, _CHANGES, rows=ROWS),
         "Files that are pending or missing": _rows(queries, _AWAITED, **days, rows=ROWS),
-        "Incomplete files": list(queries.get_incomplete())[-ROWS:] if queries.dataset.has_minutes else [],
+        "Incomplete files": _rows(queries, _INCOMPLETE, rows=ROWS) if has_contents else [],
         "New contracts": _rows(queries, _NEW, **days),
         "Ended contracts": _rows(queries, _ENDED, **days),
         "Announced ends": _rows(queries, _ENDINGS, today=today),

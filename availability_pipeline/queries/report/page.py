@@ -91,26 +91,11 @@ def _head(overview: Overview, links: Mapping[str, str]) -> str:
 
 def _sections(overview: Overview) -> Iterator[tuple[str, str, str]]:
     """The charts: id, heading and the sentence that says what is seen, with its numbers."""
-    days = overview.calendar
-    empty = [day for day in days if not day["files"] and not day["pending"]]
-    lacking = [day for day in days if day["missing"] and day["files"]]
-    waiting = [day for day in days if day["pending"]]
-    yield (
-        "calendar",
-        "Is the archive complete?",
-        f"Of {counted(len(days), 'day')} since {days[0]['date']}, {len(days) - len(empty) - len(lacking) - len(waiting):,} "
-        f"have every file that is expected; {len(lacking):,} lack some (·, × if more than 5 %), {len(empty):,} were "
-        f"never published (–), and {len(waiting):,} are pending (…).",
-    )
-    last = days[-1]
-    ended = {span["symbol"] for span in overview.lives if span["ended"]}
-    every = {span["symbol"] for span in overview.lives}
-    yield (
-        "lives",
-        "Which contracts lived when?",
-        f"{counted(len(every), 'contract')} with a file, sorted by listing; {len(every) - len(ended):,} are open and "
-        f"{len(ended):,} have ended.",
-    )
+    if not overview.calendar:
+        return
+    yield "calendar", "Is the archive complete?", _completeness(overview.calendar)
+    yield "lives", "Which contracts lived when?", _contracts(overview.lives)
+    last = overview.calendar[-1]
     yield (
         "universe",
         "How large is the universe?",
@@ -121,21 +106,42 @@ def _sections(overview: Overview) -> Iterator[tuple[str, str, str]]:
     gone = -sum(month["contracts"] for month in overview.listings if month["what"] == "delistings")
     yield "listings", "What came and went?", f"{added:,} listings and {gone:,} delistings, by month."
     if overview.concentration:
-        top = {row["what"]: row["share"] for row in overview.concentration[-3:]}
-        yield (
-            "concentration",
-            "Where is the volume?",
-            f"In {overview.concentration[-1]['month']:%B %Y}, the 10 largest contracts had {top['top 10']:.0%} of the traded "
-            f"value, the 50 largest {top['top 50']:.0%} and the 100 largest {top['top 100']:.0%}.",
-        )
+        yield "concentration", "Where is the volume?", _largest(overview.concentration[-3:])
     if overview.lag:
         lag = overview.lag[-1]
         yield (
             "lag",
             "When do files appear?",
-            f"Half of the files of {lag['date']} were there {lag['p50']:.1f} hours after the end of the day, 95 % after "
-            f"{lag['p95']:.1f} hours; the chart has the last {LAG_DAYS} days.",
+            f"Half of the files of {lag['date']} were there {lag['p50']:.1f} hours after the end of the day, 95 % "
+            f"after {lag['p95']:.1f} hours; the chart has the last {LAG_DAYS} days.",
         )
+
+
+def _completeness(days: Rows) -> str:
+    empty = sum(not day["files"] and not day["pending"] for day in days)
+    lacking = sum(bool(day["missing"] and day["files"]) for day in days)
+    waiting = sum(bool(day["pending"]) and not (day["missing"] and day["files"]) for day in days)
+    return (
+        f"Of {counted(len(days), 'day')} since {days[0]['date']}, {len(days) - empty - lacking - waiting:,} have every "
+        f"file that is expected; {lacking:,} lack some (·, × if more than 5 %), {empty:,} were never published (–), "
+        f"and {waiting:,} are pending (…)."
+    )
+
+
+def _contracts(spans: Rows) -> str:
+    every, ended = {span["symbol"] for span in spans}, {span["symbol"] for span in spans if span["ended"]}
+    return (
+        f"{counted(len(every), 'contract')} with a file, sorted by listing; {len(every) - len(ended):,} are open and "
+        f"{len(ended):,} have ended."
+    )
+
+
+def _largest(shares: Rows) -> str:
+    top = {row["what"]: row["share"] for row in shares}
+    return (
+        f"In {shares[0]['month']:%B %Y}, the 10 largest contracts had {top['top 10']:.0%} of the traded value, the 50 "
+        f"largest {top['top 50']:.0%} and the 100 largest {top['top 100']:.0%}."
+    )
 
 
 def _figure(name: str, heading: str, sentence: str) -> Iterator[str]:
@@ -160,10 +166,9 @@ def _table(caption: str, rows: Rows) -> Iterator[str]:
     columns = list(rows[0])
     head = "".join(f'<th scope="col">{html.escape(column.replace("_", " "))}</th>' for column in columns)
     lines = "".join(f"<tr>{_cells(row, columns)}</tr>" for row in rows)
-    yield (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(caption)}"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{lines}</tbody></table></div>"
-    )
+    label = html.escape(caption)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    yield f'<div class="wide" tabindex="0" role="region" aria-label="{label}">{table}</div>'
 
 
 def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> str:

@@ -1,0 +1,124 @@
+"""Making the report of the generation that is read: `report.html` beside its files, and in object storage.
+
+The report is made of what is published and is no part of the manifest: it can be made again at any time, and one that
+cannot be made is no reason for a publication to fail.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from availability_pipeline.errors import AvailabilityError, cause_of
+from availability_pipeline.publishing.manifest import DATABASE, NAME, Place
+from availability_pipeline.publishing.release import Generation, generation_read
+from availability_pipeline.publishing.remote.replicate import put_report
+from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.report.data import Overview, read_overview
+from availability_pipeline.settings import Settings
+from availability_pipeline.warehouse.atomic import draft_of
+
+FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class ReportMade:
+    """A report that was written."""
+
+    path: Path
+    size: int
+    """Bytes."""
+    seconds: float
+    overview: Overview
+    calendar: bytes
+    """Its calendar as a PNG."""
+    uploaded_to: str | None
+    """The URL of the report in object storage, if it is there."""
+
+
+def make_report(settings: Settings) -> ReportMade:
+    """Write the report of the generation that is read into its folder, and upload it where generations are.
+
+    Raises:
+        PublishedDatabaseError: There is no published database, or it cannot be read.
+        UploadError: It could not be uploaded; it is on this machine.
+        AvailabilityError: It cannot be written.
+    """
+    began = time.perf_counter()
+    overview = _overview(settings)
+    generation = generation_read(Place.of(settings.db_file))
+    if generation is None:
+        raise AvailabilityError(f"there is no generation beside {settings.db_file}; run `publish`")
+    text = render(overview, settings, _links(generation)).encode()
+    path = generation.folder / FILE
+    write(path, text)
+    return ReportMade(
+        path=path,
+        size=len(text),
+        seconds=time.perf_counter() - began,
+        overview=overview,
+        calendar=_calendar(overview),
+        uploaded_to=put_report(settings, generation, FILE, text),
+    )
+
+
+def save_report(settings: Settings, path: Path) -> None:
+    """Write the report into a file, without links to what is beside a generation; works for readers of a URL as well.
+
+    Raises:
+        PublishedDatabaseError: There is no published database, or it cannot be read.
+        AvailabilityError: The file cannot be written.
+    """
+    write(path, render(_overview(settings), settings, {}).encode())
+
+
+def _overview(settings: Settings) -> Overview:
+    with AvailabilityQueries(settings=settings) as queries:
+        return read_overview(queries)
+
+
+def _links(generation: Generation) -> dict[str, str]:
+    names = [entry.path for entry in generation.manifest.files if "/" not in entry.path]
+    return {name: name for name in (DATABASE, NAME, *(name for name in names if name != DATABASE))}
+
+
+def render(overview: Overview, settings: Settings, links: dict[str, str]) -> str:
+    """The page; see `queries.report.page`."""
+    from availability_pipeline.queries.report.page import page  # noqa: PLC0415 - loads Altair
+
+    return page(overview, _bundle(settings), links)
+
+
+def _bundle(settings: Settings) -> str:
+    """The JavaScript that draws the charts, which takes seconds to make and is kept in the data directory."""
+    import vl_convert  # noqa: PLC0415 - a large library
+
+    kept = settings.data_dir / f"vega-{version('vl-convert-python')}.js"
+    if kept.exists():
+        return kept.read_text("utf-8")
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stubs require a snippet
+    if settings.data_dir.is_dir():
+        write(kept, bundle.encode())
+    return bundle
+
+
+def _calendar(overview: Overview) -> bytes:
+    import vl_convert  # noqa: PLC0415 - as above
+
+    from availability_pipeline.queries.report.charts import picture  # noqa: PLC0415 - loads Altair
+
+    png: bytes = vl_convert.vegalite_to_png(picture(overview))
+    return png
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file atomically; raises AvailabilityError."""
+    try:
+        with draft_of(path) as draft:
+            draft.write_bytes(content)
+            draft.replace(path)
+    except OSError as error:
+        cause = cause_of(error)
+        raise AvailabilityError(f"{path} could not be written ({cause.reason}); {cause.remedy}") from error
