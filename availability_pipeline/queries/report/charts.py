@@ -31,6 +31,8 @@ _MANY = 0.95
 
 _ROW_HEIGHT = 6
 
+_LEGEND = alt.Legend(title=None, orient="top")
+
 _DATA = "rows"
 
 _DATA_HERE = alt.NamedData(name=_DATA)
@@ -78,6 +80,7 @@ def calendar(days: Rows) -> Filled:
                 title=None,
                 ticks=False,
                 domain=False,
+                grid=False,
                 labelBaseline="top",
             ),
         ),
@@ -93,7 +96,7 @@ def calendar(days: Rows) -> Filled:
     colour = alt.Color(
         "state:N",
         scale=alt.Scale(domain=list(STATES), range=list(STATES.values())),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=None,
     )
     marks = base.transform_filter("datum.mark != ''").mark_text(fontSize=9, fontWeight="bold", color="white")
     chart = base.mark_rect().encode(color=colour) + marks.encode(text="mark:N")
@@ -232,7 +235,7 @@ def _lines(rows: Rows, what: str, value: str, names: list[str], *, title: str, f
             x=alt.X("day:T", title=None),
             y=alt.Y(f"{value}:Q", title=title, axis=alt.Axis(format=form)),
             color=_colours(what, names),
-            strokeDash=alt.StrokeDash(f"{what}:N", scale=alt.Scale(domain=names), legend=None),
+            strokeDash=alt.StrokeDash(f"{what}:N", scale=alt.Scale(domain=names), legend=_LEGEND),
             tooltip=[
                 alt.Tooltip("day:T", format="%Y-%m-%d"),
                 f"{what}:N",
@@ -249,5 +252,5 @@ def _colours(field: str, names: list[str]) -> alt.Color:
     return alt.Color(
         f"{field}:N",
         scale=alt.Scale(domain=names, range=colours),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=_LEGEND,
     )

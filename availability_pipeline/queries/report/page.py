@@ -16,20 +16,18 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from availability_pipeline.queries.report.charts import STATUS_COLOURS, specs
+from availability_pipeline.queries.report.charts import STATES, STATUS_COLOURS, specs
 from availability_pipeline.queries.report.data import LAG_DAYS, RECENT_DAYS, Overview, Rows
 from availability_pipeline.symbols import counted
 
 _START = """
 const specs = JSON.parse(document.getElementById("specs").textContent);
-for (const [name, spec] of Object.entries(specs)) {
-  const bind = document.getElementById(name + "-controls");
-  vegaEmbed("#" + name, spec, {
-    ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: {disableDefaultStyle: true}, bind,
-    config: {background: "transparent", view: {stroke: null}, axis: {grid: false}, font: "system-ui, sans-serif",
-             mark: {aria: false}, axisY: {grid: true, gridOpacity: 0.25}},
-  });
-}
+Promise.all(Object.entries(specs).map(([name, spec]) => vegaEmbed("#" + name, spec, {
+  ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: {disableDefaultStyle: true}, logLevel: 1,
+  bind: document.getElementById(name + "-controls"),
+  config: {background: "transparent", view: {stroke: null}, axis: {grid: false}, font: "system-ui, sans-serif",
+           mark: {aria: false}, axisY: {grid: true, gridOpacity: 0.25}},
+}))).then(() => { document.documentElement.dataset.drawn = "all"; });
 """
 """What draws the charts."""
 
@@ -146,15 +144,14 @@ def _largest(shares: Rows) -> str:
 
 def _figure(name: str, heading: str, sentence: str) -> Iterator[str]:
     yield f'<h2 id="{name}-heading">{heading}</h2><p>{html.escape(sentence)}</p>'
+    if colours := {"calendar": STATES, "lives": STATUS_COLOURS}.get(name):
+        keys = (f'<span><i style="background:{colour}"></i>{what}</span>' for what, colour in colours.items())
+        yield f'<p class="keys">{"".join(keys)}</p>'
     chart = f'<div class="chart" id="{name}" role="img" aria-label="{html.escape(sentence)}"></div>'
     if name != "lives":
         yield f"<figure>{chart}</figure>"
         return
-    keys = "".join(
-        f'<span><i style="background:{colour}"></i>{status}</span>'
-        for status, colour in STATUS_COLOURS.items()
-    )
-    yield f'<p class="keys">{keys}</p><form id="lives-controls"></form>'
+    yield '<form id="lives-controls"></form>'
     yield f'<figure class="tall" tabindex="0" role="region" aria-labelledby="lives-heading">{chart}</figure>'
 
 
