@@ -51,6 +51,8 @@ def make_report(settings: Settings) -> ReportMade:
     generation = generation_read(Place.of(settings.db_file))
     if generation is None:
         raise AvailabilityError(f"there is no generation beside {settings.db_file}; run `publish`")
+    from availability_pipeline.queries.report.charts import picture  # noqa: PLC0415 - loads Altair
+
     text = render(overview, settings, _links(generation)).encode()
     path = generation.folder / FILE
     write(path, text)
@@ -59,7 +61,7 @@ def make_report(settings: Settings) -> ReportMade:
         size=len(text),
         seconds=time.perf_counter() - began,
         overview=overview,
-        calendar=_calendar(overview),
+        calendar=picture(overview),
         uploaded_to=put_report(settings, generation, FILE, text),
     )
 
@@ -102,15 +104,6 @@ def _bundle(settings: Settings) -> str:
     if settings.data_dir.is_dir():
         write(kept, bundle.encode())
     return bundle
-
-
-def _calendar(overview: Overview) -> bytes:
-    import vl_convert  # noqa: PLC0415 - as above
-
-    from availability_pipeline.queries.report.charts import picture  # noqa: PLC0415 - loads Altair
-
-    png: bytes = vl_convert.vegalite_to_png(picture(overview))
-    return png
 
 
 def write(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import altair as alt
+import vl_convert
 
 from availability_pipeline.queries.report.data import Overview, Rows
 
@@ -33,17 +34,16 @@ _ROW_HEIGHT = 6
 
 _LEGEND = alt.Legend(title=None, orient="top")
 
-_DATA = "rows"
+_ROWS = "rows"
 
-_DATA_HERE = alt.NamedData(name=_DATA)
-"""Rows are put beside a finished chart: Altair would validate each of them."""
+_DATA = alt.NamedData(name=_ROWS)
 
 Filled = tuple[alt.LayerChart | alt.Chart, Rows]
 """A chart and its rows."""
 
 
 def specs(overview: Overview) -> dict[str, dict[str, Any]]:
-    """All charts that there is data for, by the id of their place in the page."""
+    """All charts that there is data for, as Vega, by the id of their place in the page."""
     charts = {
         "calendar": calendar(overview.calendar),
         "lives": lives(overview.lives),
@@ -52,15 +52,22 @@ def specs(overview: Overview) -> dict[str, dict[str, Any]]:
         "concentration": concentration(overview.concentration),
         "lag": lag(overview.lag),
     }
-    return {
-        name: {**chart.to_dict(), "datasets": {_DATA: rows}} for name, (chart, rows) in charts.items() if rows
-    }
+    return {name: _vega(chart, rows) for name, (chart, rows) in charts.items() if rows}
 
 
-def picture(overview: Overview) -> dict[str, Any]:
-    """The calendar by itself, of a fixed width."""
+def _vega(chart: alt.TopLevelMixin, rows: Rows) -> dict[str, Any]:
+    """A finished chart with its rows, which Altair would validate one by one."""
+    spec = vl_convert.vegalite_to_vega(chart.to_dict())
+    source = next(each for each in spec["data"] if each["name"] == _ROWS)
+    source["values"] = rows
+    return spec
+
+
+def picture(overview: Overview) -> bytes:
+    """The calendar by itself, as a PNG of a fixed width."""
     chart, rows = calendar(overview.calendar)
-    return {**chart.properties(width=640, height=alt.Step(6)).to_dict(), "datasets": {_DATA: rows}}
+    png: bytes = vl_convert.vega_to_png(_vega(chart.properties(width=640, height=alt.Step(6)), rows))
+    return png
 
 
 def calendar(days: Rows) -> Filled:
@@ -69,7 +76,7 @@ def calendar(days: Rows) -> Filled:
     years = sorted({cell["row"][:4] for cell in cells})
     # The eighth row of a year is the gap between two.
     rows = [f"{year}-{weekday}" for year in years for weekday in range(8)]
-    base = alt.Chart(_DATA_HERE).encode(
+    base = alt.Chart(_DATA).encode(
         x=alt.X("week:O", axis=None),
         y=alt.Y(
             "row:N",
@@ -149,7 +156,7 @@ def lives(spans: Rows) -> Filled:
     )
     rows = [{**span, "start": str(span["start"]), "stop": str(span["stop"])} for span in spans]
     chart = (
-        alt.Chart(_DATA_HERE)
+        alt.Chart(_DATA)
         .transform_filter(chosen)
         .mark_rect()
         .encode(
@@ -197,7 +204,7 @@ def listings(months: Rows) -> Filled:
     """Listings and delistings by month."""
     rows = [{**month, "month": str(month["month"])} for month in months]
     chart = (
-        alt.Chart(_DATA_HERE)
+        alt.Chart(_DATA)
         .mark_bar()
         .encode(
             x=alt.X("yearmonth(month):T", title=None),
@@ -229,7 +236,7 @@ def lag(days: Rows) -> Filled:
 def _lines(rows: Rows, what: str, value: str, names: list[str], *, title: str, form: str = "") -> Filled:
     """Lines over days that differ in colour and in dashes."""
     chart = (
-        alt.Chart(_DATA_HERE)
+        alt.Chart(_DATA)
         .mark_line(strokeWidth=1.5, interpolate="step-after")
         .encode(
             x=alt.X("day:T", title=None),

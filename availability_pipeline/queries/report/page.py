@@ -23,7 +23,7 @@ from availability_pipeline.symbols import counted
 _START = """
 const specs = JSON.parse(document.getElementById("specs").textContent);
 Promise.all(Object.entries(specs).map(([name, spec]) => vegaEmbed("#" + name, spec, {
-  ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: {disableDefaultStyle: true}, logLevel: 1,
+  ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: {disableDefaultStyle: true},
   bind: document.getElementById(name + "-controls"),
   config: {background: "transparent", view: {stroke: null}, axis: {grid: false}, font: "system-ui, sans-serif",
            mark: {aria: false}, axisY: {grid: true, gridOpacity: 0.25}},
@@ -93,26 +93,28 @@ def _sections(overview: Overview) -> Iterator[tuple[str, str, str]]:
         return
     yield "calendar", "Is the archive complete?", _completeness(overview.calendar)
     yield "lives", "Which contracts lived when?", _contracts(overview.lives)
-    last = overview.calendar[-1]
-    yield (
-        "universe",
-        "How large is the universe?",
-        f"On {last['date']}, {counted(last['files'], 'contract')} had a file, {last['published']:,} of them with trade "
-        f"and {last['flat']:,} flat.",
-    )
+    yield "universe", "How large is the universe?", _size(overview.calendar[-1])
     added = sum(month["contracts"] for month in overview.listings if month["what"] == "listings")
     gone = -sum(month["contracts"] for month in overview.listings if month["what"] == "delistings")
     yield "listings", "What came and went?", f"{added:,} listings and {gone:,} delistings, by month."
     if overview.concentration:
         yield "concentration", "Where is the volume?", _largest(overview.concentration[-3:])
     if overview.lag:
-        lag = overview.lag[-1]
-        yield (
-            "lag",
-            "When do files appear?",
-            f"Half of the files of {lag['date']} were there {lag['p50']:.1f} hours after the end of the day, 95 % "
-            f"after {lag['p95']:.1f} hours; the chart has the last {LAG_DAYS} days.",
-        )
+        yield "lag", "When do files appear?", _hours(overview.lag[-1])
+
+
+def _size(day: Mapping[str, Any]) -> str:
+    return (
+        f"On {day['date']}, {counted(day['files'], 'contract')} had a file, {day['published']:,} of them with trade and "
+        f"{day['flat']:,} flat."
+    )
+
+
+def _hours(day: Mapping[str, Any]) -> str:
+    return (
+        f"Half of the files of {day['date']} were there {day['p50']:.1f} hours after the end of the day, 95 % after "
+        f"{day['p95']:.1f} hours; the chart has the last {LAG_DAYS} days."
+    )
 
 
 def _completeness(days: Rows) -> str:
