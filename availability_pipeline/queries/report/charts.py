@@ -34,6 +34,16 @@ _ROW_HEIGHT = 6
 
 _LEGEND = alt.Legend(title=None, orient="top")
 
+# A chart has one description for all of its marks, of which there are thousands.
+_CONFIG = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "mark": {"aria": False},
+    "axis": {"grid": False},
+    "axisY": {"grid": True, "gridOpacity": 0.25},
+}
+
 _ROWS = "rows"
 
 _DATA = alt.NamedData(name=_ROWS)
@@ -57,7 +67,7 @@ def specs(overview: Overview) -> dict[str, dict[str, Any]]:
 
 def _vega(chart: alt.TopLevelMixin, rows: Rows) -> dict[str, Any]:
     """A finished chart with its rows, which Altair would validate one by one."""
-    spec = vl_convert.vegalite_to_vega(chart.to_dict())
+    spec = vl_convert.vegalite_to_vega({**chart.to_dict(), "config": _CONFIG})
     source = next(each for each in spec["data"] if each["name"] == _ROWS)
     source["values"] = rows
     return spec

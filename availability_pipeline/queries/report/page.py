@@ -25,8 +25,6 @@ const specs = JSON.parse(document.getElementById("specs").textContent);
 Promise.all(Object.entries(specs).map(([name, spec]) => vegaEmbed("#" + name, spec, {
   ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: {disableDefaultStyle: true},
   bind: document.getElementById(name + "-controls"),
-  config: {background: "transparent", view: {stroke: null}, axis: {grid: false}, font: "system-ui, sans-serif",
-           mark: {aria: false}, axisY: {grid: true, gridOpacity: 0.25}},
 }))).then(() => { document.documentElement.dataset.drawn = "all"; });
 """
 """What draws the charts."""
@@ -105,8 +103,8 @@ def _sections(overview: Overview) -> Iterator[tuple[str, str, str]]:
 
 def _size(day: Mapping[str, Any]) -> str:
     return (
-        f"On {day['date']}, {counted(day['files'], 'contract')} had a file, {day['published']:,} of them with trade and "
-        f"{day['flat']:,} flat."
+        f"On {day['date']}, {counted(day['files'], 'contract')} had a file, {day['published']:,} of them with trade "
+        f"and {day['flat']:,} flat."
     )
 
 
