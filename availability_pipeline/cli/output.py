@@ -98,6 +98,8 @@ class Answer:
     """The rows of a table; called once at most."""
     title: Callable[[], str]
     """The title of the table; called after `table`."""
+    days: Callable[[], Sequence[tuple[dt.date, str]]] = list
+    """Days with their statuses, of which a strip is shown above the table; called once at most."""
 
 
 @dataclass(frozen=True)
@@ -318,9 +320,9 @@ def _write_table(answer: Answer, file: IO[str]) -> None:
 
     rows = list(answer.table())
     if file is sys.stdout:
-        show_table(rows, answer.title())
+        show_table(rows, answer.title(), answer.days())
     else:
-        print_table(rows, answer.title(), file)
+        print_table(rows, answer.title(), file, answer.days())
 
 
 _WRITERS: dict[str, Callable[[Answer, IO[str]], None]] = {

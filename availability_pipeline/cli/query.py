@@ -120,6 +120,7 @@ question(
     """,
     examples=("query timeline BTCUSDT", "query timeline ethusdt --output eth.parquet"),
     title=views.timeline_title, table=views.timeline_by_month, in_full=views.columns(*_DAY_COLUMNS),
+    days=views.timeline_days,
 )  # fmt: skip
 
 question(

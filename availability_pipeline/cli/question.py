@@ -5,6 +5,7 @@ A new query is a method of `AvailabilityQueries` and a declaration in `query`, w
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ def question(  # noqa: PLR0913 - the whole declaration of a command
     table: Table = lambda result, _: result,
     in_full: Table | None = None,
     all_help: str = "Show every day in a table instead of months.",
+    days: Callable[[AvailabilityQueries, Result[Any]], Sequence[tuple[dt.date, str]]] = lambda *_: (),
 ) -> None:
     """Add a command that runs a query and prints its result.
 
@@ -51,6 +53,7 @@ def question(  # noqa: PLR0913 - the whole declaration of a command
         table: The rows of the table; the result by default.
         in_full: Its rows with `--all`; without this, there is no such option.
         all_help: The help of `--all`.
+        days: Days with their statuses, for a strip above the table; none by default.
     """
 
     @output_options
@@ -59,7 +62,12 @@ def question(  # noqa: PLR0913 - the whole declaration of a command
             result = ask(queries, **values)
             shown = in_full if whole and in_full else table
             output.write(
-                Answer(result, table=lambda: shown(result, values), title=lambda: title(result, values))
+                Answer(
+                    result,
+                    table=lambda: shown(result, values),
+                    title=lambda: title(result, values),
+                    days=lambda: days(queries, result),
+                )
             )
 
     every = [option("--all", "whole", is_flag=True, help=all_help)] if in_full else []

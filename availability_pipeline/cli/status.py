@@ -13,6 +13,7 @@ import click
 from availability_pipeline.cli.options import chosen_settings, example
 from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.columns import SummaryRow
 from availability_pipeline.queries.service_levels import TARGET, ServiceLevels, read, shown
 from availability_pipeline.queries.status import Status
 
@@ -27,11 +28,12 @@ def status(chosen: str | None) -> None:
     """
     with AvailabilityQueries(settings=chosen_settings()) as queries:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
+        days = [(day["date"], _of_day(day)) for day in queries.get_availability_summary()]
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
     levels = read(chosen_settings().dataset_dir)
     lists = {"pending": found.pending, "runs": found.runs, "service_levels": levels and asdict(levels)}
     if not printed_as_json(chosen, {**facts, **lists}):
-        _print(facts, found, levels)
+        _print(facts, found, levels, days)
     sys.stdout.flush()
 
 
@@ -49,7 +51,17 @@ def _facts(found: Status) -> dict[str, Any]:
     }
 
 
-def _print(facts: dict[str, Any], found: Status, levels: ServiceLevels | None) -> None:
+def _of_day(day: SummaryRow) -> str:
+    """The status of a day as a whole: that of its worst file."""
+    if not day["file_count"]:
+        return "pending" if day["pending"] else "missing" if day["missing"] else "not_listed"
+    return "missing" if day["missing"] else "pending" if day["pending"] else "published"
+
+
+def _print(
+    facts: dict[str, Any], found: Status, levels: ServiceLevels | None, days: Sequence[tuple[dt.date, str]]
+) -> None:
+    from availability_pipeline.cli.strip import print_strip  # noqa: PLC0415 - rich is slow
     from availability_pipeline.cli.tables import cell, heading, print_table  # noqa: PLC0415 - rich is slow
     from availability_pipeline.collecting.reporting import console  # noqa: PLC0415 - as above
 
@@ -57,6 +69,8 @@ def _print(facts: dict[str, Any], found: Status, levels: ServiceLevels | None) -
     for name, value in facts.items():
         zone = " UTC" if isinstance(value, dt.datetime) else ""
         output.print(f"{heading(name):14} {cell(value)}{zone}", soft_wrap=True)
+    output.print()
+    print_strip(output, days)
     print_table(found.pending, "\nLast collected days", sys.stdout)
     print_table(_short(found.runs), "Last collections (UTC)", sys.stdout)
     if levels:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from availability_pipeline.cli.strip import Day, print_strip
 from availability_pipeline.collecting.reporting import console
 
 WHOLE = 24
@@ -24,11 +25,11 @@ GAP = 2
 """Blanks between two columns."""
 
 
-def show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print rows to stdout, through the pager if they exceed the terminal."""
+def show_table(rows: Sequence[Mapping[str, Any]], title: str, days: Sequence[Day] = ()) -> None:
+    """Print rows to stdout, under a title and a strip of days, through the pager if they exceed the terminal."""
     terminal = console(sys.stdout)
     with terminal.capture() as capture:
-        _print(terminal, rows, title)
+        _print(terminal, rows, title, days)
     text = capture.get()
     if terminal.is_terminal and text.count("\n") >= terminal.height:
         os.environ.setdefault("LESS", "FRX")  # as in git: colours, and the output stays on the screen
@@ -37,13 +38,16 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
         sys.stdout.write(text)
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], title: str, file: IO[str]) -> None:
-    """Print rows under a title; the columns are the keys of the first row, numbers to the right."""
-    _print(console(file), rows, title)
+def print_table(
+    rows: Sequence[Mapping[str, Any]], title: str, file: IO[str], days: Sequence[Day] = ()
+) -> None:
+    """Print rows under a title and a strip of days; the columns are the keys of the first row, numbers to the right."""
+    _print(console(file), rows, title, days)
 
 
-def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+def _print(output: Console, rows: Sequence[Mapping[str, Any]], title: str, days: Sequence[Day]) -> None:
     output.print(Text(title, style="bold"))
+    print_strip(output, days)
     if not rows:
         return
     widths = {

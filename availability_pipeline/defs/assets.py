@@ -27,8 +27,10 @@ from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.remote.replicate import mirror
 from availability_pipeline.publishing.write import PublishReport
 from availability_pipeline.quality.guard import publish_checked
+from availability_pipeline.settings import Settings
 from availability_pipeline.symbols import counted
 from availability_pipeline.warehouse.contents import files_not_inspected, write_contents
+from availability_pipeline.warehouse.database import columns_of_table
 from availability_pipeline.warehouse.volume import write_volume
 from availability_pipeline.warehouse.writes import SymbolsReport, WriteReport
 
@@ -65,17 +67,33 @@ def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     return [symbols, *collected, *derived, published, _report(dataset, published)]
 
 
+_DOCS = {
+    "symbol_lifecycle": "docs/reference/statuses.md",
+    "published_database": "docs/guides/queries.md",
+    "report": "docs/guides/queries.md",
+}
+"""Where to read more of an asset, in the checkout."""
+
+
 AssetDecorator = Callable[[Callable[..., object]], dg.AssetsDefinition]
 
 
-def _asset(dataset: Dataset, name: str, **options: Any) -> AssetDecorator:
+def _asset(
+    dataset: Dataset, name: str, metadata: dict[str, Any] | None = None, **options: Any
+) -> AssetDecorator:
     """`dagster.asset` with what every asset of a dataset has."""
+    described: dict[str, Any] = {"docs": dg.MetadataValue.path(_DOCS.get(name, "docs/reference/tables.md"))}
+    if name not in ("published_database", "report"):
+        described["dagster/relation_identifier"] = f"availability.main.{name}"
+    if options.get("kinds", set()) >= {"s3"}:
+        described["dagster/uri"] = f"s3://{Settings.s3_bucket}/{dataset.root}"
     decorator: AssetDecorator = dg.asset(
         key=asset_key(dataset, name),
         group_name=dataset.market.name,
         owners=["team:market-data"],
         pool=writers_pool(dataset),
         required_resource_keys=resource_keys(dataset),
+        metadata={**described, **(metadata or {})},
         **options,
     )
     return decorator
@@ -98,6 +116,7 @@ def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
             with working_database.get_connection() as connection:
                 removed = collect.take_back_unfinished_days(connection, discovery)
                 report = collect.write_discovery(connection, discovery, loaded)
+                columns = columns_of_table(connection, "symbols")
         if removed:
             progress.stage(removed)
             context.log.warning(removed)
@@ -107,7 +126,8 @@ def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.warning(
                 "Left out folders that are no contract's: %s", ", ".join(discovery.folders.unknown)
             )
-        return dg.MaterializeResult(metadata=_discovery_metadata(discovery, report))
+        schema = {"dagster/column_schema": _column_schema(columns)}
+        return dg.MaterializeResult(metadata={**_discovery_metadata(discovery, report), **schema})
 
     return symbols
 
@@ -310,7 +330,9 @@ def _symbol_lifecycle(dataset: Dataset, collected: Sequence[dg.AssetsDefinition]
         progress.stage("deriving status and lifecycle")
         with failures_reported(context, progress), working_database.get_connection() as connection:
             report = derive(connection, Rules.of(settings.load(dataset)))
-        return dg.MaterializeResult(metadata=_lifecycle_metadata(report))
+            columns = columns_of_table(connection, "symbol_lifecycle")
+        schema = {"dagster/column_schema": _column_schema(columns)}
+        return dg.MaterializeResult(metadata={**_lifecycle_metadata(report), **schema})
 
     return symbol_lifecycle
 
@@ -351,6 +373,11 @@ def _published_database(dataset: Dataset, derived: Sequence[dg.AssetsDefinition]
         "published_database",
         kinds={"duckdb"},
         deps=derived,
+        metadata={
+            "dagster/relation_identifier": "availability.main.daily_availability",
+            "dagster/column_schema": _column_schema(DAILY_AVAILABILITY),
+            "dagster/column_lineage": _same_columns(dataset),
+        },
         freshness_policy=PUBLISHED_EVERY_NIGHT if dataset.goes_on else None,
     )
     def published_database(
@@ -383,6 +410,14 @@ def _published_database(dataset: Dataset, derived: Sequence[dg.AssetsDefinition]
         )
 
     return published_database
+
+
+def _same_columns(dataset: Dataset) -> dg.TableColumnLineage:
+    """What is published of `daily_availability` are its columns."""
+    source = asset_key(dataset, "daily_availability")
+    return dg.TableColumnLineage(
+        {column.name: [dg.TableColumnDep(source, column.name)] for column in DAILY_AVAILABILITY}
+    )
 
 
 def _publication_metadata(report: PublishReport) -> dict[str, int | float | str | dg.MetadataValue]:

@@ -15,6 +15,7 @@ from availability_pipeline.catalogue import (
     DATASETS,
     DEFAULT_DATASET,
     FILE_CONTENTS,
+    Column,
     Dataset,
     select_sql,
     table_sql,
@@ -312,3 +313,12 @@ def read_info(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:
 def write_info(connection: duckdb.DuckDBPyConnection, key: str, value: str) -> None:
     """Set a value of `database_info`."""
     connection.execute("INSERT OR REPLACE INTO database_info VALUES (?, ?)", [key, value])
+
+
+def columns_of_table(connection: duckdb.DuckDBPyConnection, table: str) -> list[Column]:
+    """The columns of a table as they are in the database, without meanings."""
+    found = connection.table(table)
+    return [
+        Column(str(kind), "", name=name, nullable=True)
+        for name, kind in zip(found.columns, found.types, strict=True)
+    ]

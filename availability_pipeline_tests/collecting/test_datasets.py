@@ -221,13 +221,13 @@ def test_definitions_of_both_load_side_by_side() -> None:
     assert {each.name for each in repository.schedule_defs} == schedule
     assert {each.name for each in repository.sensor_defs} == {*sensor, "failure_alerts"}
     keys = {key.to_user_string() for key in build_defs().resolve_asset_graph().get_all_asset_keys()}
-    assets = {"symbols", "daily_availability", "symbol_lifecycle", "published_database"}
+    assets = {"symbols", "daily_availability", "symbol_lifecycle", "published_database", "report"}
     assert keys == assets | {"daily_volume", "file_contents"} | {
         f"{INVENTED.name}/{asset}" for asset in assets
     }
     for name, pool, count in (
-        ("availability_update", "working_database", 12),
-        ("xm_markPriceKlines_1h_availability_update", "xm_markPriceKlines_1h_working_database", 8),
+        ("availability_update", "working_database", 13),
+        ("xm_markPriceKlines_1h_availability_update", "xm_markPriceKlines_1h_working_database", 9),
     ):
         nodes = build_defs().resolve_job_def(name).nodes
         assert {each for node in nodes for each in node.definition.pools} == {pool}

@@ -19,6 +19,7 @@ from availability_pipeline_tests.dagster_side import root
 
 KEYS = {
     "symbols", "daily_availability", "daily_volume", "file_contents", "symbol_lifecycle", "published_database",
+    "report",
 }  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def test_each_asset_depends_on_the_one_before() -> None:
         "symbol_lifecycle": {"daily_availability", "daily_volume"},
         "file_contents": {"daily_availability"},
         "published_database": {"symbol_lifecycle", "file_contents"},
+        "report": {"published_database"},
     }
 
 

@@ -115,9 +115,14 @@ def calendar(days: Rows) -> Filled:
         scale=alt.Scale(domain=list(STATES), range=list(STATES.values())),
         legend=None,
     )
-    marks = base.transform_filter("datum.mark != ''").mark_text(fontSize=9, fontWeight="bold", color="white")
-    chart = base.mark_rect().encode(color=colour) + marks.encode(text="mark:N")
+    marks = base.transform_filter("datum.mark != ''").mark_text(fontSize=9, fontWeight="bold")
+    chart = base.mark_rect().encode(color=colour) + marks.encode(text="mark:N", color=_SIGN_COLOUR)
     return chart.properties(width="container", height=alt.Step(9)), cells
+
+
+_SIGN_COLOUR = alt.condition(
+    "datum.state == 'some missing' || datum.state == 'pending'", alt.value("black"), alt.value("white")
+)
 
 
 def _cell(day: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,218 @@
+"""The report: its numbers are those of the queries, its page stands alone in a real browser, whatever it names."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from availability_pipeline import AvailabilityQueries
+from availability_pipeline.collecting.report import FILE, make_report, save_report
+from availability_pipeline.errors import AvailabilityError, PublishedDatabaseError
+from availability_pipeline.queries.report.data import RECENT_DAYS, Overview, read_overview
+from availability_pipeline.queries.report.page import page
+from availability_pipeline.settings import Settings
+from availability_pipeline_tests.browser import CHROMIUM, Page, open_page
+from availability_pipeline_tests.demo_data import Demo
+
+CHARTS = {"calendar", "lives", "universe", "listings", "concentration", "lag"}
+
+AXE = Path(os.environ.get("AXE_PATH", ""))
+"""axe.min.js of axe-core, a package of npm."""
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, a Debian package")
+
+
+@pytest.fixture(scope="module")
+def settings(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A copy of the demo, whose generations a report may be added to."""
+    folder = tmp_path_factory.mktemp("report")
+    shutil.copytree(demo.settings.data_dir, folder / "data", symlinks=True)
+    return replace(demo.settings, data_dir=folder / "data", db_path=folder / "data" / "availability.duckdb")
+
+
+@pytest.fixture(scope="module")
+def made(settings: Settings) -> Path:
+    return make_report(settings).path
+
+
+@pytest.fixture(scope="module")
+def overview(settings: Settings) -> Overview:
+    with AvailabilityQueries(settings=settings) as queries:
+        return read_overview(queries)
+
+
+def specs_of(text: str) -> dict[str, Any]:
+    found = re.search(r'id="specs">(.*?)</script>', text)
+    assert found
+    specs: dict[str, Any] = json.loads(found[1])
+    return specs
+
+
+def rows_of(text: str, chart: str) -> list[dict[str, Any]]:
+    [rows] = [source["values"] for source in specs_of(text)[chart]["data"] if "values" in source]
+    return list(rows)
+
+
+def test_numbers_are_those_of_the_queries(settings: Settings, overview: Overview) -> None:
+    with AvailabilityQueries(settings=settings) as queries:
+        summary = queries.get_availability_summary()
+        episodes = queries.get_lifecycle()
+    by_day = {day["date"]: day for day in summary}
+    for day in overview.calendar:
+        expected = by_day[day["date"]]
+        assert [day[name] for name in ("files", "pending", "missing", "flat", "published")] == [
+            expected[name] for name in ("file_count", "pending", "missing", "flat", "published")
+        ]
+    assert overview.files == sum(day["file_count"] for day in summary)
+    assert overview.bytes == sum(day["bytes"] for day in summary)
+    recent = summary[-RECENT_DAYS:]
+    files = sum(day["file_count"] for day in recent)
+    assert overview.completeness == files / (files + sum(day["pending"] + day["missing"] for day in recent))
+    assert sum(month["contracts"] for month in overview.listings if month["what"] == "listings") == len(
+        episodes
+    )
+    assert {span["symbol"] for span in overview.lives} == {episode["symbol"] for episode in episodes}
+    lived = {
+        (span["symbol"], span["start"] + dt.timedelta(days=number)): span["status"]
+        for span in overview.lives
+        for number in range((span["stop"] - span["start"]).days)
+    }
+    flat = sum(status == "flat" for status in lived.values())
+    assert flat == sum(day["flat"] for day in summary)
+
+
+def test_the_page_says_and_shows_the_same_numbers(made: Path, overview: Overview) -> None:
+    text = made.read_text("utf-8")
+    assert made.name == FILE
+    assert len(text.encode()) < 3_000_000
+    assert specs_of(text).keys() == CHARTS
+    assert len(rows_of(text, "calendar")) == len(overview.calendar)
+    assert len(rows_of(text, "lives")) == len(overview.lives)
+    for said in (f"{overview.files:,}", str(overview.through), f"{overview.completeness:.2%}"):
+        assert f"<dd>{said}</dd>" in text
+    assert 'href="availability.duckdb"' in text
+    body = text.partition('<script type="application/json"')[0]
+    assert not re.search(r'(src|href)="(?!availability|manifest|\w+\.parquet)', body)
+
+
+def test_names_cannot_leave_their_place(overview: Overview) -> None:
+    name = '</script><script>alert("1")</script>'
+    lives = [{**overview.lives[0], "symbol": name}]
+    tables = {"New contracts": [{"symbol": name, "first_day": dt.date(2024, 1, 1)}]}
+    text = page(replace(overview, lives=lives, tables=tables), "/* bundle */", {name: name})
+    assert name not in text
+    assert text.count("<script") == 3
+    assert rows_of(text, "lives")[0]["symbol"] == name
+
+
+def test_a_report_goes_where_it_is_told_to(settings: Settings, tmp_path: Path) -> None:
+    save_report(settings, tmp_path / "page.html")
+    assert "Beside this page" not in (tmp_path / "page.html").read_text("utf-8")
+    with pytest.raises(AvailabilityError, match=r"/nowhere/page\.html could not be written"):
+        save_report(settings, tmp_path / "nowhere" / "page.html")
+    with pytest.raises(PublishedDatabaseError, match="there is no published database"):
+        save_report(replace(settings, db_path=tmp_path / "none.duckdb"), tmp_path / "page.html")
+
+
+@pytest.fixture(scope="module", params=["file", "http"])
+def opened(
+    made: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
+    """The page in a browser, drawn, from disk and from a server."""
+    profile = tmp_path_factory.mktemp("profile")
+    if request.param == "file":
+        with open_page(made.as_uri(), profile, width=390) as found:
+            found.wait_for("document.documentElement?.dataset.drawn")
+            yield found
+        return
+    handler = functools.partial(Quiet, directory=str(made.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with open_page(f"http://127.0.0.1:{server.server_port}/{FILE}", profile, width=1280) as found:
+            found.wait_for("document.documentElement?.dataset.drawn")
+            yield found
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves without a log."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@needs_chromium
+def test_the_page_needs_nothing_else_and_complains_of_nothing(opened: Page) -> None:
+    # A server may be asked for its icon.
+    asked = [url for url in opened.requested if not url.endswith("/favicon.ico")]
+    assert [url.rsplit("/", 1)[1] for url in asked] == [FILE]
+    assert [problem for problem in opened.problems if "favicon" not in problem] == []
+
+
+@needs_chromium
+def test_every_chart_has_marks_and_none_is_wider_than_the_page(opened: Page) -> None:
+    for chart in CHARTS:
+        marks = opened.evaluate(f'document.querySelectorAll("#{chart} svg .role-mark path").length')
+        assert marks, chart
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@needs_chromium
+def test_the_search_finds_contracts_of_any_script(opened: Page) -> None:
+    count = 'new Set([...document.querySelectorAll("#lives .role-axis-label text")].map(each => each.textContent))'
+    opened.evaluate(
+        'const field = document.querySelector("#lives-controls input"); field.value = "币安人生"; '
+        'field.dispatchEvent(new Event("input", {bubbles: true})); 0'
+    )
+    assert opened.wait_for(f'[...{count}].filter(each => each.includes("USDT")).join() == "币安人生USDT"')
+    opened.evaluate('field.value = ""; field.dispatchEvent(new Event("input", {bubbles: true})); 0')
+
+
+@needs_chromium
+@pytest.mark.skipif(
+    not AXE.is_file(), reason="needs axe-core, a package of npm; AXE_PATH names its axe.min.js"
+)
+def test_the_page_is_accessible(opened: Page) -> None:
+    opened.evaluate(f"{AXE.read_text('utf-8')}; 0")
+    found = opened.evaluate(
+        "axe.run().then(result => JSON.stringify(result.violations.map(each => each.id)))"
+    )
+    assert json.loads(found) == []
+
+
+@needs_chromium
+def test_a_hover_over_a_day_names_what_it_lacks(
+    settings: Settings, overview: Overview, tmp_path: Path
+) -> None:
+    *days, last = overview.calendar
+    lacking = {**last, "files": 15, "missing": 2, "expected": 17, "lacking": "币安人生USDT, SOLUSDT"}
+    text = page(
+        replace(overview, calendar=[*days, lacking]),
+        next(settings.data_dir.glob("vega-*.js")).read_text(),
+        {},
+    )
+    (tmp_path / FILE).write_text(text, "utf-8")
+    with open_page((tmp_path / FILE).as_uri(), tmp_path / "profile") as opened:
+        opened.wait_for("document.documentElement?.dataset.drawn")
+        place = opened.evaluate(
+            'const cells = [...document.querySelectorAll("#calendar .mark-rect path")]; '
+            "const box = cells[cells.length - 1].getBoundingClientRect(); "
+            "[box.x + box.width / 2, box.y + box.height / 2 + window.scrollY]"
+        )
+        x, y = place
+        opened.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        shown = opened.wait_for('document.querySelector("#vg-tooltip-element.visible")?.textContent')
+    assert str(last["date"]) in shown
+    assert "币安人生USDT, SOLUSDT" in shown
