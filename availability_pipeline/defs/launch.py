@@ -177,11 +177,13 @@ def _failure(result: dg.ExecuteInProcessResult) -> RunError | UsageError:
 
 
 def _reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    """The metadata of each asset's materializations, which is the same for all partitions of a range."""
+    """The numbers and texts of each asset's materializations, which is the same for all partitions of a range."""
     reported = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
         reported[materialization.asset_key.path[-1]] = {
-            key: value.value for key, value in materialization.metadata.items()
+            key: value.value
+            for key, value in materialization.metadata.items()
+            if isinstance(value.value, str | int | float)
         }
     return reported

@@ -1,6 +1,6 @@
 """Remakes the picture of the report in README.md, from the report of a data directory's current generation.
 
-    AVAILABILITY_DATA_DIR=~/.cache/binance-futures/demo python -m availability_pipeline_tests.documents.report_picture
+AVAILABILITY_DATA_DIR=~/.cache/binance-futures/demo python -m availability_pipeline_tests.documents.report_picture
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 DOCUMENTS = document_check.documents()
 PROGRAM = "binance-futures-availability"
-WRITING = ("backfill", "update", "validate", "publish", "backup", "restore", "compact")
+WRITING = ("backfill", "update", "validate", "publish", "backup", "restore", "compact", "report")
 ELSEWHERE = {
     f"{PROGRAM} demo --symbols 20": ".ci/newcomer.py runs it, with the UI",
     "make demo-ui 'ARGS=--symbols 20'": ".ci/newcomer.py runs it",
