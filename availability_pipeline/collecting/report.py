@@ -6,6 +6,7 @@ cannot be made is no reason for a publication to fail.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -94,16 +95,27 @@ def render(overview: Overview, settings: Settings, links: dict[str, str]) -> str
 
 
 def _bundle(settings: Settings) -> str:
-    """The JavaScript that draws the charts, which takes seconds to make and is kept in the data directory."""
+    """The JavaScript that draws the charts, which takes seconds to make and is kept for the user."""
     import vl_convert  # noqa: PLC0415 - a large library
 
-    kept = settings.data_dir / f"vega-{version('vl-convert-python')}.js"
+    kept = _cache(settings) / f"vega-{version('vl-convert-python')}.js"
     if kept.exists():
         return kept.read_text("utf-8")
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stubs require a snippet
-    if settings.data_dir.is_dir():
+    if kept.parent.is_dir():
         write(kept, bundle.encode())
     return bundle
+
+
+def _cache(settings: Settings) -> Path:
+    """The user's cache, or the data directory for one without a home that can be written to."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "binance-futures")
+    try:
+        folder = folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (RuntimeError, OSError):
+        return settings.data_dir
+    return folder if os.access(folder, os.W_OK) else settings.data_dir
 
 
 def write(path: Path, content: bytes) -> None:

@@ -70,7 +70,7 @@ def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
 _DOCS = {
     "symbol_lifecycle": "docs/reference/statuses.md",
     "published_database": "docs/guides/queries.md",
-    "report": "docs/guides/queries.md",
+    "report": "docs/guides/report.md",
 }
 """Where to read more of an asset, in the checkout."""
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.collecting.report import FILE, make_report, save_report
+from availability_pipeline.collecting.report import FILE, make_report, render, save_report
 from availability_pipeline.errors import AvailabilityError, PublishedDatabaseError
 from availability_pipeline.queries.report.data import RECENT_DAYS, Overview, read_overview
 from availability_pipeline.queries.report.page import page
@@ -198,11 +198,7 @@ def test_a_hover_over_a_day_names_what_it_lacks(
 ) -> None:
     *days, last = overview.calendar
     lacking = {**last, "files": 15, "missing": 2, "expected": 17, "lacking": "币安人生USDT, SOLUSDT"}
-    text = page(
-        replace(overview, calendar=[*days, lacking]),
-        next(settings.data_dir.glob("vega-*.js")).read_text(),
-        {},
-    )
+    text = render(replace(overview, calendar=[*days, lacking]), settings, {})
     (tmp_path / FILE).write_text(text, "utf-8")
     with open_page((tmp_path / FILE).as_uri(), tmp_path / "profile") as opened:
         opened.wait_for("document.documentElement?.dataset.drawn")

@@ -76,7 +76,8 @@ def _vega(chart: alt.TopLevelMixin, rows: Rows) -> dict[str, Any]:
 def picture(overview: Overview) -> bytes:
     """The calendar by itself, as a PNG of a fixed width."""
     chart, rows = calendar(overview.calendar)
-    png: bytes = vl_convert.vega_to_png(_vega(chart.properties(width=640, height=alt.Step(6)), rows))
+    spec = _vega(chart.properties(width=640, height=alt.Step(6)), rows)
+    png: bytes = vl_convert.vega_to_png({**spec, "background": "white"})
     return png
 
 
