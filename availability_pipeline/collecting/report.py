@@ -54,7 +54,7 @@ def make_report(settings: Settings) -> ReportMade:
         raise AvailabilityError(f"there is no generation beside {settings.db_file}; run `publish`")
     from availability_pipeline.queries.report.charts import picture  # noqa: PLC0415 - loads Altair
 
-    text = render(overview, settings, _links(generation)).encode()
+    text = render(overview, settings, _links(generation), generation.manifest.generation).encode()
     path = generation.folder / FILE
     write(path, text)
     return ReportMade(
@@ -87,11 +87,11 @@ def _links(generation: Generation) -> dict[str, str]:
     return {name: name for name in (DATABASE, NAME, *(name for name in names if name != DATABASE))}
 
 
-def render(overview: Overview, settings: Settings, links: dict[str, str]) -> str:
+def render(overview: Overview, settings: Settings, links: dict[str, str], generation: str = "") -> str:
     """The page; see `queries.report.page`."""
     from availability_pipeline.queries.report.page import page  # noqa: PLC0415 - loads Altair
 
-    return page(overview, _bundle(settings), links)
+    return page(overview, _bundle(settings), links, generation)
 
 
 def _bundle(settings: Settings) -> str:

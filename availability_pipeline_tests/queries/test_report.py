@@ -103,6 +103,7 @@ def test_the_page_says_and_shows_the_same_numbers(made: Path, overview: Overview
     for said in (f"{overview.files:,}", str(overview.through), f"{overview.completeness:.2%}"):
         assert f"<dd>{said}</dd>" in text
     assert 'href="availability.duckdb"' in text
+    assert f"Generation {made.parent.name}." in text
     body = text.partition('<script type="application/json"')[0]
     assert not re.search(r'(src|href)="(?!availability|manifest|\w+\.parquet)', body)
 
@@ -126,21 +127,22 @@ def test_a_report_goes_where_it_is_told_to(settings: Settings, tmp_path: Path) -
         save_report(replace(settings, db_path=tmp_path / "none.duckdb"), tmp_path / "page.html")
 
 
-@pytest.fixture(scope="module", params=["file", "http"])
+@pytest.fixture(scope="module", params=[("file", 390), ("http", 1280), ("file", 1920)], ids=str)
 def opened(
     made: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Page]:
     """The page in a browser, drawn, from disk and from a server."""
     profile = tmp_path_factory.mktemp("profile")
-    if request.param == "file":
-        with open_page(made.as_uri(), profile, width=390) as found:
+    how, width = request.param
+    if how == "file":
+        with open_page(made.as_uri(), profile, width=width) as found:
             found.wait_for("document.documentElement?.dataset.drawn")
             yield found
         return
     handler = functools.partial(Quiet, directory=str(made.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with open_page(f"http://127.0.0.1:{server.server_port}/{FILE}", profile, width=1280) as found:
+        with open_page(f"http://127.0.0.1:{server.server_port}/{FILE}", profile, width=width) as found:
             found.wait_for("document.documentElement?.dataset.drawn")
             yield found
         server.shutdown()

@@ -30,20 +30,21 @@ Promise.all(Object.entries(specs).map(([name, spec]) => vegaEmbed("#" + name, sp
 """What draws the charts."""
 
 
-def page(overview: Overview, bundle: str, links: Mapping[str, str]) -> str:
+def page(overview: Overview, bundle: str, links: Mapping[str, str], generation: str = "") -> str:
     """The page.
 
     Args:
         overview: What it shows.
         bundle: The JavaScript of Vega-Embed.
         links: Files beside it, by what they are called.
+        generation: The generation that it is about, if that is known.
     """
     charts = specs(overview)
     template = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
     return template.substitute(
         title=html.escape(f"Binance archive: {overview.dataset}"),
         script_hashes=" ".join(f"'sha256-{_hash(script)}'" for script in (bundle, _START)),
-        body="\n".join(_body(overview, charts, links)),
+        body="\n".join(_body(overview, charts, links, generation)),
         # < would end the element in a name such as </script>.
         specs=json.dumps(charts, ensure_ascii=False, separators=(",", ":"), default=str).replace(
             "<", "\\u003c"
@@ -57,8 +58,10 @@ def _hash(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _body(overview: Overview, charts: Mapping[str, Any], links: Mapping[str, str]) -> Iterator[str]:
-    yield _head(overview, links)
+def _body(
+    overview: Overview, charts: Mapping[str, Any], links: Mapping[str, str], generation: str
+) -> Iterator[str]:
+    yield _head(overview, links, generation)
     for name, heading, sentence in _sections(overview):
         if name in charts:
             yield from _figure(name, heading, sentence)
@@ -67,7 +70,7 @@ def _body(overview: Overview, charts: Mapping[str, Any], links: Mapping[str, str
         yield from _table(caption, rows)
 
 
-def _head(overview: Overview, links: Mapping[str, str]) -> str:
+def _head(overview: Overview, links: Mapping[str, str], generation: str) -> str:
     numbers = {
         "data through": str(overview.through),
         "contracts": f"{overview.contracts:,}",
@@ -82,7 +85,9 @@ def _head(overview: Overview, links: Mapping[str, str]) -> str:
     anchors = ", ".join(
         f'<a href="{html.escape(link)}">{html.escape(name)}</a>' for name, link in links.items()
     )
-    return f"<dl>{shown}</dl>" + (f"<p>Beside this page: {anchors}.</p>" if anchors else "")
+    about = f"Generation {html.escape(generation)}. " if generation else ""
+    beside = f"Beside this page: {anchors}." if anchors else ""
+    return f"<dl>{shown}</dl><p>{about}{beside}</p>"
 
 
 def _sections(overview: Overview) -> Iterator[tuple[str, str, str]]:
