@@ -33,7 +33,8 @@ YEARLY = {"daily_availability": "availability", "daily_volume": "daily_volume"}
 
 LATEST = "latest.parquet"
 
-# The rows that a file has to hold. The published database has them in their order, so that they need not be sorted.
+# The rows that a file has to hold. The published database has them in their order, so that a year need not be sorted;
+# a subquery is a join, which keeps no order.
 _OF_YEAR = """
 FROM $relation
 WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31)
@@ -41,7 +42,7 @@ WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER,
 
 _OF_LATEST = """
 FROM $relation
-WHERE available AND date = (SELECT max(date) FROM $relation WHERE available)
+WHERE available AND date = (SELECT max(date) FROM $relation WHERE available) ORDER BY symbol
 """
 
 _OF_FILE = "FROM written"
