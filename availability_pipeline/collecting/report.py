@@ -67,14 +67,13 @@ def make_report(settings: Settings) -> ReportMade:
     )
 
 
-def save_report(settings: Settings, path: Path) -> None:
-    """Write the report into a file, without links to what is beside a generation; works for readers of a URL as well.
+def text_of_report(settings: Settings) -> str:
+    """The page without links to what is beside a generation; for readers of a URL as well.
 
     Raises:
         PublishedDatabaseError: There is no published database, or it cannot be read.
-        AvailabilityError: The file cannot be written.
     """
-    write(path, render(_overview(settings), settings, {}).encode())
+    return render(_overview(settings), settings, {})
 
 
 def _overview(settings: Settings) -> Overview:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.collecting.report import FILE, make_report, render, save_report
-from availability_pipeline.errors import AvailabilityError, PublishedDatabaseError
+from availability_pipeline.cli.main import cli
+from availability_pipeline.collecting.report import FILE, make_report, render, text_of_report
+from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.queries.report.data import RECENT_DAYS, Overview, read_overview
 from availability_pipeline.queries.report.page import page
 from availability_pipeline.settings import Settings
@@ -119,12 +121,25 @@ def test_names_cannot_leave_their_place(overview: Overview) -> None:
 
 
 def test_a_report_goes_where_it_is_told_to(settings: Settings, tmp_path: Path) -> None:
-    save_report(settings, tmp_path / "page.html")
-    assert "Beside this page" not in (tmp_path / "page.html").read_text("utf-8")
-    with pytest.raises(AvailabilityError, match=r"/nowhere/page\.html could not be written"):
-        save_report(settings, tmp_path / "nowhere" / "page.html")
+    target = tmp_path / "page.html"
+
+    def run(*arguments: str) -> Result:
+        environ = {"AVAILABILITY_DB_PATH": str(settings.db_path), "AVAILABILITY_DATA_DIR": str(tmp_path)}
+        return CliRunner(env=environ).invoke(cli, ["report", *arguments], catch_exceptions=False)
+
+    assert run("--output", str(target)).stdout == f"{target}\n"
+    text = target.read_text("utf-8")
+    assert "Beside this page" not in text
+    assert run("--output", "-").stdout == text
+    for arguments, why in {
+        ("--output", str(target)): f"{target} exists already; pass --force to replace it",
+        ("--output", "-", "--open"): "--open needs a file",
+        ("--output", str(tmp_path / "nowhere" / "page.html")): "cannot be made",
+    }.items():
+        refused = run(*arguments)
+        assert (refused.exit_code, why in refused.stderr) == (2, True), refused.output
     with pytest.raises(PublishedDatabaseError, match="there is no published database"):
-        save_report(replace(settings, db_path=tmp_path / "none.duckdb"), tmp_path / "page.html")
+        text_of_report(replace(settings, db_path=tmp_path / "none.duckdb"))
 
 
 @pytest.fixture(scope="module", params=[("file", 390), ("http", 1280), ("file", 1920)], ids=str)
