@@ -53,6 +53,7 @@ class Site:
             instance=self.instance,
             partition_key=request.partition_key,
             tags=dict(request.tags),
+            asset_selection=request.asset_selection,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )

@@ -1,7 +1,8 @@
 """A team's installation and the archive that it watches, on one clock that a test moves.
 
-The daemon's part is played by hand: a tick of the schedule, a look of a sensor, and the runs that they ask for,
-each a real run of the job on a real instance. Everything else is what it is in operation.
+The daemon's part is played by hand: a tick of the schedule, a look of a sensor, and the runs that they ask for. Where
+a scenario is about Dagster or alerts, each is a real run of the job on a real instance; elsewhere the same functions
+are called without it, in half the time. Everything else is what it is in operation.
 """
 
 from __future__ import annotations
@@ -20,9 +21,15 @@ import dagster as dg
 import pytest
 
 from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs
+from availability_pipeline.defs.partitions import window_of
 from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.lifecycle.derive import derive
+from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing.write import publish
+from availability_pipeline.quality.check import Scope, all_checks
+from availability_pipeline.quality.guard import publish_checked
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
@@ -34,8 +41,8 @@ from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
 
 LISTED = dt.date(2024, 1, 15)
-MARKET = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT", *(f"COIN{number:02}USDT" for number in range(26)))
-"""Thirty contracts, so that one of them is less than 5 % of the market."""
+MARKET = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT", *(f"COIN{number:02}USDT" for number in range(17)))
+"""Twenty-one contracts, so that one of them is less than 5 % of the market."""
 
 
 def moment(text: str) -> dt.datetime:
@@ -48,6 +55,26 @@ def day(text: str) -> dt.date:
     return dt.date.fromisoformat(f"2024-{text}")
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What has come of a run."""
+
+    success: bool
+    run_id: str
+    checks: dict[str, str]
+    """What its checks say: ok, WARN or ERROR by name."""
+    said: dict[str, str]
+    """The sentences of its checks."""
+
+    @classmethod
+    def of(cls, result: dg.ExecuteInProcessResult) -> Outcome:
+        """That of a run of Dagster's."""
+        found = result.get_asset_check_evaluations()
+        checks = {each.check_name: "ok" if each.passed else each.severity.value for each in found}
+        said = {each.check_name: each.description or "" for each in found}
+        return cls(result.success, result.run_id, checks, said)
+
+
 @dataclass
 class World:
     """The archive, the installation, and what has come of it."""
@@ -58,6 +85,8 @@ class World:
     """The texts that have reached the webhook."""
     cursors: dict[str, str | None] = field(default_factory=dict)
     run_keys: set[str] = field(default_factory=set)
+    in_dagster: bool = False
+    """Whether what is asked for is run by Dagster."""
 
     @property
     def archive(self) -> ScriptedArchive:
@@ -69,11 +98,11 @@ class World:
         self.archive.set_now(moment(text))
         return self
 
-    def tick(self, text: str) -> list[dg.ExecuteInProcessResult]:
+    def tick(self, text: str) -> list[Outcome]:
         """The schedule fires, and what it asks for is run: yesterday, and the window of the last days."""
         return self._run(self._requested(text))
 
-    def window(self, text: str) -> dg.ExecuteInProcessResult:
+    def window(self, text: str) -> Outcome:
         """The schedule fires, and only the window is run, which contains yesterday: half of the time of a tick."""
         [result] = self._run(self._requested(text)[-1:])
         return result
@@ -90,7 +119,7 @@ class World:
         ) as context:
             return list(schedule.evaluate_tick(context).run_requests or [])
 
-    def look(self, text: str) -> list[dg.ExecuteInProcessResult]:
+    def look(self, text: str) -> list[Outcome]:
         """The sensor looks for publication, and what it asks for is run."""
         self.at(text)
         data = self._evaluate("publication_watch")
@@ -123,22 +152,30 @@ class World:
     def _resources(definition: dg.SensorDefinition | dg.ScheduleDefinition) -> dict[str, object]:
         return {key: PipelineSettings() for key in definition.required_resource_keys}
 
-    def _run(self, requests: list[dg.RunRequest]) -> list[dg.ExecuteInProcessResult]:
+    def _run(self, requests: list[dg.RunRequest]) -> list[Outcome]:
         new = [request for request in requests if request.run_key not in self.run_keys]
         self.run_keys |= {request.run_key for request in new if request.run_key}
-        return [self.site.execute(request) for request in new]
+        if self.in_dagster:
+            return [Outcome.of(self.site.execute(request)) for request in new]
+        return [self._collect(days) for request in new if (days := window_of(request.tags))]
 
-    def checks(self, result: dg.ExecuteInProcessResult) -> dict[str, str]:
-        """What the checks of a run say: ok, WARN or ERROR by name."""
-        return {
-            found.check_name: "ok" if found.passed else found.severity.value
-            for found in result.get_asset_check_evaluations()
-        }
-
-    def said(self, result: dg.ExecuteInProcessResult, name: str) -> str:
-        """The sentence of a check."""
-        [found] = [found for found in result.get_asset_check_evaluations() if found.check_name == name]
-        return found.description or ""
+    def _collect(self, days: DayRange) -> Outcome:
+        """Do what a run does."""
+        settings, run_id = self.site.settings, f"run {days} at {self.clock['now']}"
+        pipeline.run(settings, days.start, days.end, run_id=run_id)
+        scope = Scope(settings, days, run_id=run_id)
+        checks = all_checks()
+        with connect(settings.working_path) as connection:
+            derive(connection, Rules.of(settings))
+            found = [each(connection, scope) for each in checks if each.asset != "published_database"]
+            blocked = {each.name for each in checks if each.blocking} & {
+                each.name for each in found if each.is_error
+            }
+            if not blocked:
+                publish_checked(connection, settings, run_id)
+                found += [each(connection, scope) for each in checks if each.asset == "published_database"]
+        verdicts = {each.name: "ok" if each.passed else each.severity.value for each in found}
+        return Outcome(not blocked, run_id, verdicts, {each.name: each.summary for each in found})
 
     def ledger(self) -> list[tuple[str, str, dt.date]]:
         """Kind, contract and day of all entries, in order."""
@@ -207,7 +244,7 @@ def make_history(folder: Path) -> None:
         settings = Settings.load(server.environment(), data_dir=str(folder))
         pipeline.run(settings, DEFAULT_DATASET.first_day, day("02-29"), run_id="history")
         with connect(settings.working_path) as connection:
-            publish(connection, settings.db_path, "history")
+            publish(connection, settings.db_file, "history")
 
 
 @contextmanager
@@ -221,7 +258,7 @@ def world_of(
     monkeypatch.setattr("availability_pipeline.dates._clock", lambda: clock["now"])
     with serve(archive) as server, _webhook(alerts) as hook:
         server.date = lambda: clock["now"]
-        settings = settings_for(server, alert_urls=hook)
+        settings = settings_for(server, alert_urls=hook, inspect="off")
         sample.copy(history, settings.data_dir)
         for variable, value in settings.environment().items():
             monkeypatch.setenv(variable, value)
