@@ -22,6 +22,7 @@ from availability_pipeline.cli.main import cli
 from availability_pipeline.errors import UsageError
 from availability_pipeline.publishing.remote.cache import parquet_files
 from availability_pipeline.settings import Settings
+from availability_pipeline_tests.cli.commands import invoked
 from availability_pipeline_tests.dagster_side import NOW, root
 from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.simulator import ScriptedArchive, serve
@@ -328,12 +329,10 @@ def test_the_demo_is_refused_likewise(name: str, run: Run, tmp_path: Path) -> No
 
 
 def test_an_instance_elsewhere_does_for_such_a_data_directory(tmp_path: Path) -> None:
+    places = {"AVAILABILITY_DATA_DIR": str(tmp_path / "a%41b"), "DAGSTER_HOME": str(tmp_path / "home")}
     with serve(ScriptedArchive.recorded(symbols=2, now=NOW)) as server:
-        done = process(
-            "backfill", "--start", "2024-01-01", "--end", "2024-01-01", cwd=tmp_path,
-            **{**server.environment(), "AVAILABILITY_DATA_DIR": tmp_path / "a%41b", "DAGSTER_HOME": tmp_path / "home"},
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+        done = invoked({**server.environment(), **places}, "update", "2024-01-01")
+    assert done.exit_code == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a%41b", "home"]
 
 

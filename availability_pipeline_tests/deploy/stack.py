@@ -123,7 +123,7 @@ class Stack:
         """Whether the service's port takes connections, or one without a port has said that it runs."""
         port = {"code": self.code_port, "webserver": self.web_port}.get(service)
         if port is None:
-            return (self.place / f"{service}.log").stat().st_size > 0
+            return b"configured with the following daemons" in (self.place / f"{service}.log").read_bytes()
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", port)) == 0
 

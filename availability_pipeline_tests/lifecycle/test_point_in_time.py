@@ -94,7 +94,7 @@ def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
     derive(connection, Rules(GAP, cut + dt.timedelta(days=1)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @example(
     # The exchange lists a contract within an absence that becomes too long.
     lives={"AUSDT": "L.....L", "BUSDT": "LLLLLLLL"},
@@ -130,7 +130,7 @@ def cut_at(connection: duckdb.DuckDBPyConnection, cut: dt.date) -> None:
     },
     listings={},
     stocks={"BUSDT"},
-    cuts=set(range(3, LENGTH)),
+    cuts=set(range(3, LENGTH, 2)),
 )
 @given(
     lives=LIVES,
@@ -154,7 +154,7 @@ def test_a_cut_table_says_what_the_whole_one_claims_to_have_been_known(
             assert cut == whole or (whole is None and cut in ("settled", "purged"))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(lives=LIVES)
 def test_every_row_has_one_status_and_every_file_one_episode(lives: dict[str, str]) -> None:
     connection = whole_table(lives, {})
@@ -198,7 +198,7 @@ UNIVERSE_RULES = st.builds(
 COLLECTED = LIVES.map(lambda lives: {symbol: life.replace("?", ".") for symbol, life in lives.items()})
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     lives=COLLECTED,
     listings=st.just({}) | LISTINGS,

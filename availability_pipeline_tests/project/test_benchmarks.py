@@ -23,19 +23,16 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         yield opened
 
 
-def test_both_listings_find_the_same_files(archive: Bench) -> None:
+def test_both_ways_to_list_and_to_probe_find_the_same_files(archive: Bench) -> None:
     stock, ours = archive.task("list_with_stock_boto3"), archive.task("list_with_ours")
     assert stock["files"] == ours["files"] > 0
     assert ours["seen"]["LIST"] == ours["pages"] + 1
-
-
-def test_both_kinds_of_head_find_the_same_files(archive: Bench) -> None:
     single, ours = archive.task("head_with_one_connection_per_request"), archive.task("head_with_ours")
     assert (single["files"], single["seen"]["HEAD"]) == (ours["files"], ours["seen"]["HEAD"])
     assert ours["seen"]["HEAD"] == 3
 
 
-def test_collecting_counts_what_it_writes_and_both_ways_to_ask_find_the_same(archive: Bench) -> None:
+def test_collecting_and_reading_count_what_they_write_and_read(archive: Bench) -> None:
     everything, day = archive.task("collect_everything"), archive.task("collect_day")
     assert everything["rows"] % 3 == 0
     assert day["rows"] == 3
@@ -43,6 +40,11 @@ def test_collecting_counts_what_it_writes_and_both_ways_to_ask_find_the_same(arc
     assert listed["files"] == probed["files"] > 0
     assert (listed["seen"]["LIST"], probed["seen"]["HEAD"]) == (3, 6)
     assert listed["received"] > probed["received"] > 6 * 100
+    month, day = archive.task("contents.read_month"), archive.task("contents.read_day")
+    assert month["rows"] == month["files"] == month["seen"]["GET"] > 0
+    assert day["rows"] == day["files"] == day["seen"]["GET"] == 3
+    inspected = archive.task("contents.inspect")
+    assert inspected["requests"] == inspected["seen"]["GET"] == 2 * inspected["files"] == 6
 
 
 @pytest.fixture
@@ -76,13 +78,3 @@ def test_rows_that_are_replaced_are_looked_at(keys: str, filled: Settings) -> No
 def test_every_query_pattern_is_measured(filled: Settings) -> None:
     expected = {each["name"]: each["example"]["rows"] for each in load("queries.json")["patterns"]}
     assert {name: found["rows"] for name, found in patterns.ask(filled)["patterns"].items()} == expected
-
-
-def test_reading_files_counts_what_it_reads(archive: Bench) -> None:
-    archive.task("collect_everything")
-    month = archive.task("contents.read_month")
-    assert month["rows"] == month["files"] == month["seen"]["GET"] > 0
-    day = archive.task("contents.read_day")
-    assert day["rows"] == day["files"] == day["seen"]["GET"] == 3
-    inspected = archive.task("contents.inspect")
-    assert inspected["requests"] == inspected["seen"]["GET"] == 2 * inspected["files"] == 6

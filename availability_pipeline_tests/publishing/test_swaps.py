@@ -82,9 +82,16 @@ PUBLISHER = """
     moments, steps = random.Random(20240115), [0]
 
     def die_at(step):
-        def count(event, _):
+        last = [None]
+        def count(event, given):
             if event in STEPS:
-                steps[0] += 1
+                name = os.fsdecode(given[1 if event in ("os.rename", "os.link") else 0])
+                kind = event, os.path.splitext(name)[1]
+                # Of files of one kind that are put into a draft one after the other, the first is enough.
+                steps[0] += kind != last[0]
+                if kind == last[0]:
+                    return
+                last[0] = kind
                 if steps[0] == step:
                     os.kill(os.getpid(), signal.SIGKILL)
         sys.addaudithook(count)
@@ -251,7 +258,7 @@ TWO = """
     with connect(Path(source)) as working:
         print("ready", flush=True)
         sys.stdin.readline()
-        for number in range(6):
+        for number in range(4):
             print(publish(working, Path(target), f"{name}-1-{number}").generation, flush=True)
 """
 
@@ -270,9 +277,9 @@ def test_two_publishers_at_once_take_turns(target: Path, sources: dict[str, Path
     said = [publisher.communicate(timeout=120) for publisher in publishers]
     assert [errors for _, errors in said] == ["", ""]
     made = [name for output, _ in said for name in output.split()]
-    assert len(set(made)) == 12
+    assert len(set(made)) == 8
     database, manifest = assert_whole(target)
-    assert database == manifest == (1, 5)
+    assert database == manifest == (1, 3)
     assert_tidy(target.parent)
 
 

@@ -28,11 +28,19 @@ DAYS = span("02-01", "02-20")
 LIVES = {f"A{number:02}USDT": DAYS for number in range(40)}
 
 
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with 40 contracts and 20 days, published; for copies."""
+    folder = tmp_path_factory.mktemp("published")
+    with table(folder, LIVES, DAYS) as connection:
+        publish(connection, settings_of(folder).db_path, "run-1")
+    return folder
+
+
 @pytest.fixture
-def published(tmp_path: Path) -> Path:
-    """A data directory with 40 contracts and 20 days, published."""
-    with table(tmp_path, LIVES, DAYS) as connection:
-        publish(connection, settings_of(tmp_path).db_path, "run-1")
+def published(published_once: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    sample.copy(published_once, tmp_path)
     return tmp_path
 
 

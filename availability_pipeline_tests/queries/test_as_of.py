@@ -45,7 +45,8 @@ def history(
                 if hours == 72:
                     archive.remove_file("BTCUSDT", DAY)
                     archive.replace_file("ETHUSDT", DAY, size=54_321)
-                pipeline.run_and_publish(settings, DAY - dt.timedelta(days=2), DAY)
+                collect = pipeline.run_and_publish if hours == 72 else pipeline.run
+                collect(settings, DAY - dt.timedelta(days=2), DAY)
                 found = {symbol: archive.file(symbol, DAY) for symbol in archive.symbols()}
                 known[hours] = {name: (file.size, file.last_modified) for name, file in found.items() if file}
         with AvailabilityQueries(settings.db_path) as queries:

@@ -13,7 +13,7 @@ from availability_pipeline_tests.dagster_side import Site
 pytestmark = pytest.mark.no_cover
 """What runs here is covered by tests of its parts, and tracing it would take a fifth more time."""
 
-READERS = 4
+READERS = 2
 
 READ_UNTIL_TOLD = """
     import json, select, sys

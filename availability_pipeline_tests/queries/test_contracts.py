@@ -67,7 +67,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AvailabilityQueri
         for day, end in ANSWERS.items():
             archive.set_now(moment(day))
             with clock_at(moment(day), server), canned(200, answer(end)) as url:
-                pipeline.run_and_publish(replace(settings, fapi_url=url), FIRST_DAY, date(day - 1))
+                collect = pipeline.run_and_publish if day == max(ANSWERS) else pipeline.run
+                collect(replace(settings, fapi_url=url), FIRST_DAY, date(day - 1))
         with AvailabilityQueries(settings.db_path) as queries:
             yield queries
 
