@@ -28,7 +28,7 @@ from botocore.loaders import JSONFileLoader
 from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
-from availability_pipeline_tests.demo_data import Demo, made
+from availability_pipeline_tests.demo_data import Demo, demo_of, made_once, make_demo
 from availability_pipeline_tests.simulator import ObservedServer, ScriptedArchive, serve
 
 # A background job of a shell starts with SIGINT ignored, and so would the processes that tests interrupt.
@@ -43,6 +43,7 @@ ROOM = 1_000_000_000
 hypothesis.settings.register_profile(
     "here",
     hypothesis.settings.default,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
@@ -196,9 +197,12 @@ def set_clock(site: Site, monkeypatch: pytest.MonkeyPatch) -> SetClock:
 @pytest.fixture(scope="session")
 def new_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster instance without history, for copies: making its databases takes longer than many a test."""
-    folder = tmp_path_factory.mktemp("instance")
-    with open_instance(folder):
-        return folder
+
+    def make(folder: Path) -> None:
+        with open_instance(folder):
+            pass
+
+    return made_once(tmp_path_factory, "instance", make)
 
 
 @pytest.fixture
@@ -218,7 +222,7 @@ def site(
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The published history of twenty contracts, which no test may change."""
-    return made(tmp_path_factory.mktemp("demo"))
+    return demo_of(made_once(tmp_path_factory, "demo", make_demo))
 
 
 @pytest.fixture

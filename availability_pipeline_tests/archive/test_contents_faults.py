@@ -221,7 +221,7 @@ def test_a_stored_entry_and_an_exponent_are_no_faults() -> None:
     assert (fault, bars["base_volume"].to_pylist()) == (None, [0.001, 2.0])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
@@ -236,7 +236,7 @@ def test_no_damage_raises(kind: str, changes: list[tuple[float, int]], stop: flo
     assert rows == 5 or fault
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(kind=st.sampled_from(sorted(KINDS)), text=st.text('0123456789.,\n\r"-+eENa\x00é', max_size=200))
 def test_no_text_raises(kind: str, text: str) -> None:
     name, _, _ = KINDS[kind]

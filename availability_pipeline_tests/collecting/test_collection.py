@@ -249,7 +249,7 @@ def one_server() -> Iterator[ObservedServer]:
 
 
 @given(chosen)
-@hypothesis_settings(max_examples=8, deadline=None)
+@hypothesis_settings(max_examples=4, deadline=None)
 def test_partitions_in_any_order_and_repeated_give_the_same_table(
     one_server: ObservedServer,
     tmp_path_factory: pytest.TempPathFactory,

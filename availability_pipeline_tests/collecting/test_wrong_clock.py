@@ -6,9 +6,6 @@ An archive that names the wrong moment as well is the same as one that names non
 from __future__ import annotations
 
 import datetime as dt
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -18,8 +15,9 @@ from availability_pipeline.publishing.manifest import Place, ids
 from availability_pipeline.quality.guard import AvailabilityValidator, publish_now
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline_tests import pipeline
+from availability_pipeline_tests.cli.commands import in_process
 from availability_pipeline_tests.conftest import SetClock
-from availability_pipeline_tests.dagster_side import Site, root
+from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.simulator import Fault
 
 pytestmark = pytest.mark.no_cover
@@ -90,7 +88,7 @@ def test_a_run_with_a_wrong_clock_changes_nothing(
     assert (pipeline.everything(site.settings), published(site)) == (before, had)
 
 
-def test_publication_is_blocked_and_names_what_heals(spoiled: Site) -> None:
+def test_publication_is_blocked_and_an_update_heals_both_databases(spoiled: Site) -> None:
     with pytest.raises(PublicationError, match="set the machine's clock and run `update`"):
         publish_now(spoiled.settings)
     report = AvailabilityValidator(spoiled.settings).run_all_validations()
@@ -98,9 +96,6 @@ def test_publication_is_blocked_and_names_what_heals(spoiled: Site) -> None:
     assert not found["passed"]
     assert found["numbers"]["in_the_future"] == 5 * 8
     assert "backfill" not in found["summary"]
-
-
-def test_an_update_heals_the_working_database_and_what_readers_have(spoiled: Site) -> None:
     spoiled.run("2024-02-29")
     assert pipeline.table(spoiled.settings) == spoiled.truth("2024-02-10", "2024-02-29")
     now = dt.datetime(2024, 3, 1, 12)  # noqa: DTZ001 - as the database stores UTC
@@ -127,10 +122,10 @@ def test_after_the_healing_everything_goes_on(spoiled: Site, set_clock: SetClock
     place = Place.of(spoiled.settings.db_file)
     assert newest in ids(place)
     assert place.database.samefile(place.generations / newest / "availability.duckdb")
-    for day in ("2024-03-02", "2024-03-07"):  # the last is past all that was wrong
-        set_clock(f"{day} 12:00")
+    for day, collect in (("2024-03-02", spoiled.collected), ("2024-03-07", spoiled.run)):
+        set_clock(f"{day} 12:00")  # the last is past all that was wrong
         yesterday = dt.date.fromisoformat(day) - dt.timedelta(days=1)
-        spoiled.run("2024-02-25", str(yesterday))
+        collect("2024-02-25", str(yesterday))
         assert published(spoiled)[0] == yesterday
         assert pipeline.table(spoiled.settings) == spoiled.truth("2024-02-10", str(yesterday))
     assert failing(spoiled) == {"continuity", "history_continuity"}
@@ -151,17 +146,6 @@ def test_nothing_is_removed_by_a_clock_that_nobody_confirms(site: Site, set_cloc
     assert published(site)[0] == dt.date(2024, 2, 29)
 
 
-def update(site: Site) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "availability_pipeline", "update"],
-        env={**os.environ, **site.settings.environment(), "PYTHONPATH": str(root())},
-        cwd=site.settings.data_dir,
-        capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
-
-
-@pytest.mark.slow
 def test_the_command_refuses_and_heals(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     now, yesterday = dt.datetime.now(dt.UTC), last_complete_day()
     future = yesterday + dt.timedelta(days=5)
@@ -172,14 +156,14 @@ def test_the_command_refuses_and_heals(site: Site, monkeypatch: pytest.MonkeyPat
         site.collected(str(yesterday))
         rows = pipeline.table(site.settings)
         site.collected(str(future))
-    refused = update(site)
-    assert (refused.returncode, refused.stdout) == (1, "")
+    refused = in_process(site, "update")
+    assert (refused.exit_code, refused.stdout) == (1, "")
     assert f" and the archive's {site.server.date:%Y-%m-%d %H:%M:%S} UTC" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr
     assert published(site)[0] == future
     site.server.date = None
-    healed = update(site)
-    assert healed.returncode == 0, healed.stderr
+    healed = in_process(site, "update")
+    assert healed.exit_code == 0, healed.stderr
     assert f"removed 10 rows of {future}, because" in healed.stderr
     assert published(site)[0] == yesterday
     assert pipeline.table(site.settings) == rows

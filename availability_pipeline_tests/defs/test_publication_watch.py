@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from itertools import pairwise
 from operator import sub
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -17,11 +18,14 @@ from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.automation import make_publication_watch
 from availability_pipeline.defs.resources import PipelineSettings
 from availability_pipeline.publishing.write import publish
+from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
-from availability_pipeline_tests.simulator import Fault
+from availability_pipeline_tests.demo_data import clock_at
+from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 YESTERDAY = dt.date(2024, 2, 29)
 NEW_DAY = "2024-03-01 02:10"
@@ -73,11 +77,22 @@ class Watch:
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which the last days are collected and published; for copies."""
+    now = dt.datetime.fromisoformat(NEW_DAY).replace(tzinfo=dt.UTC)
+    folder = tmp_path_factory.mktemp("night")
+    with serve(ScriptedArchive.recorded(symbols=10, now=now)) as server, clock_at(now, server):
+        settings = Settings.load(server.environment(), data_dir=str(folder))
+        pipeline.run_and_publish(settings, dt.date(2024, 2, 20), YESTERDAY)
+    return folder
+
+
 @pytest.fixture
-def watch(site: Site, set_clock: SetClock) -> Watch:
+def watch(site: Site, set_clock: SetClock, night: Path) -> Watch:
     """After the runs of 02:00: the last days are collected and published, yesterday without a file."""
     set_clock(NEW_DAY)
-    site.collected("2024-02-20", "2024-02-29")
+    sample.copy(night, site.settings.data_dir)
     assert not any(row[2] for row in site.truth("2024-02-29", "2024-02-29"))
     return Watch(site, set_clock)
 
@@ -113,7 +128,7 @@ def site_rows(site: Site, day: str) -> list[pipeline.Row]:
 
 
 def test_a_day_is_published_to_readers_within_the_hour_and_without_a_run_per_look(watch: Watch) -> None:
-    runs = watch.until("2024-03-01 06:30", "2024-03-01 11:00")
+    runs = watch.until("2024-03-01 06:30", "2024-03-01 11:00", minutes=10)
     site = watch.site
     appeared = [row[4] for row in site_rows(site, "2024-02-29")]
     assert {day for _, day in runs} == {"2024-02-29"}

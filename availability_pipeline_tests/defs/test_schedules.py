@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
@@ -13,10 +15,12 @@ from availability_pipeline.collecting import collect
 from availability_pipeline.defs.automation import make_schedule
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.resources import PipelineSettings
+from availability_pipeline.settings import Settings
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SetClock, start_python
-from availability_pipeline_tests.dagster_side import Site
-from availability_pipeline_tests.simulator import Fault
+from availability_pipeline_tests.dagster_side import NOW, Site
+from availability_pipeline_tests.publishing import sample
+from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
 daily_availability_schedule = make_schedule(DEFAULT_DATASET)
 HISTORY = DEFAULT_DATASET.first_day.isoformat()
@@ -56,8 +60,18 @@ def tick(site: Site, caplog: pytest.LogCaptureFixture, day: str) -> Tick:
 
 
 def collected(site: Site, end: str) -> None:
-    """The whole history up to a day, without Dagster."""
-    pipeline.run(site.settings, DEFAULT_DATASET.first_day, dt.date.fromisoformat(end))
+    """The whole history up to a day, a copy of what another server of the same archive had."""
+    sample.copy(history(end), site.settings.data_dir)
+
+
+@functools.cache
+def history(end: str) -> Path:
+    """A data directory of this process with it."""
+    folder = sample.folder_of_process()
+    with serve(ScriptedArchive.recorded(symbols=10, now=NOW)) as server:
+        settings = Settings.load(server.environment(), data_dir=str(folder))
+        pipeline.run(settings, DEFAULT_DATASET.first_day, dt.date.fromisoformat(end))
+    return folder
 
 
 def test_it_ticks_at_two_utc_and_is_on() -> None:
@@ -162,7 +176,7 @@ def test_a_day_whose_run_failed_in_all_retries_is_made_up_for_by_the_next_tick(
     site: Site, caplog: pytest.LogCaptureFixture, set_clock: SetClock
 ) -> None:
     set_clock("2024-02-29 02:00")
-    collected(site, "2024-02-27")
+    pipeline.run(site.settings, DEFAULT_DATASET.first_day, dt.date(2024, 2, 27))
     site.server.faults.inject(Fault.status(503), on="LIST")
     site.server.faults.inject(Fault.status(503), on="HEAD")
     [request, _] = tick(site, caplog, "2024-02-29").requests

@@ -200,7 +200,7 @@ def interruptions() -> st.SearchStrategy[list[tuple[str, str, int]]]:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(lives=st.lists(lives_with_truth(), min_size=1, max_size=8))
 def test_lives_are_recognised_for_what_they_were_made_to_be(
     lives: list[tuple[list[int | None], str]],

@@ -20,7 +20,7 @@ from availability_pipeline_tests.demo_data import LAST_DAY, Demo
 DAYS = list(DayRange(DEFAULT_DATASET.first_day, LAST_DAY))
 SYMBOLS = st.integers(0, 19)
 some_examples = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -180,7 +180,7 @@ def lives(draw: st.DrawFn) -> ListingHistory:
     return life(*spans)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(one=lives(), rules=RULES, start=st.integers(0, 60), length=st.integers(0, 60))
 def test_stretches_are_the_days_one_by_one(
     one: ListingHistory, rules: UniverseRules, start: int, length: int

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline_tests.conftest import SettingsFactory
+from availability_pipeline_tests.demo_data import made_once
 from availability_pipeline_tests.scenarios.world import World, make_history, world_of
 
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("history")
-    make_history(folder)
-    return folder
+    return made_once(tmp_path_factory, "history", make_history)
 
 
 @pytest.fixture

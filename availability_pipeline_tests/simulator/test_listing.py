@@ -83,7 +83,7 @@ def pages(limit: int, **query: str) -> Iterator[Answer]:
         token = {"continuation_token": str(page.following)}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(prefix=cuts, delimiter=delimiters, after=st.one_of(st.just(""), cuts), limit=st.integers(1, 12))
 def test_pages_are_the_truth(prefix: str, delimiter: str, after: str, limit: int) -> None:
     expected = truth(prefix, delimiter, after)

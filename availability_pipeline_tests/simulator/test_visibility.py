@@ -35,7 +35,7 @@ def expected(symbol: str, now: dt.datetime) -> list[dt.date]:
     return [day for day, appeared in APPEARED[symbol].items() if appeared <= now]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(symbol=st.sampled_from(SYMBOLS), moments=clocks)
 def test_a_jumping_clock(symbol: str, moments: list[dt.datetime]) -> None:
     archive = ScriptedArchive.recorded([symbol])
@@ -45,7 +45,7 @@ def test_a_jumping_clock(symbol: str, moments: list[dt.datetime]) -> None:
         assert archive.symbols() == ([symbol] if expected(symbol, now) else [])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     symbol=st.sampled_from(SYMBOLS), moments=clocks, day=st.dates(dt.date(2019, 12, 1), dt.date(2026, 12, 30))
 )
@@ -60,7 +60,7 @@ def test_a_last_published_day_comes_and_goes(symbol: str, moments: list[dt.datet
         archive.set_now(LATER)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(symbol=st.sampled_from(SYMBOLS), now=st.one_of(anywhere, eventful), offset=st.integers(-9, 9))
 def test_a_removed_file_is_the_only_one_missing(symbol: str, now: dt.datetime, offset: int) -> None:
     archive, files = ScriptedArchive.recorded([symbol], now=now), expected(symbol, now)

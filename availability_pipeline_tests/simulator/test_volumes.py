@@ -58,7 +58,7 @@ def test_flat_spans_have_no_trade_and_a_constant_price(symbol: str) -> None:
 
 def test_weekends_of_stocks_and_halts_of_coins_are_short() -> None:
     stocks, halted, longest = 0, 0, 0
-    for symbol, folder in FOLDERS.items():
+    for symbol, folder in list(FOLDERS.items())[::6]:
         runs = [run for run in silent_runs(symbol) if not is_flat(folder.facts, run.start)]
         if folder.facts.kind == "tradifi_perpetual":
             stocks += len(runs)
@@ -67,9 +67,9 @@ def test_weekends_of_stocks_and_halts_of_coins_are_short() -> None:
             assert len(runs) <= 1
             halted += len(runs)
             assert all(2 <= len(run) <= 4 for run in runs)
-    assert stocks > 300
+    assert stocks > 100
     assert longest <= 4
-    assert 5 <= halted <= 60
+    assert 2 <= halted <= 20
 
 
 def test_silent_days_have_flat_files_and_others_do_not() -> None:

@@ -336,7 +336,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
 
 
 @given(facts, st.lists(windows, min_size=1, max_size=6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_windows_in_any_order_and_repeated_give_the_same_table(
     shared: duckdb.DuckDBPyConnection, found: Found, chosen: list[range]
 ) -> None:
@@ -357,7 +357,7 @@ def test_windows_in_any_order_and_repeated_give_the_same_table(
 
 
 @given(st.lists(st.tuples(facts, windows), min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_the_ledger_explains_every_difference(
     shared: duckdb.DuckDBPyConnection, observed: list[tuple[Found, range]]
 ) -> None:

@@ -155,7 +155,7 @@ ANSWERS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(answers=ANSWERS)
 def test_any_answers_make_the_history_of_a_plain_loop(
     answers: list[tuple[int, list[ListedContract]]],

@@ -78,7 +78,7 @@ def test_a_process_killed_at_any_moment_leaves_whole_writes(tmp_path: Path) -> N
     assert run_python(WRITER, path, 200, 1).split() == ["ready", str(total + 1)]
 
 
-@pytest.mark.parametrize("milliseconds", range(0, 40, 5))
+@pytest.mark.parametrize("milliseconds", [0, 15, 35])
 def test_a_process_killed_while_it_makes_the_database_leaves_none_or_a_whole_one(
     tmp_path: Path, milliseconds: int
 ) -> None:

@@ -205,7 +205,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 # The last file is not begun before one of the others is there.
-@pytest.mark.parametrize("ending", ["/symbol_lifecycle.parquet", "/manifest.json", "/latest.json"])
+@pytest.mark.parametrize("ending", ["/symbol_lifecycle.parquet", "/latest.json"])
 def test_an_upload_that_is_killed_leaves_readers_the_old_generation(
     store: Store, machine: Settings, tmp_path: Path, ending: str
 ) -> None:
