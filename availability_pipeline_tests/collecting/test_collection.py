@@ -19,7 +19,7 @@ from availability_pipeline.archive.batch import Progress
 from availability_pipeline.catalogue import DEFAULT_DATASET
 from availability_pipeline.collecting import collect
 from availability_pipeline.dates import DayRange
-from availability_pipeline.errors import ArchiveUnreachable, UsageError
+from availability_pipeline.errors import ArchiveUnreachable, UnexpectedAnswer, UsageError
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
@@ -231,6 +231,47 @@ def test_a_refusing_exchange_stops_nothing(server: ObservedServer, settings: Set
     found = collect.discover(settings)
     assert found.tracked(settings) == TRACKED
     assert "HTTP 451" in (found.exchange_problem or "")
+
+
+def test_what_the_exchange_said_is_kept_while_it_refuses(server: ObservedServer, settings: Settings) -> None:
+    said = "SELECT symbol, status, seen_at FROM symbols ORDER BY symbol"
+    pipeline.discover(settings)
+    before = pipeline.query(settings, said)
+    assert ("LIVEUSDT", "TRADING") in [row[:2] for row in before]
+    server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
+    pipeline.discover(settings)
+    assert pipeline.query(settings, said) == before
+
+
+def test_a_contract_that_was_left_out_is_made_up_for_later(
+    archive: ScriptedArchive, settings: Settings
+) -> None:
+    pipeline.run(settings, OLD.start, OLD.end, only=["LIVEUSDT"])
+    pipeline.run(settings, day("02-21"))
+    assert pipeline.table(settings) == truth(archive, settings, DayRange(OLD.start, day("02-21")))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_day_without_any_file_is_not_believed_while_the_bucket_lists_one(
+    server: ObservedServer, settings: Settings, known: bool
+) -> None:
+    pipeline.run(settings, OLD.start, OLD.end) if known else pipeline.discover(settings)
+    before = pipeline.table(settings)
+    server.faults.inject(Fault.status(404), on="HEAD")
+    with pytest.raises(UnexpectedAnswer, match="the bucket lists that of"):
+        pipeline.collect_days(settings, day("02-01"))
+    assert pipeline.table(settings) == before
+
+
+def test_a_day_that_is_not_published_yet_is_believed(
+    archive: ScriptedArchive, server: ObservedServer, settings: Settings
+) -> None:
+    archive.set_last_published_day(day("02-28"))
+    pipeline.run(settings, day("02-26"), day("02-28"))
+    server.requests.clear()
+    pipeline.collect_days(settings, day("02-29"))
+    assert pipeline.table(settings) == truth(archive, settings, DayRange(day("02-26"), day("02-29")))
+    assert server.requests.count("HEAD") == len(TRACKED)
 
 
 ONE_ARCHIVE = make_archive()

@@ -72,60 +72,15 @@ def test_a_changed_file_is_counted_and_the_lifecycle_derived_from_all_rows_and_b
     assert "BTCUSDT" not in symbols
 
 
-@pytest.mark.parametrize("last_day", ["2024-01-20", "2024-01-25"], ids=["by HEAD", "by LIST"])
-def test_a_new_contract_has_its_history_by_the_end_of_the_run(site: Site, last_day: str) -> None:
-    site.collected("2024-01-01", "2024-01-19")
-    site.archive.add_symbol("BRANDNEWUSDT", dt.date(2024, 1, 10))
-    site.run("2024-01-20", last_day)
-    assert pipeline.table(site.settings) == site.truth("2024-01-01", last_day)
-
-
-def test_exchange_info_that_refuses_does_not_stop_the_run_and_what_it_said_is_kept(site: Site) -> None:
-    site.collected("2024-01-15")
-    said = pipeline.query(site.settings, "SELECT symbol, status, seen_at FROM symbols ORDER BY symbol")
-    site.server.faults.inject(Fault.status(451), on="EXCHANGE_INFO")
-    report = site.run("2024-01-16")
-    assert "HTTP 451" in report.metadata["symbols"]["exchange_info"]
-    assert pipeline.table(site.settings) == site.truth("2024-01-15", "2024-01-16")
-    assert (
-        pipeline.query(site.settings, "SELECT symbol, status, seen_at FROM symbols ORDER BY symbol") == said
-    )
-    assert ("BTCUSDT", "TRADING") in [row[:2] for row in said]
-
-
-@pytest.mark.parametrize(("kind", "end"), [("LIST", "2024-01-05"), ("HEAD", "2024-01-01")])
-def test_a_failed_run_changes_neither_database(site: Site, kind: str, end: str) -> None:
+def test_a_failed_run_changes_neither_database(site: Site) -> None:
     site.collected("2024-01-01", "2024-01-05")
     rows, published = pipeline.table(site.settings), site.settings.db_path.read_bytes()
     site.archive.remove_file("ETHUSDT", dt.date(2024, 1, 1))
-    site.server.faults.inject(Fault.status(503), on=kind, match="BTCUSDT")
+    site.server.faults.inject(Fault.status(503), on="LIST", match="BTCUSDT")
     with pytest.raises(RunError, match=r"BTCUSDT.*HTTP 503"):
-        site.run("2024-01-01", end)
+        site.run("2024-01-01", "2024-01-05")
     assert pipeline.table(site.settings) == rows
     assert site.settings.db_path.read_bytes() == published
-
-
-@pytest.mark.parametrize("first_day", ["2024-01-01", "2024-01-15"], ids=["files known", "nothing known"])
-def test_a_day_without_any_file_is_not_believed_while_the_bucket_lists_one(
-    site: Site, first_day: str
-) -> None:
-    site.collected(first_day, "2024-01-16") if first_day < "2024-01-15" else None
-    site.server.faults.inject(Fault.status(404), on="HEAD")
-    with pytest.raises(RunError, match="the bucket lists that of"):
-        site.run("2024-01-15")
-    if site.settings.db_path.exists():
-        assert pipeline.table(site.settings) == site.truth(first_day, "2024-01-16")
-    else:
-        assert pipeline.table(site.settings) == []
-
-
-def test_a_day_that_is_not_published_yet_is_believed(site: Site) -> None:
-    site.collected("2024-02-26", "2024-02-28")
-    site.archive.set_last_published_day(dt.date(2024, 2, 28))
-    site.server.requests.clear()
-    site.run("2024-02-29")
-    assert pipeline.table(site.settings) == site.truth("2024-02-26", "2024-02-29")
-    assert site.server.requests.count("HEAD") == len(site.archive.symbols())
 
 
 def test_all_failures_of_a_run_are_in_its_metadata(site: Site) -> None:
@@ -151,12 +106,6 @@ def test_an_unknown_contract_ends_the_run_before_anything_is_written(site: Site)
 def test_a_run_can_be_restricted_to_contracts(site: Site) -> None:
     site.run("2024-01-01", "2024-01-10", ["BTCUSDT", "ethusdt"])
     assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-10", ["BTCUSDT", "ETHUSDT"])
-
-
-def test_a_contract_that_was_left_out_is_made_up_for_later(site: Site) -> None:
-    pipeline.run(site.settings, dt.date(2024, 1, 1), dt.date(2024, 1, 10), only=["BTCUSDT"])
-    site.run("2024-01-11")
-    assert pipeline.table(site.settings) == site.truth("2024-01-01", "2024-01-11")
 
 
 def test_a_failed_run_frees_the_pool(site: Site) -> None:
