@@ -42,7 +42,7 @@ demo-ui: setup ## The demo, then the Dagster UI on it on http://127.0.0.1:3000
 
 # Compiled files are kept whatever is set: each of the processes that tests start would compile the package again.
 test: setup-test ## Run all tests; coverage must stay at 95 % or more
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
 # Tests with processes, browsers, servers and Dagster, and of the others those that take longest.
 LONG := cli collecting defs deploy documents project publishing scenarios warehouse archive/network archive/test_faults.py \

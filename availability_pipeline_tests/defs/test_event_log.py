@@ -294,8 +294,8 @@ def test_two_processes_write_while_a_third_reads(tmp_path: Path) -> None:
     logs = tmp_path / "history" / "runs"
     with (
         opened(tmp_path, None) as instance,
-        writer(tmp_path, "a", 20) as one,
-        writer(tmp_path, "b", 20) as other,
+        writer(tmp_path, "a", 10) as one,
+        writer(tmp_path, "b", 10) as other,
     ):
         seen = 0
         while one.poll() is None or other.poll() is None:
@@ -304,9 +304,9 @@ def test_two_processes_write_while_a_third_reads(tmp_path: Path) -> None:
             assert found % SIZE == 0
             seen = found
         assert (one.returncode, other.returncode) == (0, 0)
-    assert partitions_in(logs / "a.db") == expected("a", 20)
-    assert partitions_in(logs / "b.db") == expected("b", 20)
-    assert sorted(partitions_in(logs / "index.db")) == sorted(expected("a", 20) + expected("b", 20))
+    assert partitions_in(logs / "a.db") == expected("a", 10)
+    assert partitions_in(logs / "b.db") == expected("b", 10)
+    assert sorted(partitions_in(logs / "index.db")) == sorted(expected("a", 10) + expected("b", 20))
 
 
 def test_a_killed_process_leaves_whole_batches_and_the_next_goes_on(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,9 @@ from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.queries.listings import UniverseRules, histories_of, member
 from availability_pipeline.queries.universe import _CONTRACTS, _SPANS
 from availability_pipeline_tests.lifecycle.lives import collect, database, day
+
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by other tests of the rules."""
 
 GAP = 4
 LENGTH = 40

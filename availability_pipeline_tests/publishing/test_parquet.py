@@ -147,12 +147,12 @@ TAMPERINGS = {
 def test_a_file_that_does_not_read_back_is_thrown_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
-    before = sample.publish_sample(tmp_path, sample.sample_files(seed=2)).generation
+    before = sample.copy_published(tmp_path).generation
     rows = TAMPERINGS[message].replace("FROM daily_availability", "FROM daily_availability WHERE $year > 0")
     # Of the years of files, which come first.
     monkeypatch.setattr(parquet, "_WRITE", f"COPY ({rows}) TO $path (FORMAT parquet)")
     with pytest.raises(PublicationError, match=f"2024.parquet failed its audit: .*{message}"):
-        sample.publish_run(tmp_path, "run-2", seed=1)
+        sample.publish_run(tmp_path, "run-2", seed=2)
     assert sample.generations(tmp_path) == [before]
     assert manifest_of(tmp_path).generation == before
 

@@ -15,6 +15,7 @@ import pytest
 
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import release, write
+from availability_pipeline.publishing.audit import differences
 from availability_pipeline.publishing.opening import check_target
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.warehouse.database import connect
@@ -147,9 +148,18 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("message", TAMPERINGS)
+def test_each_difference_from_the_working_database_is_named(tmp_path: Path, message: str) -> None:
+    path = sample.writable(sample.copy_published(tmp_path).path)
+    with duckdb.connect(path) as published:
+        published.execute(TAMPERINGS[message])
+    with sample.working_database(tmp_path) as working:
+        assert message in "; ".join(differences(working, path))
+
+
 def test_a_file_that_differs_from_the_working_database_is_thrown_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    message = "daily_availability has 419 rows"
     audit = write.audit
 
     def damaged_audit(working: Connection, path: Path, *given: Any) -> None:

@@ -25,6 +25,9 @@ from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests.publishing import sample
 
+pytestmark = pytest.mark.no_cover
+"""What runs here is covered by other publications, and tracing it would take a fifth more time."""
+
 GROUP = 2048
 """Rows of a row group: the least that DuckDB takes, so that a small table has several."""
 
@@ -166,7 +169,6 @@ def assert_as_good_as_a_rebuild(
         )
 
 
-@pytest.mark.no_cover  # as in the scenarios
 @settings(
     max_examples=3,  # each takes seconds
     deadline=None,
