@@ -15,7 +15,7 @@ from availability_pipeline.publishing.manifest import Place, ids
 from availability_pipeline.quality.guard import AvailabilityValidator, publish_now
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline_tests import pipeline
-from availability_pipeline_tests.cli.commands import in_process
+from availability_pipeline_tests.cli.commands import command, in_process
 from availability_pipeline_tests.conftest import SetClock
 from availability_pipeline_tests.dagster_side import Site
 from availability_pipeline_tests.simulator import Fault
@@ -162,8 +162,8 @@ def test_the_command_refuses_and_heals(site: Site, monkeypatch: pytest.MonkeyPat
     assert "Traceback" not in refused.stderr
     assert published(site)[0] == future
     site.server.date = None
-    healed = in_process(site, "update")
-    assert healed.exit_code == 0, healed.stderr
+    healed = command(site, "update")
+    assert healed.returncode == 0, healed.stderr
     assert f"removed 10 rows of {future}, because" in healed.stderr
     assert published(site)[0] == yesterday
     assert pipeline.table(site.settings) == rows
