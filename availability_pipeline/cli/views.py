@@ -12,6 +12,7 @@ from availability_pipeline.cli.output import Row, only
 from availability_pipeline.cli.question import Table, Title, Values
 from availability_pipeline.dates import DayRange
 from availability_pipeline.queries.api import AvailabilityQueries, Result
+from availability_pipeline.queries.status import statuses_by_day
 from availability_pipeline.symbols import counted
 
 
@@ -41,19 +42,7 @@ def timeline_title(result: Result[Any], values: Values) -> str:
 
 def timeline_days(queries: AvailabilityQueries, result: Result[Any]) -> list[tuple[dt.date, str]]:
     """The status of each day of a contract since its first file."""
-    if not result:
-        return []
-    return [
-        (day, span["status"])
-        for span in queries.sql(_SPANS, {"symbol": result[0]["symbol"]})
-        for day in DayRange(span["first_day"], span["last_day"])
-    ]
-
-
-_SPANS = """
-SELECT status, first_day, last_day FROM status_spans
-WHERE symbol = $symbol AND status <> 'not_listed' ORDER BY first_day
-"""
+    return statuses_by_day(queries, result[0]["symbol"]) if result else []
 
 
 def of_days(noun: str) -> Title:

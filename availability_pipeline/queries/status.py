@@ -34,6 +34,11 @@ FROM published.published_days
 WHERE date BETWEEN $start AND $end ORDER BY date
 """
 
+_SPANS = """
+SELECT status, first_day, last_day FROM status_spans
+WHERE symbol = $symbol AND status <> 'not_listed' ORDER BY first_day
+"""
+
 _RUNS = "FROM published.collection_runs ORDER BY finished_at DESC, started_at DESC LIMIT ?"
 
 
@@ -146,3 +151,12 @@ class StatusQueries(Reader):
     @staticmethod
     def _since(since: Day | None) -> dict[str, dt.date | None]:
         return {"since": None if since is None else parse_day(since, "since")}
+
+
+def statuses_by_day(queries: StatusQueries, symbol: str) -> list[tuple[dt.date, str]]:
+    """The status of each day of a contract since its first file, by date."""
+    return [
+        (day, span["status"])
+        for span in queries.sql(_SPANS, {"symbol": symbol})
+        for day in DayRange(span["first_day"], span["last_day"])
+    ]

@@ -47,7 +47,10 @@ def history(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def row(contract: ListedContract, first: int, last: int) -> Row:
-    return (*dataclasses.astuple(contract), hour(first), hour(last))
+    said = dataclasses.astuple(dataclasses.replace(contract, quote=None))[
+        :-1
+    ]  # the quote asset is in `symbols`
+    return (*said, hour(first), hour(last))
 
 
 def test_a_state_grows_while_it_is_said_again(connection: duckdb.DuckDBPyConnection) -> None:

@@ -12,11 +12,13 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import requests
 
 from availability_pipeline import AvailabilityDatabase, AvailabilityQueries
 from availability_pipeline.cli import options
+from availability_pipeline.cli.main import cli
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
 from availability_pipeline.publishing.remote import web
 from availability_pipeline.publishing.remote.cache import published_file
@@ -118,11 +120,12 @@ def test_a_completion_asks_no_server(
     environment: Store, reader: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AVAILABILITY_DB_PATH", environment.http_url)
-    assert options._symbols() == []
+    context = click.Context(cli)
+    assert options._symbols(context) == []
     assert environment.gateway.requests == []
     published_file(environment.http_url, reader)
     environment.gateway.requests.clear()
-    assert options._symbols() == sorted(sample.SPANS)
+    assert options._symbols(context) == sorted(sample.SPANS)
     assert environment.gateway.requests == []
 
 
