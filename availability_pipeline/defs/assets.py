@@ -1,33 +1,28 @@
 """The assets of a dataset, from the contracts to the published database."""
 
-import base64
-import datetime as dt
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from availability_pipeline.catalogue import DAILY_AVAILABILITY, DAILY_VOLUME, FILE_CONTENTS, Column, Dataset
+from availability_pipeline.catalogue import DAILY_AVAILABILITY, DAILY_VOLUME, FILE_CONTENTS, Dataset
 from availability_pipeline.collecting import collect
 from availability_pipeline.collecting import volume as volumes
 from availability_pipeline.collecting.collect import Collected, Discovery
 from availability_pipeline.collecting.inspect import Inspection, inspect_files
-from availability_pipeline.collecting.report import ReportMade, make_report
 from availability_pipeline.dates import utc_now
+from availability_pipeline.defs.asset import FROM_ARCHIVE, asset, column_schema
 from availability_pipeline.defs.failures import failures_reported
-from availability_pipeline.defs.names import asset_key, writers_pool
+from availability_pipeline.defs.names import asset_key
 from availability_pipeline.defs.partitions import daily_partitions, days_of_run
-from availability_pipeline.defs.resources import resource_keys, resources_of
+from availability_pipeline.defs.published import published_database, report
+from availability_pipeline.defs.resources import resources_of
 from availability_pipeline.errors import ArchiveError, ArchiveFailures
 from availability_pipeline.lifecycle.derive import DeriveReport, derive
 from availability_pipeline.lifecycle.rules import Rules
-from availability_pipeline.publishing.remote.replicate import mirror
-from availability_pipeline.publishing.write import PublishReport
-from availability_pipeline.quality.guard import publish_checked
-from availability_pipeline.settings import Settings
 from availability_pipeline.symbols import counted
 from availability_pipeline.warehouse.contents import files_not_inspected, write_contents
 from availability_pipeline.warehouse.database import columns_of_table
@@ -42,10 +37,6 @@ class SelectedSymbols(dg.Config):
     """What a run is restricted to besides its days."""
 
     symbols: list[str] = Field(default=[], description="The contracts to collect; all tracked ones if empty")
-
-
-FROM_ARCHIVE: dict[str, Any] = {"kinds": {"s3", "duckdb"}, "tags": {"source": "binance"}}
-"""What the assets that ask the archive have in common."""
 
 
 def _by_day(dataset: Dataset) -> dict[str, Any]:
@@ -63,44 +54,12 @@ def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     derived = [_symbol_lifecycle(dataset, collected)]
     if dataset.has_minutes:
         derived.append(_file_contents(dataset, collected[0]))
-    published = _published_database(dataset, derived)
-    return [symbols, *collected, *derived, published, _report(dataset, published)]
-
-
-_DOCS = {
-    "symbol_lifecycle": "docs/reference/statuses.md",
-    "published_database": "docs/guides/queries.md",
-    "report": "docs/guides/report.md",
-}
-"""Where to read more of an asset, in the checkout."""
-
-
-AssetDecorator = Callable[[Callable[..., object]], dg.AssetsDefinition]
-
-
-def _asset(
-    dataset: Dataset, name: str, metadata: dict[str, Any] | None = None, **options: Any
-) -> AssetDecorator:
-    """`dagster.asset` with what every asset of a dataset has."""
-    described: dict[str, Any] = {"docs": dg.MetadataValue.path(_DOCS.get(name, "docs/reference/tables.md"))}
-    if name not in ("published_database", "report"):
-        described["dagster/relation_identifier"] = f"availability.main.{name}"
-    if options.get("kinds", set()) >= {"s3"}:
-        described["dagster/uri"] = f"s3://{Settings.s3_bucket}/{dataset.root}"
-    decorator: AssetDecorator = dg.asset(
-        key=asset_key(dataset, name),
-        group_name=dataset.market.name,
-        owners=["team:market-data"],
-        pool=writers_pool(dataset),
-        required_resource_keys=resource_keys(dataset),
-        metadata={**described, **(metadata or {})},
-        **options,
-    )
-    return decorator
+    published = published_database(dataset, derived)
+    return [symbols, *collected, *derived, published, report(dataset, published)]
 
 
 def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
-    @_asset(dataset, "symbols", **FROM_ARCHIVE)
+    @asset(dataset, "symbols", **FROM_ARCHIVE)
     def symbols(context: dg.AssetExecutionContext, config: SelectedSymbols) -> dg.MaterializeResult[None]:
         """Every contract that has ever had a folder on the archive, and which of them are tracked.
 
@@ -115,7 +74,7 @@ def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
             collect.choose(discovery.tracked(loaded), config.symbols)
             with working_database.get_connection() as connection:
                 removed = collect.take_back_unfinished_days(connection, discovery)
-                report = collect.write_discovery(connection, discovery, loaded)
+                written = collect.write_discovery(connection, discovery, loaded)
                 columns = columns_of_table(connection, "symbols")
         if removed:
             progress.stage(removed)
@@ -126,8 +85,8 @@ def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.warning(
                 "Left out folders that are no contract's: %s", ", ".join(discovery.folders.unknown)
             )
-        schema = {"dagster/column_schema": _column_schema(columns)}
-        return dg.MaterializeResult(metadata={**_discovery_metadata(discovery, report), **schema})
+        schema = {"dagster/column_schema": column_schema(columns)}
+        return dg.MaterializeResult(metadata={**_discovery_metadata(discovery, written), **schema})
 
     return symbols
 
@@ -145,27 +104,13 @@ def _discovery_metadata(discovery: Discovery, report: SymbolsReport) -> dict[str
     }
 
 
-def _column_schema(columns: Sequence[Column]) -> dg.TableSchema:
-    return dg.TableSchema(
-        [
-            dg.TableColumn(
-                column.name,
-                column.sql_type,
-                column.meaning,
-                dg.TableColumnConstraints(nullable=column.nullable),
-            )
-            for column in columns
-        ]
-    )
-
-
 def _daily_availability(dataset: Dataset, symbols: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    @_asset(
+    @asset(
         dataset,
         "daily_availability",
         **_by_day(dataset),
         deps=[symbols],
-        metadata={"dagster/column_schema": _column_schema(DAILY_AVAILABILITY)},
+        metadata={"dagster/column_schema": column_schema(DAILY_AVAILABILITY)},
         description=_ABOUT_AVAILABILITY.format(dataset.name),
     )
     def daily_availability(
@@ -220,12 +165,12 @@ def _metadata(collected: Collected, report: WriteReport, seconds: float) -> dict
 
 
 def _daily_volume(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    @_asset(
+    @asset(
         dataset,
         "daily_volume",
         **_by_day(dataset),
         deps=[availability],
-        metadata={"dagster/column_schema": _column_schema(DAILY_VOLUME)},
+        metadata={"dagster/column_schema": column_schema(DAILY_VOLUME)},
     )
     def daily_volume(
         context: dg.AssetExecutionContext, config: SelectedSymbols
@@ -258,12 +203,12 @@ def _daily_volume(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.Ass
 
 
 def _file_contents(dataset: Dataset, availability: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    @_asset(
+    @asset(
         dataset,
         "file_contents",
         **_by_day(dataset),
         deps=[availability],
-        metadata={"dagster/column_schema": _column_schema(FILE_CONTENTS)},
+        metadata={"dagster/column_schema": column_schema(FILE_CONTENTS)},
     )
     def file_contents(
         context: dg.AssetExecutionContext, config: SelectedSymbols
@@ -320,7 +265,7 @@ def _collects(context: dg.AssetExecutionContext, dataset: Dataset) -> bool:
 
 
 def _symbol_lifecycle(dataset: Dataset, collected: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
-    @_asset(dataset, "symbol_lifecycle", kinds={"duckdb"}, deps=collected)
+    @asset(dataset, "symbol_lifecycle", kinds={"duckdb"}, deps=collected)
     def symbol_lifecycle(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """When each contract was listed, traded, went flat and ended, and the status of each of its days.
 
@@ -331,7 +276,7 @@ def _symbol_lifecycle(dataset: Dataset, collected: Sequence[dg.AssetsDefinition]
         with failures_reported(context, progress), working_database.get_connection() as connection:
             report = derive(connection, Rules.of(settings.load(dataset)))
             columns = columns_of_table(connection, "symbol_lifecycle")
-        schema = {"dagster/column_schema": _column_schema(columns)}
+        schema = {"dagster/column_schema": column_schema(columns)}
         return dg.MaterializeResult(metadata={**_lifecycle_metadata(report), **schema})
 
     return symbol_lifecycle
@@ -349,118 +294,4 @@ def _lifecycle_metadata(report: DeriveReport) -> dict[str, int | float]:
         "flat_days": report.flat_days,
         "gaps": report.gaps,
         "seconds": round(report.seconds, 3),
-    }
-
-
-PUBLISHED_EVERY_NIGHT = dg.FreshnessPolicy.time_window(
-    warn_window=dt.timedelta(hours=26), fail_window=dt.timedelta(hours=50)
-)
-"""Stale when the run of 02:00 UTC has not published two hours later, and failing when two nights in a row have not."""
-
-
-class Publication(dg.Config):
-    """How a run publishes."""
-
-    accept_fewer_files: bool = Field(
-        default=False,
-        description="Publish although complete days have lost files, because they are really gone",
-    )
-
-
-def _published_database(dataset: Dataset, derived: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
-    @_asset(
-        dataset,
-        "published_database",
-        kinds={"duckdb"},
-        deps=derived,
-        metadata={
-            "dagster/relation_identifier": "availability.main.daily_availability",
-            "dagster/column_schema": _column_schema(DAILY_AVAILABILITY),
-            "dagster/column_lineage": _same_columns(dataset),
-        },
-        freshness_policy=PUBLISHED_EVERY_NIGHT if dataset.goes_on else None,
-    )
-    def published_database(
-        context: dg.AssetExecutionContext, config: Publication
-    ) -> dg.MaterializeResult[None]:
-        """The database that readers open: an audited copy of the working database, swapped in by a rename.
-
-        The blocking checks of `daily_availability` come first in the same run; a run that publishes alone makes up for
-        those that are not about the days of a run.
-        """
-        settings, working_database, progress = resources_of(context, dataset)
-        progress.stage("publishing")
-        with failures_reported(context, progress):
-            loaded = settings.load(dataset)
-            with working_database.get_connection() as connection:
-                report = publish_checked(
-                    connection,
-                    loaded,
-                    context.run.run_id,
-                    repeated=(context.run.parent_run_id, context.run.root_run_id),
-                    accept_fewer_files=config.accept_fewer_files,
-                )
-            if report.remark:
-                context.log.warning(report.remark)
-            if loaded.publish_url:
-                working_database.release()
-            uploaded = mirror(loaded, progress)
-        return dg.MaterializeResult(
-            metadata={**_publication_metadata(report), **(uploaded.metadata() if uploaded else {})}
-        )
-
-    return published_database
-
-
-def _same_columns(dataset: Dataset) -> dg.TableColumnLineage:
-    """What is published of `daily_availability` are its columns."""
-    source = asset_key(dataset, "daily_availability")
-    return dg.TableColumnLineage(
-        {column.name: [dg.TableColumnDep(source, column.name)] for column in DAILY_AVAILABILITY}
-    )
-
-
-def _publication_metadata(report: PublishReport) -> dict[str, int | float | str | dg.MetadataValue]:
-    return {
-        "dagster/row_count": report.rows,
-        "available": report.files,
-        "symbols": report.symbols,
-        "bytes": report.bytes,
-        "seconds": round(report.seconds, 3),
-        "path": dg.MetadataValue.path(report.path),
-        "generation": report.generation,
-        "written": report.how,
-    }
-
-
-def _report(dataset: Dataset, published: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    @_asset(dataset, "report", kinds={"html"}, deps=[published])
-    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        """The page about what is published: completeness, lives of contracts, the universe, changes.
-
-        One HTML file in the folder of the generation, and beside it in object storage. A page that cannot be made is a
-        warning, and the publication stays.
-        """
-        settings, _, progress = resources_of(context, dataset)
-        progress.stage("drawing the report")
-        try:
-            made = make_report(settings.load(dataset))
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody waits for a picture
-            context.log.warning("The report could not be made: %s", error)
-            return dg.MaterializeResult(metadata={"problem": str(error)})
-        return dg.MaterializeResult(metadata=_report_metadata(made))
-
-    return report
-
-
-def _report_metadata(made: ReportMade) -> dict[str, int | float | str | dg.MetadataValue]:
-    picture = base64.b64encode(made.calendar).decode()
-    link = made.uploaded_to or made.path.as_uri()
-    return {
-        "calendar": dg.MetadataValue.md(f"![Completeness of every day](data:image/png;base64,{picture})"),
-        "page": dg.MetadataValue.url(link),
-        "path": dg.MetadataValue.path(made.path),
-        "bytes": made.size,
-        "completeness": made.overview.completeness,
-        "seconds": round(made.seconds, 3),
     }
