@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import dagster as dg
 
@@ -22,8 +23,9 @@ _UNFINISHED = [
 ]
 
 
+@cache
 def daily_partitions(dataset: Dataset) -> dg.DailyPartitionsDefinition:
-    """One partition for each day of the dataset."""
+    """One partition for each day of the dataset; one object for all assets, which counts them once."""
     last = dataset.last_file_day
     return dg.DailyPartitionsDefinition(
         start_date=dataset.first_day.isoformat(),

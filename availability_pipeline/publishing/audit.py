@@ -17,8 +17,10 @@ from availability_pipeline.lifecycle.derive import DERIVED_TABLES, is_derived
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.publishing.opening import reading_back
 from availability_pipeline.publishing.rows import (
+    ALL_ROWS,
     TABLES,
     DayPrints,
+    Rows,
     Table,
     day_prints,
     misplaced_rows,
@@ -41,10 +43,11 @@ WHERE date = (SELECT max(date) FROM query_table($view))
 _VIEWS = {"availability_by_date": "daily_availability", "availability_by_symbol": "symbol_timeline"}
 """By table, the view that shows its rows."""
 
-_ORDERS = {
-    "availability_by_symbol": "coalesce(date >= (SELECT tail_from FROM publication), false), symbol, date"
-}
-"""The order of tables whose tail lies behind all other rows."""
+_IS_TAIL = (
+    "coalesce(date >= (SELECT tail_from FROM publication), false) "
+    "OR list_contains((SELECT tail_symbols FROM publication), symbol)"
+)
+"""What is true of rows of `availability` that lie behind all others."""
 
 _COPIED_TABLES = ("symbols", "contract_history", "availability_changes", "collection_runs")
 
@@ -91,7 +94,7 @@ _SUMMARIES = {
     """,
 }
 
-_CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE date >= $since AND $contradictory".replace(
+_CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE $part AND $contradictory".replace(
     "$contradictory", CONTRADICTORY
 )
 
@@ -99,7 +102,7 @@ _CONTRADICTORY = "SELECT count(*) FROM daily_availability WHERE date >= $since A
 def audit(
     working: duckdb.DuckDBPyConnection,
     path: Path,
-    since: Mapping[str, dt.date],
+    rows: Rows,
     days: Mapping[str, DayPrints],
 ) -> None:
     """Compare a published file with the working database.
@@ -107,14 +110,14 @@ def audit(
     Args:
         working: The working database.
         path: The new file, attached nowhere.
-        since: The first day of which rows were written, as `Rows.since`. The rows of all days are compared; order,
-            summary and consistency of earlier days were proven of the file that they come from.
+        rows: What was written. The rows of all days are compared; order, summary and consistency of those taken over
+            were proven of the file that they come from.
         days: The days of the working database, as `prints_of`, which nothing has changed since they were taken.
 
     Raises:
         PublicationError: They differ, or a row contradicts itself; the message says what was found.
     """
-    problems = differences(working, path, since, days)
+    problems = differences(working, path, rows, days)
     if problems:
         raise PublicationError(
             f"the new published database failed its audit: {'; '.join(problems)}; readers keep the one from before; "
@@ -125,7 +128,7 @@ def audit(
 def differences(
     working: duckdb.DuckDBPyConnection,
     path: Path,
-    since: Mapping[str, dt.date] | None = None,
+    rows: Rows | None = None,
     days: Mapping[str, DayPrints] | None = None,
 ) -> list[str]:
     """How a published file differs from the working database, or contradicts itself; empty if it does not.
@@ -133,7 +136,7 @@ def differences(
     Args:
         working: The working database.
         path: The file.
-        since: As `audit`; all days if None.
+        rows: As `audit`; all if None.
         days: As `audit`; taken now if None.
 
     Raises:
@@ -146,7 +149,7 @@ def differences(
         # All of them, and so every block of the file is read once.
         return [
             *_differences(working, published, days or prints_of(working)),
-            *_contradictions(published, since or {}),
+            *_contradictions(published, rows),
         ]
 
 
@@ -221,16 +224,18 @@ def _of_view(view: str) -> Iterator[tuple[str, list[str] | dict[str, str]]]:
     yield _URLS, {"view": view}
 
 
-def _contradictions(published: duckdb.DuckDBPyConnection, since: Mapping[str, dt.date]) -> Iterator[str]:
+def _contradictions(published: duckdb.DuckDBPyConnection, written: Rows | None) -> Iterator[str]:
+    parts = {table.source: written.replaced[table.source] if written else ALL_ROWS for table in TABLES}
     for name, source, order in TABLES:
-        first = since.get(source, dt.date.min)
-        if rows := misplaced_rows(published, name, _ORDERS.get(name, order), first):
+        key = f"{_IS_TAIL}, {order}" if name in _VIEWS else order
+        if rows := misplaced_rows(published, name, key, parts[source]):
             yield f"{rows} rows of {name} are duplicates or out of order"
-    first = since.get("availability", dt.date.min)
+    part = parts["availability"]
+    first = dt.date.min if written and written.has_new_symbols else part.since
     for table, query in _SUMMARIES.items():
-        if _count(published, query, first):
+        if _count(published, query, {"since": first}):
             yield f"{table} does not agree with the rows"
-    if rows := _count(published, _CONTRADICTORY, first):
+    if rows := _count(published, _CONTRADICTORY.replace("$part", part.condition), part.values):
         yield f"{rows} rows contradict themselves (available, status, size and last-modified do not agree)"
 
 
@@ -250,6 +255,6 @@ def _differing_columns(
     return ", ".join(name for name, value, other in pairs if value != other)
 
 
-def _count(connection: duckdb.DuckDBPyConnection, query: str, since: dt.date) -> int:
-    row = connection.execute(query, {"since": since} if "$since" in query else {}).fetchone()
+def _count(connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object]) -> int:
+    row = connection.execute(query, values if "$" in query else {}).fetchone()
     return int(row[0]) if row else 0

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from availability_pipeline.errors import PublicationError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The form of what is published. A reader refuses a newer one."""
 
 TELLING_TABLES = frozenset({"publication", "availability_by_date", "availability_by_symbol"})

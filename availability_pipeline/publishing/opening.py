@@ -37,7 +37,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 1}
 _PUBLICATION = """
 SELECT
     schema_version, first_day, data_through, last_file_day, row_count, file_count, symbol_count, run_id, published_at,
-    archive_url, $tail_from, $dataset
+    archive_url, $tail_from, $tail_symbols, $dataset
 FROM published.publication
 """
 
@@ -65,7 +65,9 @@ class Publication:
     archive_url: str
     """Where the files are served."""
     tail_from: dt.date | None
-    """From this day on, rows of `availability_by_symbol` lie behind all others; None if there are no such rows."""
+    """From this day on, rows of files lie behind all others; None if there are no such rows."""
+    tail_symbols: list[str]
+    """All rows of these contracts do, too; before that day they have no file."""
     dataset: str
     """Its name in the catalogue."""
 
@@ -179,6 +181,7 @@ def _read_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> Publ
             )
         form = version[0] if version else 0
         query = _PUBLICATION.replace("$tail_from", "tail_from" if form > 2 else "NULL")
+        query = query.replace("$tail_symbols", "tail_symbols" if form > 5 else "[]::VARCHAR[]")
         dataset = "dataset" if form > 4 else f"'{DEFAULT_DATASET.name}'"
         row = connection.execute(query.replace("$dataset", dataset)).fetchone()
     if row is None:

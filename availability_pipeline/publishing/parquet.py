@@ -33,12 +33,14 @@ YEARLY = {"daily_availability": "availability", "daily_volume": "daily_volume"}
 
 LATEST = "latest.parquet"
 
-# The rows that a file has to hold. The published database has them in their order, so that a year need not be sorted;
-# a subquery is a join, which keeps no order.
+# The rows that a file has to hold. The published database has them in their order, so that a year need not be sorted,
+# but for rows of new contracts; a subquery is a join, which keeps no order.
 _OF_YEAR = """
 FROM $relation
-WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31)
+WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31) $sort
 """
+
+_SORT = "SELECT if(tail_symbols = [], '', 'ORDER BY date, symbol') FROM published.publication"
 
 _OF_LATEST = """
 FROM $relation
@@ -86,7 +88,8 @@ def export(
         OSError, duckdb.Error: A file could not be written.
     """
     with reading_back(folder / LATEST) as reader, attached(working, folder / DATABASE, "published"):
-        source = _Source(working, reader, folder, before)
+        [(sort,)] = working.execute(_SORT).fetchall()
+        source = _Source(working, reader, folder, before, sort)
         years = (_write_years(source, relation, days[table]) for relation, table in YEARLY.items())
         return [
             *chain.from_iterable(years),
@@ -123,6 +126,8 @@ class _Source:
     """Has what the last file holds as `written`."""
     folder: Path
     before: Generation | None
+    sort: str
+    """What brings the rows of a year of the published database into order: nothing where they are in order."""
 
     def fingerprint(self, *days: DayPrints) -> str:
         """What a file is made of that follows from the rows of these days."""
@@ -161,9 +166,10 @@ class _Source:
             relation: What has the rows in the working database and in the published one.
         """
         bound = dict(values or {})
-        statement = _WRITE.replace("$rows", query.replace("$relation", f"published.{relation}"))
+        rows = query.replace("$relation", f"published.{relation}").replace("$sort", self.sort)
+        statement = _WRITE.replace("$rows", rows)
         self.working.execute(statement, {**bound, "path": str(path)})
-        query = query.replace("$relation", relation)
+        query = query.replace("$relation", relation).replace("$sort", "")
         expected = _fetch(self.working, _PRINT, query, bound)
         self._open(path)
         if problems := list(_problems(self.working, self.reader, query, bound, expected)):

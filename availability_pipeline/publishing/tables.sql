@@ -77,5 +77,6 @@ CREATE OR REPLACE TABLE published.publication (
     program_version VARCHAR NOT NULL,
     dataset VARCHAR NOT NULL,       -- by its name in the catalogue
     rebuilt_at TIMESTAMP NOT NULL,  -- when all rows were last written, and not only the tail
-    tail_from DATE                  -- in availability_by_symbol, rows from this day on lie behind all others; NULL: none
+    tail_from DATE,                 -- rows from this day on lie behind all others; NULL: none
+    tail_symbols VARCHAR[] NOT NULL -- and so do all rows of these contracts, which have no file before that day
 );

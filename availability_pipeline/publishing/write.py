@@ -48,7 +48,7 @@ _PUBLICATION = """
 INSERT INTO published.publication
 SELECT
     ?, min(date), max(date), max(date) FILTER (file_count > 0), sum(row_count), sum(file_count),
-    (SELECT count(*) FROM published.published_symbols), ?, ?, ?, ?, ?, ?, ?
+    (SELECT count(*) FROM published.published_symbols), ?, ?, ?, ?, ?, ?, ?, ?
 FROM published.published_days
 """
 
@@ -125,7 +125,7 @@ def _audited(
     finally:
         with suppress(duckdb.Error):  # or it would hide what has failed before
             connection.execute("DETACH published")
-    audit(connection, path, rows.since, days)
+    audit(connection, path, rows, days)
     return Written(totals, rows)
 
 
@@ -143,7 +143,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, rows: Rows, run_id: str) -> Tot
             __version__,
             dataset,
             rows.rebuilt_at,
-            rows.tail_from,
+            None if rows.tail.since == dt.date.max else rows.tail.since,
+            list(rows.tail.symbols),
         ],
     )
     _create_views(connection, archive_url)

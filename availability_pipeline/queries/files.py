@@ -17,6 +17,8 @@ from availability_pipeline.queries.result import Result, rows_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from availability_pipeline.publishing.opening import Publication
+
 
 Fetch = Callable[[str, dict[str, Any]], list[tuple[Any, ...]]]
 """Runs a query with bound values."""
@@ -277,7 +279,7 @@ class FileQueries(Reader):
             [True, True, True, True, False, False]
         """
         days = self._collected_range(start, end)
-        connection, tail_from = self._connection, self.publication.tail_from
+        connection, publication = self._connection, self.publication
         symbols = sorted(self._first_days)
         shown = [symbol for symbol in symbols if self._first_days[symbol] is not None]
 
@@ -285,13 +287,13 @@ class FileQueries(Reader):
         def table() -> pa.Table:
             import pyarrow as pa  # noqa: PLC0415 - only frames need it
 
-            parts = _cells(connection, days, len(symbols), tail_from)
+            parts = _cells(connection, days, symbols, publication)
             columns = {
                 symbol: pa.chunked_array(
-                    [cells.slice(number * length, length) for cells, length in parts], pa.bool_()
+                    [cells.slice(place[symbol] * length, length) for cells, length, place in parts],
+                    pa.bool_(),
                 )
-                for number, symbol in enumerate(symbols)
-                if symbol in shown
+                for symbol in shown
             }
             return pa.table({"date": pa.array(days, pa.date32()), **columns})
 
@@ -310,20 +312,24 @@ class FileQueries(Reader):
 
 
 def _cells(
-    connection: Connection, days: DayRange, symbols: int, tail_from: dt.date | None
-) -> list[tuple[pa.Array, int]]:
-    """Truth values by symbol, then by day, and the number of days: before the tail, and in it."""
+    connection: Connection, days: DayRange, symbols: list[str], publication: Publication
+) -> list[tuple[pa.Array, int, dict[str, int]]]:
+    """Truth values by symbol, then by day, number of days, and symbols' places: before the tail, and in it."""
     after = days.end + dt.timedelta(days=1)
-    cut = min(max(days.start, tail_from or dt.date.max), after)
+    cut = min(max(days.start, publication.tail_from or dt.date.max), after)
+    # Contracts all of whose rows lie in the tail come last.
+    before = sorted(symbols, key=lambda symbol: (symbol in publication.tail_symbols, symbol))
     parts = []
-    for first, end in ((days.start, cut), (cut, after)):
+    for first, end, order in ((days.start, cut, before), (cut, after, symbols)):
         if length := (end - first).days:
             table = connection.arrow(_MATRIX, [first, end])
-            if table.num_rows != length * symbols:
+            if table.num_rows != length * len(symbols):
+                order = symbols  # noqa: PLW2901
                 table = connection.arrow(
                     _MATRIX_WITH_GAPS, {"days": list(DayRange(first, end - dt.timedelta(days=1)))}
                 )
-            parts.append((table["available"].combine_chunks(), length))
+            places = {symbol: place for place, symbol in enumerate(order)}
+            parts.append((table["available"].combine_chunks(), length, places))
     return parts
 
 

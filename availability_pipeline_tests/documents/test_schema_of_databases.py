@@ -128,9 +128,10 @@ def test_every_number_of_a_list_occurs(file: str, name: str, opened: Opened) -> 
     documented = schemas.row_form(schemas.load(file)["properties"][name])["properties"]
     for column, each in documented.items():
         numbers = {value for value in each.get("enum", ()) if isinstance(value, int)}
-        query = f'SELECT DISTINCT "{column}" FROM {name}'
-        found = {value for held in opened[file] for (value,) in held.execute(query).fetchall()}
-        assert numbers <= found, column
+        if numbers:
+            query = f'SELECT DISTINCT "{column}" FROM {name}'
+            found = {value for held in opened[file] for (value,) in held.execute(query).fetchall()}
+            assert numbers <= found, column
 
 
 @pytest.mark.parametrize(("file", "name"), RELATIONS)

@@ -166,7 +166,7 @@ def test_the_file_says_what_it_is(published: duckdb.DuckDBPyConnection) -> None:
     age = dt.datetime.now(dt.UTC).replace(tzinfo=None) - facts.pop("published_at")
     assert dt.timedelta(0) <= age < dt.timedelta(minutes=10)
     assert facts == {
-        "schema_version": 5,
+        "schema_version": 6,
         "first_day": sample.FIRST_DAY,
         "data_through": sample.LAST_DAY,
         "last_file_day": sample.LAST_DAY,
@@ -179,6 +179,7 @@ def test_the_file_says_what_it_is(published: duckdb.DuckDBPyConnection) -> None:
         "dataset": "um/klines/1m",
         "rebuilt_at": facts["rebuilt_at"],
         "tail_from": None,
+        "tail_symbols": [],
     }
 
 

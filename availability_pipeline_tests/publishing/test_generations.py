@@ -74,7 +74,7 @@ def test_the_manifest_says_what_is_read(tmp_path: Path) -> None:
     published_at = dt.datetime.fromisoformat(facts.pop("published_at"))
     assert dt.timedelta(0) <= dt.datetime.now(dt.UTC) - published_at < dt.timedelta(minutes=10)
     assert facts == {
-        "schema_version": 5,
+        "schema_version": 6,
         "generation": report.generation,
         "run_id": "run-1",
         "first_day": str(sample.FIRST_DAY),
@@ -264,7 +264,7 @@ def test_a_published_database_that_was_deleted_comes_back(shelf: Path) -> None:
 FOREIGN = {
     "is not a manifest of this program": '{"name": "my web app"}',
     "is not a manifest of this": "dear diary",
-    "has schema version 99, and this program knows only 5; upgrade": '{"schema_version": 99, "layers": []}',
+    "has schema version 99, and this program knows only 6; upgrade": '{"schema_version": 99, "layers": []}',
 }
 
 

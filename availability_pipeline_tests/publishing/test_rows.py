@@ -86,6 +86,13 @@ CHANGES = {
     "a contract is new":
         "INSERT INTO availability SELECT * REPLACE ('NEW' || symbol AS symbol) FROM availability "
         "WHERE symbol = printf('S%02dUSDT', $number) AND NOT exists(FROM availability WHERE symbol LIKE 'NEW%')",
+    "a contract is listed":
+        "INSERT INTO availability BY NAME SELECT date, symbol, available, if(available, 7, NULL) AS file_size_bytes, "
+        "if(available, date + INTERVAL 30 HOUR, NULL) AS last_modified, if(available, 200, 404) AS status_code, "
+        "TIMESTAMP '2024-09-02' AS probe_timestamp, NULL AS has_checksum "
+        "FROM (SELECT DISTINCT date, date >= $day AS available FROM availability), "
+        "(SELECT printf('%s%02dLISTED', if($number % 2 = 0, 'A', 'T'), $number) AS symbol) "
+        "WHERE NOT exists(FROM availability AS held WHERE held.symbol LIKE '%LISTED')",
     "bars are read":
         f"{BARS} AND (date, symbol) NOT IN (SELECT (date, symbol) FROM daily_volume) AND date >= $day",
     "bars come from a monthly file":
@@ -120,7 +127,7 @@ def relations(path: Path) -> dict[str, list[tuple[object, ...]]]:
             for (name,) in published.execute("SELECT table_name FROM information_schema.tables").fetchall()
         ]
         found = {name: published.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names}
-        columns = "* EXCLUDE (run_id, published_at, rebuilt_at, tail_from)"
+        columns = "* EXCLUDE (run_id, published_at, rebuilt_at, tail_from, tail_symbols)"
         found["publication"] = published.execute(f"SELECT {columns} FROM publication").fetchall()
     return found
 
@@ -161,12 +168,15 @@ def assert_as_good_as_a_rebuild(
         assert (
             few.availability_matrix(first, last).arrow() == all_rows.availability_matrix(first, last).arrow()
         )
-        for symbol in ("S00USDT", "S31USDT"):
+        for symbol in ("S00USDT", "S31USDT", *few.publication.tail_symbols):
             timeline = list(few.get_symbol_availability_timeline(symbol))
             assert timeline == list(all_rows.get_symbol_availability_timeline(symbol))
         assert list(few.get_availability_range(first, last)) == list(
             all_rows.get_availability_range(first, last)
         )
+        for day in (first, first + (last - first) / 2, last):
+            snapshot = list(few.get_available_symbols_on_date(day))
+            assert snapshot == list(all_rows.get_available_symbols_on_date(day))
 
 
 @settings(
@@ -258,13 +268,58 @@ def test_many_copies_of_copies_take_no_more_space(working: duckdb.DuckDBPyConnec
     assert max(sizes[4:]) <= max(sizes[:4])
 
 
-def test_a_new_contract_means_all_rows(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+LISTED = CHANGES["a contract is listed"].replace("WHERE NOT", "WHERE true OR NOT")
+
+
+def test_a_new_contract_goes_to_the_tail(working: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    [(last,)] = working.execute("SELECT max(date) FROM availability").fetchall()
+    collect_again(working, 2)
+    for number, back in ((3, 1), (4, 4)):
+        working.execute(LISTED, {"number": number, "day": last - dt.timedelta(days=back)})
+        report = again(working, tmp_path)
+        # The tail begins with the first file of a new contract, and has the rows of others from then on.
+        assert (report.written, report.rebuilt) == (
+            {3: 2 * SYMBOLS + DAYS, 4: 5 * SYMBOLS + 2 * DAYS}[number],
+            None,
+        )
+        assert_as_good_as_a_rebuild(working, report, tmp_path)
+    working.execute(CHANGES["a day is collected"])
+    report = again(working, tmp_path)
+    assert (report.written, report.rebuilt) == (6 * SYMBOLS + 2 * (DAYS + 1), None)
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+    with AvailabilityQueries(report.path) as queries:
+        assert queries.publication.tail_symbols == ["A04LISTED", "T03LISTED"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE availability SET probe_timestamp = probe_timestamp + INTERVAL 1 DAY WHERE symbol = 'A04LISTED'",
+        "DELETE FROM availability WHERE symbol = 'A04LISTED'",
+        """
+        UPDATE availability SET available = true, file_size_bytes = 7, last_modified = date + 1, status_code = 200
+        WHERE symbol = 'A04LISTED' AND date = DATE '2024-01-05'
+        """,
+    ],
+)
+def test_a_change_of_earlier_days_of_a_new_contract_means_all_rows(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path, change: str
+) -> None:
+    working.execute(LISTED, {"number": 4, "day": dt.date(2024, 7, 17)})
+    assert again(working, tmp_path).rebuilt is None
+    working.execute(change)
+    report = again(working, tmp_path)
+    assert (report.rebuilt or "").startswith("rows from 2024-01-0")
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+
+
+def test_a_new_contract_with_files_of_old_days_means_all_rows(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     working.execute(CHANGES["a contract is new"], {"number": 7})
     report = again(working, tmp_path)
-    assert (report.written, report.rebuilt) == (
-        (SYMBOLS + 1) * DAYS,
-        "rows from 2024-01-01 on have changed",
-    )
+    assert report.written == (SYMBOLS + 1) * DAYS
+    assert report.rebuilt == "rows from 2024-01-08 on have changed"
 
 
 @pytest.mark.parametrize(("days", "full"), [(6, False), (7, True), (-1, True)])

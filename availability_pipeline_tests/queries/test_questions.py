@@ -364,9 +364,9 @@ DAMAGES = {
     "text": "is damaged or not a DuckDB database (",
     "folder": "cannot be read (Is a directory); correct the path",
     "cut": "is damaged or not a DuckDB database (",
-    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '5', which is none;",
-    "UPDATE publication SET schema_version = 6":
-        "has schema version 6, and this program knows only 5; upgrade binance-futures-availability",
+    "ALTER TABLE publication ALTER schema_version TYPE VARCHAR": "states the schema version '6', which is none;",
+    "UPDATE publication SET schema_version = 7":
+        "has schema version 7, and this program knows only 6; upgrade binance-futures-availability",
     "DROP TABLE publication": "is a DuckDB database of something else; set AVAILABILITY_DB_PATH",
     "DELETE FROM publication": "says nothing about itself",
     "DROP TABLE published_days": "cannot be read (Catalog Error",

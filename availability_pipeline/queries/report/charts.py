@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from availability_pipeline.queries.report.data import Overview, Rows
 
@@ -54,20 +55,22 @@ Filled = tuple[alt.LayerChart | alt.Chart, Rows]
 
 def specs(overview: Overview) -> dict[str, dict[str, Any]]:
     """All charts that there is data for, as Vega, by the id of their place in the page."""
-    charts = {
-        "calendar": calendar(overview.calendar),
-        "lives": lives(overview.lives),
-        "universe": universe(overview.calendar),
-        "listings": listings(overview.listings),
-        "concentration": concentration(overview.concentration),
-        "lag": lag(overview.lag),
-    }
+    # Validating each part against the schema of Vega-Lite takes longer than all else; tests do it.
+    with debug_mode(False):
+        charts = {
+            "calendar": calendar(overview.calendar),
+            "lives": lives(overview.lives),
+            "universe": universe(overview.calendar),
+            "listings": listings(overview.listings),
+            "concentration": concentration(overview.concentration),
+            "lag": lag(overview.lag),
+        }
     return {name: _vega(chart, rows) for name, (chart, rows) in charts.items() if rows}
 
 
 def _vega(chart: alt.TopLevelMixin, rows: Rows) -> dict[str, Any]:
     """A finished chart with its rows, which Altair would validate one by one."""
-    spec = vl_convert.vegalite_to_vega({**chart.to_dict(), "config": _CONFIG})
+    spec = vl_convert.vegalite_to_vega({**chart.to_dict(validate=False), "config": _CONFIG})
     source = next(each for each in spec["data"] if each["name"] == _ROWS)
     source["values"] = rows
     return spec
@@ -75,9 +78,10 @@ def _vega(chart: alt.TopLevelMixin, rows: Rows) -> dict[str, Any]:
 
 def picture(overview: Overview) -> bytes:
     """The calendar by itself, as a PNG of a fixed width."""
-    chart, rows = calendar(overview.calendar)
-    spec = _vega(chart.properties(width=640, height=alt.Step(6)), rows)
-    png: bytes = vl_convert.vega_to_png({**spec, "background": "white"})
+    with debug_mode(False):
+        chart, rows = calendar(overview.calendar)
+        chart = chart.properties(width=640, height=alt.Step(6))
+    png: bytes = vl_convert.vega_to_png({**_vega(chart, rows), "background": "white"})
     return png
 
 

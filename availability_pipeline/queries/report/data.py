@@ -6,6 +6,10 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
+from availability_pipeline.catalogue import Dataset
+from availability_pipeline.publishing.opening import Publication, open_published, reading
 from availability_pipeline.queries.api import AvailabilityQueries
 
 RECENT_DAYS = 30
@@ -30,7 +34,7 @@ named AS (
 )
 SELECT
     date, file_count AS files, pending, missing, file_count + pending + missing AS expected,
-    flat, published, array_to_string(symbols[:$named], ', ')
+    flat, published, bytes, array_to_string(symbols[:$named], ', ')
         || if(len(symbols) > $named, ' and ' || (len(symbols) - $named) || ' more', '') AS lacking
 FROM published_days LEFT JOIN named USING (date)
 WHERE date >= (SELECT min(date) FROM published_days WHERE file_count > 0)
@@ -151,7 +155,7 @@ class Overview:
     completeness: float
     """Share of the expected files of the last `RECENT_DAYS` days that are there."""
     calendar: Rows
-    """Each day since the first file: files, pending, missing, expected, flat, published, lacking (names)."""
+    """Each day since the first file: files, pending, missing, expected, flat, published, bytes, lacking (names)."""
     lives: Rows
     """Spans of contracts with files: symbol, status, start, stop (day after), listed, kind, ended."""
     listings: Rows
@@ -173,38 +177,47 @@ def read_overview(queries: AvailabilityQueries) -> Overview:
     Raises:
         PublishedDatabaseError: It cannot be read.
     """
-    publication = queries.publication
-    calendar = _rows(queries, _CALENDAR, named=NAMED)
+    # One connection for all of it, where each `queries.sql` would open its own and fence it off.
+    connection, publication = open_published(queries.path)
+    with connection, reading(queries.path):
+        connection.execute("USE published")
+        return _overview(connection, publication, queries.dataset)
+
+
+def _overview(connection: duckdb.DuckDBPyConnection, publication: Publication, dataset: Dataset) -> Overview:
+    calendar = _rows(connection, _CALENDAR, named=NAMED)
     recent = calendar[-RECENT_DAYS:]
     expected = sum(day["expected"] for day in recent)
     through, today = publication.data_through, publication.published_at.date()
     days = {"through": through, "days": RECENT_DAYS}
-    has_bars = publication.schema_version >= 4 and queries.dataset.has_volume
-    has_contents = publication.schema_version >= 4 and queries.dataset.has_minutes
+    has_bars = publication.schema_version >= 4 and dataset.has_volume
+    has_contents = publication.schema_version >= 4 and dataset.has_minutes
     tables: dict[str, Rows] = {
-        "Last changes of files": _rows(queries, _CHANGES, rows=ROWS),
-        "Files that are pending or missing": _rows(queries, _AWAITED, **days, rows=ROWS),
-        "Incomplete files": _rows(queries, _INCOMPLETE, rows=ROWS) if has_contents else [],
-        "New contracts": _rows(queries, _NEW, **days),
-        "Ended contracts": _rows(queries, _ENDED, **days),
-        "Announced ends": _rows(queries, _ENDINGS, today=today),
+        "Last changes of files": _rows(connection, _CHANGES, rows=ROWS),
+        "Files that are pending or missing": _rows(connection, _AWAITED, **days, rows=ROWS),
+        "Incomplete files": _rows(connection, _INCOMPLETE, rows=ROWS) if has_contents else [],
+        "New contracts": _rows(connection, _NEW, **days),
+        "Ended contracts": _rows(connection, _ENDED, **days),
+        "Announced ends": _rows(connection, _ENDINGS, today=today),
     }
     return Overview(
-        dataset=queries.dataset.name,
+        dataset=dataset.name,
         through=through,
         published_at=publication.published_at,
         contracts=publication.symbol_count,
         files=publication.file_count,
-        bytes=sum(day["bytes"] for day in queries.get_availability_summary()),
+        bytes=sum(day["bytes"] for day in calendar),
         completeness=sum(day["files"] for day in recent) / expected if expected else 0.0,
         calendar=calendar,
-        lives=_rows(queries, _LIVES),
-        listings=_rows(queries, _LISTINGS),
-        concentration=_rows(queries, _CONCENTRATION) if has_bars else [],
-        lag=_rows(queries, _LAG, days=LAG_DAYS),
+        lives=_rows(connection, _LIVES),
+        listings=_rows(connection, _LISTINGS),
+        concentration=_rows(connection, _CONCENTRATION) if has_bars else [],
+        lag=_rows(connection, _LAG, days=LAG_DAYS),
         tables=tables,
     )
 
 
-def _rows(queries: AvailabilityQueries, sql: str, **values: object) -> Rows:
-    return list(queries.sql(sql, values))
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str, **values: object) -> Rows:
+    found = connection.execute(sql, values)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
