@@ -47,6 +47,7 @@ _YEAR = """
 COPY (
     FROM published.daily_availability
     WHERE date BETWEEN make_date($year::INTEGER, 1, 1) AND make_date($year::INTEGER, 12, 31)
+    ORDER BY date, symbol
 ) TO $path
 """
 

@@ -69,9 +69,10 @@ def known_at(fetch: Fetch, day: dt.date, moment: dt.datetime) -> list[tuple[Any,
 
 
 # Rows are not made from Arrow, which takes ten times as long. A timeline of 2,500 rows shall take 1 ms, so these are
-# minimal. No ORDER BY: the tables are stored in this order. No available and status_code: they follow from the
-# size. The audit of every publication proves both. No url: Python builds it in less time than DuckDB needs to plan the
-# expression. No condition on `available` in a snapshot: a second filter costs more than the rows that it removes.
+# minimal. No ORDER BY: files are stored in this order, and so are all rows of a contract. No available and
+# status_code: they follow from the size. The audit of every publication proves both. No url: Python builds it in less
+# time than DuckDB needs to plan the expression. No condition on `available` in a snapshot: a second filter costs more
+# than the rows that it removes.
 _SNAPSHOT = """
 SELECT symbol, file_size_bytes, last_modified, probe_timestamp FROM published.availability_by_date WHERE date = ?
 """

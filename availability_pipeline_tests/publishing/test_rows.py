@@ -20,6 +20,7 @@ from availability_pipeline import dates
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import rows, write
 from availability_pipeline.publishing.audit import differences
+from availability_pipeline.publishing.export import export
 from availability_pipeline.publishing.write import PublishReport, publish
 from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.warehouse.database import connect
@@ -289,6 +290,11 @@ def test_a_new_contract_goes_to_the_tail(working: duckdb.DuckDBPyConnection, tmp
     assert_as_good_as_a_rebuild(working, report, tmp_path)
     with AvailabilityQueries(report.path) as queries:
         assert queries.publication.tail_symbols == ["A04LISTED", "T03LISTED"]
+    export(report.path, tmp_path / "exported", "parquet", force=False)
+    for folder in (tmp_path / "exported", report.folder):
+        year = pq.read_table(folder / "daily_availability" / "2024.parquet").select(["date", "symbol"])
+        assert year.num_rows == (SYMBOLS + 2) * (DAYS + 1)
+        assert year.equals(year.sort_by([("date", "ascending"), ("symbol", "ascending")]))
 
 
 @pytest.mark.parametrize(
