@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset, dataset_named
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset, dataset_named
 from availability_pipeline.errors import UsageError
 
 BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}", re.ASCII)

@@ -14,9 +14,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from availability_pipeline import AvailabilityQueries, catalogue
+from availability_pipeline import AvailabilityQueries
 from availability_pipeline.archive.files import FILES
-from availability_pipeline.catalogue import DAILY_AVAILABILITY, IN_FILES, STORED, Column, arrow_schema
+from availability_pipeline.catalogue import columns as catalogue
+from availability_pipeline.catalogue.columns import DAILY_AVAILABILITY, IN_FILES, STORED, Column, arrow_schema
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.queries.columns import COLUMNS
 from availability_pipeline_tests.demo_data import Demo

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from availability_pipeline.archive.names import parse_key, parse_symbol
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, INTERVALS, dataset_named
+from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, INTERVALS, dataset_named
 from availability_pipeline.dates import DayRange, last_complete_day, utc_today
 from availability_pipeline.errors import UsageError
 

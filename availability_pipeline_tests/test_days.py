@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from availability_pipeline import dates
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange, parse_day, parse_moment
 from availability_pipeline.errors import UsageError
 from availability_pipeline_tests.conftest import run_python

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.collecting.inspect import Inspection, inspect_files
 from availability_pipeline.collecting.volume import collect_volume, plan_volume
 from availability_pipeline.dates import DayRange, last_complete_day

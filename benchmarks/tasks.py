@@ -21,7 +21,7 @@ from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import REGION, ListingClient
 from availability_pipeline.archive.listing import FolderQuery, list_files
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.collecting import collect
 from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.settings import Settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from availability_pipeline.archive.http import FAILURES, Session, problem
-from availability_pipeline.catalogue import Market
+from availability_pipeline.catalogue.datasets import Market
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 from availability_pipeline.settings import Settings
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from availability_pipeline.archive.names import FileKey, UnknownName, first_day_text, parse_key
-from availability_pipeline.catalogue import CHECKSUM, IN_FILES, Dataset, arrow_schema
+from availability_pipeline.catalogue.columns import IN_FILES, arrow_schema
+from availability_pipeline.catalogue.datasets import CHECKSUM, Dataset
 
 FILES = arrow_schema(IN_FILES, moments="s")
 """The columns of a table of files."""

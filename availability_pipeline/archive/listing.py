@@ -27,7 +27,7 @@ from availability_pipeline.archive.client import (
 )
 from availability_pipeline.archive.files import files_of_page, is_file, join_files, strays_of_page
 from availability_pipeline.archive.names import FileKey, Symbol, UnknownName, parse_folder, parse_key
-from availability_pipeline.catalogue import CHECKSUM, Dataset
+from availability_pipeline.catalogue.datasets import CHECKSUM, Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveError
 

@@ -9,7 +9,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
-from availability_pipeline.catalogue import CHECKSUM, Dataset
+from availability_pipeline.catalogue.datasets import CHECKSUM, Dataset
 
 _SETTLED = re.compile(r"(?P<pair>.+?)_?(?:SETTLED)+")
 _DELIVERY = re.compile(r"(?P<pair>.+)_(?P<expiry>\d{6})", re.ASCII)

@@ -17,7 +17,7 @@ import requests
 from availability_pipeline.archive.contents import MAX_CHECKSUM_BYTES, fetch, parse_checksum
 from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.archive.probing import About, size_and_time
-from availability_pipeline.catalogue import CHECKSUM
+from availability_pipeline.catalogue.datasets import CHECKSUM
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 
 CHUNK_BYTES = 256 * 1024

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.cli.options import chosen_settings, complete_symbols, example, symbol_names
 from availability_pipeline.collecting.process import Outcome, instance_folder, run_in_worker
 from availability_pipeline.dates import DayRange, parse_day

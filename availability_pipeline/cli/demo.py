@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.cli.collect import collect
 from availability_pipeline.cli.options import chosen_settings, example
 from availability_pipeline.collecting.process import environment_of, instance_at, interruptible, python_path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from availability_pipeline.catalogue import AvailabilityRow
+from availability_pipeline.catalogue.columns import AvailabilityRow
 from availability_pipeline.cli.options import (
     chosen_settings,
     complete_symbols,

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from availability_pipeline import settings
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset, dataset_named
+from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, Dataset, dataset_named
 from availability_pipeline.collecting.process import checkout
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.settings import VARIABLES, Settings, is_url

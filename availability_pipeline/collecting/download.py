@@ -20,7 +20,8 @@ from typing import cast
 from availability_pipeline.archive.batch import Job, Progress, run_side_by_side
 from availability_pipeline.archive.http import Session
 from availability_pipeline.archive.transfer import Received, RemoteFile, Transfer
-from availability_pipeline.catalogue import AvailabilityRow, Dataset
+from availability_pipeline.catalogue.columns import AvailabilityRow
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.collecting.mirror import Entry, Mirror, has_time, hash_of, set_time
 from availability_pipeline.collecting.urls import readable_size
 from availability_pipeline.dates import utc_now

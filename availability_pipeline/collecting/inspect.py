@@ -30,7 +30,7 @@ from availability_pipeline.archive.contents import (
 )
 from availability_pipeline.archive.http import Session
 from availability_pipeline.archive.klines import Fault
-from availability_pipeline.catalogue import CHECKSUM
+from availability_pipeline.catalogue.datasets import CHECKSUM
 from availability_pipeline.collecting.mirror import Entry, Mirror
 from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import ArchiveError, ArchiveFailures, AvailabilityError, cause_of

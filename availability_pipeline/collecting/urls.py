@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from availability_pipeline.catalogue import CHECKSUM, AvailabilityRow, Dataset
+from availability_pipeline.catalogue.columns import AvailabilityRow
+from availability_pipeline.catalogue.datasets import CHECKSUM, Dataset
 from availability_pipeline.symbols import counted
 
 

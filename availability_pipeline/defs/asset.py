@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from availability_pipeline.catalogue import Column, Dataset
+from availability_pipeline.catalogue.columns import Column
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.defs.names import asset_key, writers_pool
 from availability_pipeline.defs.resources import resource_keys
 from availability_pipeline.settings import Settings

@@ -8,7 +8,8 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from availability_pipeline.catalogue import DAILY_AVAILABILITY, DAILY_VOLUME, FILE_CONTENTS, Dataset
+from availability_pipeline.catalogue.columns import DAILY_AVAILABILITY, DAILY_VOLUME, FILE_CONTENTS
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.collecting import collect
 from availability_pipeline.collecting import volume as volumes
 from availability_pipeline.collecting.collect import Collected, Discovery

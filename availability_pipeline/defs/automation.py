@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.collecting.collect import daily_window
 from availability_pipeline.collecting.watch import Memory, look
 from availability_pipeline.dates import DayRange, utc_now

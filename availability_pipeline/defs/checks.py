@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.dates import utc_now
 from availability_pipeline.defs.failures import failures_reported
 from availability_pipeline.defs.names import asset_key, prefixed, step_name, writers_pool

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.defs.alerts import failure_alerts
 from availability_pipeline.defs.assets import make_assets
 from availability_pipeline.defs.automation import make_publication_watch, make_schedule, remove_old_runs

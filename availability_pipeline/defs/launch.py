@@ -17,7 +17,7 @@ import dagster as dg
 import yaml
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.collecting.process import base_dir
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.settings import Settings
 

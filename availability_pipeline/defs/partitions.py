@@ -6,7 +6,7 @@ from functools import cache
 
 import dagster as dg
 
-from availability_pipeline.catalogue import DATASETS, Dataset
+from availability_pipeline.catalogue.datasets import DATASETS, Dataset
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.defs.names import asset_key, job_name
 from availability_pipeline.errors import UsageError

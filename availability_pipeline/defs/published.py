@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import dagster as dg
 from pydantic import Field
 
-from availability_pipeline.catalogue import DAILY_AVAILABILITY, Dataset
+from availability_pipeline.catalogue.columns import DAILY_AVAILABILITY
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.collecting.report import ReportMade, make_report
 from availability_pipeline.defs.asset import asset, column_schema
 from availability_pipeline.defs.failures import failures_reported

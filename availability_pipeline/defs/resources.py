@@ -13,7 +13,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field, PrivateAttr
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, Dataset
 from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import UsageError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.names import asset_key, writers_pool
 from availability_pipeline.errors import DatabaseInUse

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import dataset_named
+from availability_pipeline.catalogue.datasets import dataset_named
 from availability_pipeline.collecting.progress import shown_progress
 from availability_pipeline.collecting.reporting import written
 from availability_pipeline.dates import DayRange, parse_day

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field, fields
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset, SizeRules
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset, SizeRules
 from availability_pipeline.dates import utc_today
 from availability_pipeline.settings import Settings
 

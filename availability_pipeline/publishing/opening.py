@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.errors import (
     PublicationError,
     PublishedDatabaseError,

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from availability_pipeline import __version__
-from availability_pipeline.catalogue import select_sql
+from availability_pipeline.catalogue.columns import select_sql
 from availability_pipeline.dates import utc_now
 from availability_pipeline.errors import PublicationError, cause_of
 from availability_pipeline.lifecycle.derive import derive_if_stale

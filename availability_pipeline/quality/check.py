@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange, utc_today
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings

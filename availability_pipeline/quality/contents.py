@@ -6,7 +6,7 @@ from collections import Counter
 
 import duckdb
 
-from availability_pipeline.catalogue import WHOLE
+from availability_pipeline.catalogue.columns import WHOLE
 from availability_pipeline.quality.check import SAMPLE, Scope, Severity, Verdict, check, named, rows
 from availability_pipeline.symbols import counted
 

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import UsageError, cause_of
 from availability_pipeline.lifecycle.derive import find_absences, find_rowless_files

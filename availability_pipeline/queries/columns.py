@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, TypedDict
 
-from availability_pipeline.catalogue import AvailabilityRow
+from availability_pipeline.catalogue.columns import AvailabilityRow
 
 Row = dict[str, Any]
 """One row; the keys are column names."""

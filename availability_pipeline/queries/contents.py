@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from availability_pipeline.catalogue import WHOLE
+from availability_pipeline.catalogue.columns import WHOLE
 from availability_pipeline.queries.columns import IncompleteRow
 from availability_pipeline.queries.reader import Day, Reader
 from availability_pipeline.queries.result import Result

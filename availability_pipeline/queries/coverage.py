@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from availability_pipeline.catalogue import DATASETS, Dataset
+from availability_pipeline.catalogue.datasets import DATASETS, Dataset
 from availability_pipeline.errors import PublishedDatabaseError, UsageError
 from availability_pipeline.publishing.opening import open_published, reading
 from availability_pipeline.publishing.remote.cache import published_file

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
-from availability_pipeline.catalogue import DAILY_AVAILABILITY, AvailabilityRow, arrow_schema
+from availability_pipeline.catalogue.columns import DAILY_AVAILABILITY, AvailabilityRow, arrow_schema
 from availability_pipeline.dates import DayRange, parse_moment
 from availability_pipeline.errors import UsageError
 from availability_pipeline.queries.columns import COLUMNS, Row

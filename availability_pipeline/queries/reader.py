@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from availability_pipeline.catalogue import Dataset, dataset_named
+from availability_pipeline.catalogue.datasets import Dataset, dataset_named
 from availability_pipeline.dates import DayRange, parse_day
 from availability_pipeline.errors import IncompleteDayWarning, PublishedDatabaseError, UsageError
 from availability_pipeline.publishing.opening import open_published, reading

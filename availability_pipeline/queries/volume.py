@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from availability_pipeline.catalogue import DAILY_VOLUME, VolumeRow
+from availability_pipeline.catalogue.columns import DAILY_VOLUME, VolumeRow
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import UsageError
 from availability_pipeline.publishing.rankings import rankings_sql

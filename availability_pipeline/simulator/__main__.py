@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, dataset_named
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, dataset_named
 from availability_pipeline.errors import UsageError
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.server import serve

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset
 from availability_pipeline.simulator.datasets import plain_bytes, recorded_content
 from availability_pipeline.simulator.facts import FolderFacts, Gap, key_order
 from availability_pipeline.simulator.klines import SPREAD, bars_size, bars_text, filler, zipped

@@ -13,7 +13,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.dates import DayRange
 from availability_pipeline.simulator.facts import (
     FolderFacts,

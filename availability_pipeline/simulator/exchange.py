@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.facts import FolderFacts
 from availability_pipeline.simulator.shape import SECONDS_PER_DAY, day_number, day_of

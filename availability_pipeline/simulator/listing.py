@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from operator import is_
 from typing import NamedTuple
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.simulator.content import Files, Folder, SimulatedArchive
 from availability_pipeline.simulator.shape import DAY_TEXTS, MONTH_TEXTS, parse_day_text, parse_month_text
 

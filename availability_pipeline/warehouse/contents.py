@@ -13,7 +13,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from availability_pipeline.catalogue import FILE_CONTENTS, arrow_schema
+from availability_pipeline.catalogue.columns import FILE_CONTENTS, arrow_schema
 from availability_pipeline.dates import DayRange
 from availability_pipeline.warehouse.database import transaction
 

@@ -10,16 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.catalogue import (
-    DAILY_VOLUME,
-    DATASETS,
-    DEFAULT_DATASET,
-    FILE_CONTENTS,
-    Column,
-    Dataset,
-    select_sql,
-    table_sql,
-)
+from availability_pipeline.catalogue.columns import DAILY_VOLUME, FILE_CONTENTS, Column, select_sql, table_sql
+from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import StoreError, cause_of
 from availability_pipeline.warehouse.atomic import draft_of, remove_dead_drafts
 from availability_pipeline.warehouse.opening import (

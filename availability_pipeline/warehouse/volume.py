@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from availability_pipeline.catalogue import DAILY_VOLUME, arrow_schema
+from availability_pipeline.catalogue.columns import DAILY_VOLUME, arrow_schema
 from availability_pipeline.dates import DayRange
 from availability_pipeline.warehouse.database import transaction
 

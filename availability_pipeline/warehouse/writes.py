@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.names import Symbol
-from availability_pipeline.catalogue import DEFAULT_DATASET, IN_FILES, STORED, Dataset
+from availability_pipeline.catalogue.columns import IN_FILES, STORED
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import StoreError
 from availability_pipeline.warehouse.database import set_source, transaction
 

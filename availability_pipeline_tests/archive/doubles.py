@@ -15,7 +15,7 @@ from typing import Any, cast
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Entries, ListingClient
 from availability_pipeline.archive.listing import FolderQuery, Listing, list_files
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset
 from availability_pipeline.dates import DayRange
 
 START = dt.date(2020, 1, 1)

@@ -14,7 +14,7 @@ from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.listing import FolderQuery, list_files, list_folders
 from availability_pipeline.archive.probing import probe_files
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveRefused, UnexpectedAnswer
 from availability_pipeline_tests.archive.doubles import both_keys, day, found, span

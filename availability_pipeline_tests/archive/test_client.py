@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from availability_pipeline.archive.client import Entries, ListingClient
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, UnexpectedAnswer
 from availability_pipeline_tests.archive.servers import canned
 from availability_pipeline_tests.conftest import SettingsFactory

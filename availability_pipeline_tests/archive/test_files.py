@@ -8,7 +8,7 @@ import pytest
 
 from availability_pipeline.archive.files import FILES, files_of_page, join_files
 from availability_pipeline.archive.names import FileKey
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 
 STAMP = b"2024-01-16T08:12:33.000Z"
 HEAD = f"{DEFAULT_DATASET.folder('BTCUSDT')}BTCUSDT-1m-"

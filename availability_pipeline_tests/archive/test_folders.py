@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from availability_pipeline.archive.client import ListingClient
 from availability_pipeline.archive.listing import list_folders
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.errors import UnexpectedAnswer
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.conftest import SettingsFactory

@@ -21,7 +21,7 @@ from availability_pipeline.archive.names import (
     parse_key,
     parse_symbol,
 )
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.simulator.facts import recorded_facts
 
 DATASET = DEFAULT_DATASET

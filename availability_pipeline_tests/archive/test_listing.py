@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Entries
 from availability_pipeline.archive.listing import FolderQuery, list_files
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.errors import ArchiveFailures, UnexpectedAnswer
 from availability_pipeline_tests.archive.doubles import KeyBucket, as_entries, both_keys, day, found, span
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.cli.maintain import first_day_to_collect
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.cli.conftest import Run

@@ -16,7 +16,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from availability_pipeline import AvailabilityDatabase, AvailabilityQueries
-from availability_pipeline.catalogue import DATASETS
+from availability_pipeline.catalogue.datasets import DATASETS
 from availability_pipeline.cli.main import cli
 from availability_pipeline.errors import UsageError
 from availability_pipeline.queries.columns import COVERAGE_COLUMNS, DatasetRow, columns_of

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 from click.testing import CliRunner
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.urls import Totals
 from availability_pipeline_tests.cli.conftest import Run

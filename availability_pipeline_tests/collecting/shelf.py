@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from availability_pipeline.archive.names import parse_symbol
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.writes import Block, write_collection, write_symbols

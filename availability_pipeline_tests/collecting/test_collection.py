@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.collecting import collect
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveUnreachable, UnexpectedAnswer, UsageError
@@ -326,7 +326,7 @@ def _expected(windows: list[tuple[dt.date, int, set[str] | None]]) -> set[tuple[
 
 @pytest.fixture
 def yesterday(monkeypatch: pytest.MonkeyPatch) -> dt.date:
-    monkeypatch.setattr("availability_pipeline.catalogue.last_complete_day", lambda: LAST)
+    monkeypatch.setattr("availability_pipeline.catalogue.datasets.last_complete_day", lambda: LAST)
     return LAST
 
 

@@ -19,7 +19,7 @@ import requests
 from availability_pipeline import AvailabilityQueries
 from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.names import FileKey, UnknownName, parse_folder, parse_key
-from availability_pipeline.catalogue import DATASETS, DEFAULT_DATASET, Dataset, Market
+from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, Dataset, Market
 from availability_pipeline.collecting import collect
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs import launch

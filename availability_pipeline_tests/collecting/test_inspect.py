@@ -17,7 +17,7 @@ import pytest
 
 from availability_pipeline import AvailabilityQueries, PublishedDatabaseError, UsageError
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.collecting import inspect
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveError, ArchiveFailures

@@ -9,7 +9,7 @@ import pytest
 
 from availability_pipeline import AvailabilityQueries
 from availability_pipeline.archive.batch import Progress
-from availability_pipeline.catalogue import DATASETS
+from availability_pipeline.catalogue.datasets import DATASETS
 from availability_pipeline.collecting.volume import collect_volume, plan_volume
 from availability_pipeline.dates import DayRange
 from availability_pipeline.lifecycle.derive import derive

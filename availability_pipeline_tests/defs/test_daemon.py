@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.defs.names import writers_pool

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.partitions import daily_partitions
 from availability_pipeline_tests.dagster_side import root

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.alerts import alerts_of
 from availability_pipeline.defs.automation import make_publication_watch

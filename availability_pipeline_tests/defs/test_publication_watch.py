@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.collecting import watch as watching
 from availability_pipeline.collecting.watch import HEADS, Memory, chosen
 from availability_pipeline.dates import DayRange

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.collecting import collect
 from availability_pipeline.defs.automation import make_schedule
 from availability_pipeline.defs.factory import build_defs

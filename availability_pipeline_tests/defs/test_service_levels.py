@@ -11,7 +11,7 @@ import pytest
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.checks import make_checks
 from availability_pipeline.defs.factory import build_defs

@@ -17,7 +17,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange, last_complete_day
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.launch import open_instance

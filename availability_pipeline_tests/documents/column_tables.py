@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import get_args, get_type_hints
 
-from availability_pipeline import catalogue
+from availability_pipeline.catalogue import columns as catalogue
 from availability_pipeline.queries import columns
 from availability_pipeline_tests.dagster_side import root
 

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, SizeRules
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, SizeRules
 from availability_pipeline.lifecycle.derive import derive
 from availability_pipeline.lifecycle.rules import IDLE_FILES, TRADIFI_IDLE_FILES, Rules
 from availability_pipeline_tests.lifecycle.lives import (

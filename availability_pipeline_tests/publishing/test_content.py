@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from availability_pipeline import __version__
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.publishing.write import publish
 from availability_pipeline_tests.publishing import sample
 

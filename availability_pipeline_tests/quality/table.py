@@ -13,7 +13,7 @@ import pyarrow as pa
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.names import parse_symbol
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.quality.check import Scope
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect

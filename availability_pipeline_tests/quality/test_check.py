@@ -15,7 +15,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.defs.checks import make_checks
 from availability_pipeline.errors import UsageError
 from availability_pipeline.quality import check as registry

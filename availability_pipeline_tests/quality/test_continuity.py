@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.quality.check import SAMPLE
 from availability_pipeline.quality.continuity import continuity, history_continuity, row_invariants

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import UsageError
 from availability_pipeline.quality.check import Finding, Severity

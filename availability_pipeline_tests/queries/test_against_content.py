@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline_tests.demo_data import LAST_DAY, Demo
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from availability_pipeline import AvailabilityQueries
-from availability_pipeline.catalogue import DATASETS, Dataset
+from availability_pipeline.catalogue.datasets import DATASETS, Dataset
 from availability_pipeline.errors import ArchiveError, ArchiveFailures, PublicationError
 from availability_pipeline.publishing.release import rollback
 from availability_pipeline.publishing.remote.replicate import mirror

@@ -20,7 +20,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.partitions import window_of

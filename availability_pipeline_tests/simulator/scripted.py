@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Self
 
-from availability_pipeline.catalogue import DEFAULT_DATASET, Dataset
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import UsageError
 from availability_pipeline.simulator.content import Files, Folder
 from availability_pipeline.simulator.datasets import recorded_content

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 import requests
 
-from availability_pipeline.catalogue import DATASETS
+from availability_pipeline.catalogue.datasets import DATASETS
 from availability_pipeline.simulator.bars import bar_archives
 from availability_pipeline.simulator.content import SimulatedArchive
 from availability_pipeline.simulator.datasets import recorded_content

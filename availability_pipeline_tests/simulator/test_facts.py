@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.simulator.facts import FolderFacts, recorded_facts
 
 FOLDERS = {facts.symbol: facts for facts in recorded_facts().folders}

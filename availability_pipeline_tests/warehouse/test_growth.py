@@ -13,7 +13,7 @@ import pytest
 
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.names import parse_symbol
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.dates import DayRange
 from availability_pipeline.publishing import opening
 from availability_pipeline.publishing.write import publish

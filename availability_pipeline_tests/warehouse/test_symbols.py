@@ -11,7 +11,7 @@ import pytest
 
 from availability_pipeline.archive.exchange_info import ListedContract
 from availability_pipeline.archive.names import parse_symbol
-from availability_pipeline.catalogue import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline.warehouse.writes import SymbolsReport, tracked_symbols, write_symbols
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from availability_pipeline.catalogue import Dataset
+from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.publishing.opening import Publication, open_published, reading
 from availability_pipeline.queries.api import AvailabilityQueries
 
