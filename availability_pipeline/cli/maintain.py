@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from availability_pipeline.cli.output import printed_as_json, report_format
 from availability_pipeline.dates import parse_day
 from availability_pipeline.errors import UsageError
 from availability_pipeline.settings import Settings
+
+_logger = logging.getLogger(__name__)
 
 
 @click.command(epilog=example("backup /srv/backups", "backup /srv/backups --keep 14"))
@@ -126,11 +129,22 @@ def _published(settings: Settings, *, accept_fewer_files: bool, full: bool) -> s
 
     report = publish_now(settings, accept_fewer_files=accept_fewer_files, full=full)
     uploaded = mirror(settings)
+    _draw(settings)
     return (
         f"Published {report.path}: {report.rows:,} rows, {report.files:,} files, {report.symbols:,} contracts, in "
         f"{report.seconds:.1f} s (generation {report.generation}; {report.how})"
         + (f"\n{uploaded}" if uploaded else "")
     )
+
+
+def _draw(settings: Settings) -> None:
+    """Make the report; one that cannot be made is a warning."""
+    from availability_pipeline.collecting.report import make_report  # noqa: PLC0415 - as above
+
+    try:
+        make_report(settings)
+    except Exception as error:  # noqa: BLE001 - the publication is done whatever it is
+        _logger.warning("the report could not be made: %s", error)
 
 
 def _rolled_back(settings: Settings) -> str:

@@ -35,6 +35,7 @@ def test_publish_publishes_the_working_database_as_a_run_of_its_own(run: Run, tm
     how = f"{rows} rows written, because there is no generation before"
     assert done.stdout.endswith(f" s (generation {generation}; {how})\n")
     assert generation.endswith("Z-manual")
+    assert (tmp_path / "generations" / generation / "report.html").stat().st_size > 900_000
     assert run_read(tmp_path).startswith("manual-2")
 
 
