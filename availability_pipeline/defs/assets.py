@@ -24,9 +24,9 @@ from availability_pipeline.defs.resources import resources_of
 from availability_pipeline.errors import ArchiveError, ArchiveFailures
 from availability_pipeline.lifecycle.derive import DeriveReport, derive
 from availability_pipeline.lifecycle.rules import Rules
+from availability_pipeline.queries.columns import LifecycleRow, SymbolRow, described
 from availability_pipeline.symbols import counted
 from availability_pipeline.warehouse.contents import files_not_inspected, write_contents
-from availability_pipeline.warehouse.database import columns_of_table
 from availability_pipeline.warehouse.volume import write_volume
 from availability_pipeline.warehouse.writes import SymbolsReport, WriteReport
 
@@ -59,8 +59,12 @@ def make_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     return [symbols, *collected, *derived, published, report(dataset, published)]
 
 
+def _schema_of(row_type: type) -> dict[str, Any]:
+    return {"dagster/column_schema": column_schema(described(row_type))}
+
+
 def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
-    @asset(dataset, "symbols", **FROM_ARCHIVE)
+    @asset(dataset, "symbols", _schema_of(SymbolRow), **FROM_ARCHIVE)
     def symbols(context: dg.AssetExecutionContext, config: SelectedSymbols) -> dg.MaterializeResult[None]:
         """Every contract that has ever had a folder on the archive, and which of them are tracked.
 
@@ -76,7 +80,6 @@ def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
             with working_database.get_connection() as connection:
                 removed = collect.take_back_unfinished_days(connection, discovery)
                 written = collect.write_discovery(connection, discovery, loaded)
-                columns = columns_of_table(connection, "symbols")
         if removed:
             progress.stage(removed)
             context.log.warning(removed)
@@ -86,8 +89,7 @@ def _symbols(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.warning(
                 "Left out folders that are no contract's: %s", ", ".join(discovery.folders.unknown)
             )
-        schema = {"dagster/column_schema": column_schema(columns)}
-        return dg.MaterializeResult(metadata={**_discovery_metadata(discovery, written), **schema})
+        return dg.MaterializeResult(metadata=_discovery_metadata(discovery, written))
 
     return symbols
 
@@ -266,7 +268,7 @@ def _collects(context: dg.AssetExecutionContext, dataset: Dataset) -> bool:
 
 
 def _symbol_lifecycle(dataset: Dataset, collected: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
-    @asset(dataset, "symbol_lifecycle", kinds={"duckdb"}, deps=collected)
+    @asset(dataset, "symbol_lifecycle", _schema_of(LifecycleRow), kinds={"duckdb"}, deps=collected)
     def symbol_lifecycle(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """When each contract was listed, traded, went flat and ended, and the status of each of its days.
 
@@ -276,9 +278,7 @@ def _symbol_lifecycle(dataset: Dataset, collected: Sequence[dg.AssetsDefinition]
         progress.stage("deriving status and lifecycle")
         with failures_reported(context, progress), working_database.get_connection() as connection:
             report = derive(connection, Rules.of(settings.load(dataset)))
-            columns = columns_of_table(connection, "symbol_lifecycle")
-        schema = {"dagster/column_schema": column_schema(columns)}
-        return dg.MaterializeResult(metadata={**_lifecycle_metadata(report), **schema})
+        return dg.MaterializeResult(metadata=_lifecycle_metadata(report))
 
     return symbol_lifecycle
 

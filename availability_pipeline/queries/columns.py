@@ -5,10 +5,12 @@ Moments are naive in UTC, days are UTC days, sizes are bytes.
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
-from typing import Any, TypedDict
+import inspect
+from typing import Any, TypedDict, get_args, get_type_hints
 
-from availability_pipeline.catalogue.columns import AvailabilityRow
+from availability_pipeline.catalogue.columns import AvailabilityRow, Column
 
 Row = dict[str, Any]
 """One row; the keys are column names."""
@@ -317,9 +319,56 @@ class DatasetRow(TypedDict):
     """Files, likewise."""
 
 
+class SymbolRow(TypedDict):
+    """A contract, a row of `symbols`."""
+
+    symbol: str
+    """The name of its folder in the archive."""
+    contract: str
+    """perpetual, settled, delivery, pair or index, as its name says."""
+    quote: str | None
+    """The quote asset; None where neither exchangeInfo nor the name says."""
+    tracked: bool
+    """Whether it has rows in `daily_availability`."""
+    first_seen: dt.datetime
+    """When its folder was first seen, in UTC."""
+    contract_type: str | None
+    """What exchangeInfo last said; None while it has said nothing."""
+    status: str | None
+    """Likewise."""
+    onboard_date: dt.date | None
+    """Likewise."""
+    seen_at: dt.datetime | None
+    """When exchangeInfo last listed it, in UTC."""
+
+
 def columns_of(row_type: type) -> tuple[str, ...]:
     """The columns of a row type, in order."""
     return tuple(row_type.__annotations__)
+
+
+_SQL_TYPES = {
+    str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", dt.date: "DATE", dt.datetime: "TIMESTAMP",
+}  # fmt: skip
+
+
+def described(row_type: type) -> list[Column]:
+    """The columns of a row type with the meanings that its source gives."""
+    [node] = ast.parse(inspect.getsource(row_type)).body
+    if not isinstance(node, ast.ClassDef):
+        raise TypeError(f"{row_type} is no class")
+    texts = [
+        each.value.value
+        for each in node.body
+        if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
+    ]
+    columns = []
+    for (name, hint), text in zip(get_type_hints(row_type).items(), texts[1:], strict=True):
+        kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
+        columns.append(
+            Column(_SQL_TYPES[kinds[0]], str(text), name=name, nullable=len(kinds) < len(get_args(hint)))
+        )
+    return columns
 
 
 COLUMNS = columns_of(AvailabilityRow)

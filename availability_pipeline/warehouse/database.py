@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from availability_pipeline.catalogue.columns import DAILY_VOLUME, FILE_CONTENTS, Column, select_sql, table_sql
+from availability_pipeline.catalogue.columns import DAILY_VOLUME, FILE_CONTENTS, select_sql, table_sql
 from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, Dataset
 from availability_pipeline.errors import StoreError, cause_of
 from availability_pipeline.warehouse.atomic import draft_of, remove_dead_drafts
@@ -305,12 +305,3 @@ def read_info(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:
 def write_info(connection: duckdb.DuckDBPyConnection, key: str, value: str) -> None:
     """Set a value of `database_info`."""
     connection.execute("INSERT OR REPLACE INTO database_info VALUES (?, ?)", [key, value])
-
-
-def columns_of_table(connection: duckdb.DuckDBPyConnection, table: str) -> list[Column]:
-    """The columns of a table as they are in the database, without meanings."""
-    found = connection.table(table)
-    return [
-        Column(str(kind), "", name=name, nullable=True)
-        for name, kind in zip(found.columns, found.types, strict=True)
-    ]
