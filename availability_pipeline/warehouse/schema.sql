@@ -8,7 +8,7 @@ CREATE TABLE database_info (
 -- Every folder ever seen; rows are never deleted.
 CREATE TABLE symbols (
     symbol VARCHAR PRIMARY KEY,
-    contract VARCHAR NOT NULL,      -- perpetual, settled or delivery, from the name
+    contract VARCHAR NOT NULL,      -- perpetual, settled, delivery, pair or index, from the name
     quote VARCHAR,                  -- NULL where the name ends in no known quote asset
     tracked BOOLEAN NOT NULL,       -- whether it has rows in daily_availability
     first_seen TIMESTAMP NOT NULL,
