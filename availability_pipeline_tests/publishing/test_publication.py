@@ -16,6 +16,7 @@ import pytest
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import release, write
 from availability_pipeline.publishing.audit import differences
+from availability_pipeline.publishing.manifest import SCHEMA_VERSION
 from availability_pipeline.publishing.opening import check_target
 from availability_pipeline.publishing.write import publish
 from availability_pipeline.warehouse.database import connect
@@ -399,7 +400,7 @@ def test_a_newer_published_database_is_not_replaced(tmp_path: Path) -> None:
     with duckdb.connect(sample.writable(sample.copy_published(tmp_path).path)) as newer:
         newer.execute("UPDATE publication SET schema_version = 99")
     assert _refusal(tmp_path).endswith(
-        "availability.duckdb has schema version 99, and this program knows only 5; "
+        f"availability.duckdb has schema version 99, and this program knows only {SCHEMA_VERSION}; "
         "upgrade binance-futures-availability"
     )
 

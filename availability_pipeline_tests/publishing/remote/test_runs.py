@@ -84,7 +84,11 @@ def test_a_run_uploads_what_it_published_and_asks_the_archive_without_credential
 
     reported, latest = run.metadata["published_database"], uploading.latest()
     assert (latest["run_id"], latest["generation"]) == (run.run_id, reported["generation"])
-    sizes = [len(uploading.object(key).value) for key in uploading.keys("generations/")]
+    keys = uploading.keys("generations/")
+    [report] = [key for key in keys if key.endswith("/report.html")]
+    assert uploading.object(report).value.startswith(b"<!doctype html>")
+    assert run.metadata["report"]["page"] == f"{uploading.s3_url}/{report}"
+    sizes = [len(uploading.object(key).value) for key in keys if key != report]
     assert reported["uploaded_to"] == uploading.s3_url
     assert (reported["uploaded_files"], reported["uploaded_bytes"]) == (len(sizes), sum(sizes))
     assert len(sizes) == 9
@@ -241,7 +245,8 @@ def test_the_command_line_says_what_was_uploaded_and_what_was_not(store: Store, 
     code, output, _ = ended(start(machine, "publish"))
     assert code == 0
     second = store.latest()["generation"]
-    sizes = [len(store.object(key).value) for key in store.keys(f"generations/{second}/")]
+    keys = [key for key in store.keys(f"generations/{second}/") if not key.endswith("/report.html")]
+    sizes = [len(store.object(key).value) for key in keys]
     assert f"\nUploaded {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, to {store.s3_url} in " in output
     code, _, errors = ended(start(machine, "publish", AWS_ENDPOINT_URL="http://127.0.0.1:1"))
     assert code == 1
