@@ -36,9 +36,9 @@ def read_month(settings: Settings) -> Figures:
 
 
 def read_day(settings: Settings) -> Figures:
-    """The daily bars of one day of which none was read."""
-    day = last_complete_day()
+    """The daily bars of one day of which none was read: of the newest one that was, since yesterday's come later."""
     with connect(settings.working_path) as connection:
+        [(day,)] = connection.execute("SELECT max(date) FROM daily_volume WHERE source = 'daily'").fetchall()
         connection.execute("DELETE FROM volume_files WHERE date = ?", [day])
     return _read(settings, DayRange(day, day))
 
