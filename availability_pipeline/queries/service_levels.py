@@ -28,7 +28,7 @@ TARGET = 0.95
 FILE_NAME = "service_levels.json"
 
 # A file appeared first at its oldest known last-modified; replacements have newer ones.
-_LAG = """
+LAGS = """
 WITH known AS (
     SELECT date, symbol, last_modified AS moment FROM published.availability_by_date
     WHERE date BETWEEN $start AND $end AND available
@@ -36,10 +36,12 @@ WITH known AS (
     SELECT date, symbol, old_last_modified FROM published.availability_changes
     WHERE date BETWEEN $start AND $end AND old_last_modified IS NOT NULL
 ), lags AS (
-    SELECT epoch(min(moment) - (date + INTERVAL 1 DAY)) / 3600 AS hours FROM known GROUP BY date, symbol
+    SELECT date, epoch(min(moment) - (date + INTERVAL 1 DAY)) / 3600 AS hours FROM known GROUP BY date, symbol
 )
-SELECT quantile_cont(hours, 0.5), quantile_cont(hours, 0.95) FROM lags
 """
+"""A common table expression `lags`: the hours from the end of each day from $start to $end to each of its files."""
+
+_LAG = f"{LAGS} SELECT quantile_cont(hours, 0.5), quantile_cont(hours, 0.95) FROM lags"  # noqa: S608 - a constant
 
 _PENDING = """
 SELECT date FROM published.published_days

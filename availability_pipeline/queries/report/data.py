@@ -11,6 +11,7 @@ import duckdb
 from availability_pipeline.catalogue.datasets import Dataset
 from availability_pipeline.publishing.opening import Publication, open_published, reading
 from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.service_levels import LAGS
 
 RECENT_DAYS = 30
 """Days that count as recent."""
@@ -87,19 +88,10 @@ FROM ranked CROSS JOIN (SELECT unnest([10, 50, 100]) AS top)
 GROUP BY month, top HAVING sum(volume) > 0 ORDER BY month, top
 """
 
-_LAG = """
-WITH known AS (
-    SELECT date, symbol, last_modified AS moment FROM availability_by_date
-    WHERE date > (SELECT max(date) FROM published_days) - $days::INTEGER AND available
-    UNION ALL
-    SELECT date, symbol, old_last_modified FROM availability_changes
-    WHERE date > (SELECT max(date) FROM published_days) - $days::INTEGER AND old_last_modified IS NOT NULL
-),
-lags AS (
-    SELECT date, symbol, epoch(min(moment) - (date + INTERVAL 1 DAY)) / 3600 AS hours FROM known GROUP BY date, symbol
+_LAG = (
+    f"{LAGS} SELECT date, quantile_cont(hours, 0.5) AS p50, quantile_cont(hours, 0.95) AS p95 "  # noqa: S608 - a constant
+    "FROM lags GROUP BY date ORDER BY date"
 )
-SELECT date, quantile_cont(hours, 0.5) AS p50, quantile_cont(hours, 0.95) AS p95 FROM lags GROUP BY date ORDER BY date
-"""
 
 _ENDINGS = """
 SELECT symbol, delivery_date AS scheduled_end, status, valid_to AS said_until
@@ -124,15 +116,7 @@ SELECT symbol, last_trading_day, last_day, end_reason FROM symbol_lifecycle
 WHERE NOT is_open AND last_trading_day > $through::DATE - $days::INTEGER ORDER BY last_trading_day DESC, symbol
 """
 
-# Of each file the version that was inspected last.
-_INCOMPLETE = """
-WITH newest AS (
-    FROM file_contents QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY inspected_at DESC) = 1
-)
-SELECT date, symbol, verdict, checksum, rows, missing_minutes FROM newest
-WHERE verdict NOT IN ('complete', 'partial_first_day', 'partial_last_day')
-ORDER BY date DESC, symbol LIMIT $rows
-"""
+_OF_INCOMPLETE = ("date", "symbol", "verdict", "checksum", "rows", "missing_minutes")
 
 _CHANGES = """
 SELECT observed_at, kind, date, symbol, old_file_size_bytes, new_file_size_bytes
@@ -181,21 +165,31 @@ def read_overview(queries: AvailabilityQueries) -> Overview:
     connection, publication = open_published(queries.path)
     with connection, reading(queries.path):
         connection.execute("USE published")
-        return _overview(connection, publication, queries.dataset)
+        return _overview(connection, publication, queries.dataset, _incomplete(queries))
 
 
-def _overview(connection: duckdb.DuckDBPyConnection, publication: Publication, dataset: Dataset) -> Overview:
+def _incomplete(queries: AvailabilityQueries) -> Rows:
+    """The newest incomplete files; none where files are not inspected."""
+    if queries.publication.schema_version < 4 or not queries.dataset.has_minutes:
+        return []
+    found: Rows = [dict(row) for row in queries.get_incomplete()]
+    newest = sorted(found, key=lambda row: row["date"], reverse=True)[:ROWS]
+    return [{name: row[name] for name in _OF_INCOMPLETE} for row in newest]
+
+
+def _overview(
+    connection: duckdb.DuckDBPyConnection, publication: Publication, dataset: Dataset, incomplete: Rows
+) -> Overview:
     calendar = _rows(connection, _CALENDAR, named=NAMED)
     recent = calendar[-RECENT_DAYS:]
     expected = sum(day["expected"] for day in recent)
     through, today = publication.data_through, publication.published_at.date()
     days = {"through": through, "days": RECENT_DAYS}
     has_bars = publication.schema_version >= 4 and dataset.has_volume
-    has_contents = publication.schema_version >= 4 and dataset.has_minutes
     tables: dict[str, Rows] = {
         "Last changes of files": _rows(connection, _CHANGES, rows=ROWS),
         "Files that are pending or missing": _rows(connection, _AWAITED, **days, rows=ROWS),
-        "Incomplete files": _rows(connection, _INCOMPLETE, rows=ROWS) if has_contents else [],
+        "Incomplete files": incomplete,
         "New contracts": _rows(connection, _NEW, **days),
         "Ended contracts": _rows(connection, _ENDED, **days),
         "Announced ends": _rows(connection, _ENDINGS, today=today),
@@ -212,9 +206,16 @@ def _overview(connection: duckdb.DuckDBPyConnection, publication: Publication, d
         lives=_rows(connection, _LIVES),
         listings=_rows(connection, _LISTINGS),
         concentration=_rows(connection, _CONCENTRATION) if has_bars else [],
-        lag=_rows(connection, _LAG, days=LAG_DAYS),
+        lag=_lag(connection, calendar),
         tables=tables,
     )
+
+
+def _lag(connection: duckdb.DuckDBPyConnection, calendar: Rows) -> Rows:
+    if not calendar:
+        return []
+    end: dt.date = calendar[-1]["date"]
+    return _rows(connection, _LAG, start=end - dt.timedelta(days=LAG_DAYS - 1), end=end)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, **values: object) -> Rows:
