@@ -36,13 +36,17 @@ FROM published.published_symbols AS contracts WHERE symbol = ?
 _CONTRACTS = "SELECT symbol FROM published.published_symbols"
 
 
-def published_files(settings: Settings) -> dict[str, Path]:
+def published_files(settings: Settings, leave_out: Dataset | None = None) -> dict[str, Path]:
     """The published databases of all datasets of which there is one, by name in the order of the catalogue.
+
+    The one that is open already can be left out, and is then not asked for.
 
     Where published data is read from a URL, those that AVAILABILITY_DATASETS names are looked for there.
     """
     found = {}
     for name, dataset in DATASETS.items():
+        if dataset == leave_out:
+            continue
         location = settings.of_dataset(dataset).db_path
         if isinstance(location, Path):
             if location.exists():
@@ -57,8 +61,8 @@ def published_files(settings: Settings) -> dict[str, Path]:
 
 def other_files(dataset: Dataset, path: Path, settings: Settings | None) -> dict[str, Path]:
     """The published databases of other datasets than that of an open one."""
-    found = published_files(settings or Settings.load())
-    return {name: file for name, file in found.items() if name != dataset.name and file != path}
+    found = published_files(settings or Settings.load(), leave_out=dataset)
+    return {name: file for name, file in found.items() if file != path}
 
 
 class CoverageQueries(Reader):
