@@ -320,15 +320,18 @@ class Settings:
     of_default: Settings | None = field(default=None, repr=False, compare=False)
     """Those of the default dataset that these were made of; None for those themselves."""
 
-    def of_dataset(self, dataset: Dataset | str) -> Settings:
-        """These settings for another dataset, by name or entry; it has a folder of its own below the data directory.
+    def of_dataset(self, dataset: Dataset | str | None) -> Settings:
+        """These settings for another dataset, by name or entry; None leaves them as they are.
 
+        Another dataset has a folder of its own below the data directory.
         What variables say of the published file and of tracked contracts is about the default dataset; another one goes
         by its entry in the catalogue. An address of exchangeInfo that was set is taken to serve all markets.
 
         Raises:
             UsageError: The catalogue has no such name.
         """
+        if dataset is None:
+            return self
         if isinstance(dataset, str):
             dataset = dataset_named(dataset)
         if self.of_default:

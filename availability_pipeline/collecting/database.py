@@ -24,8 +24,7 @@ class AvailabilityDatabase:
     """
 
     def __init__(self, settings: Settings | None = None, dataset: str | None = None) -> None:
-        found = settings or Settings.load()
-        self._settings = found.of_dataset(dataset) if dataset else found
+        self._settings = (settings or Settings.load()).of_dataset(dataset)
 
     def get_last_update_date(self) -> dt.date | None:
         """The last UTC day that is collected for all contracts; None if no day is.

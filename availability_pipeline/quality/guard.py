@@ -30,8 +30,7 @@ class AvailabilityValidator:
     """
 
     def __init__(self, settings: Settings | None = None, dataset: str | None = None) -> None:
-        found = settings or Settings.load()
-        self._settings = found.of_dataset(dataset) if dataset else found
+        self._settings = (settings or Settings.load()).of_dataset(dataset)
         _ = self._settings.db_file
 
     def run_all_validations(self) -> dict[str, Any]:
