@@ -130,7 +130,7 @@ def download(  # noqa: PLR0913 - an option each
     settings = chosen_settings()
     mirror = Mirror(_mirror_dir(folder, settings))
     names = _chosen(symbols, universe, start, end)
-    with AvailabilityQueries(settings=chosen_settings()) as queries:
+    with AvailabilityQueries(settings=settings) as queries:
         if universe is not None:
             names = [row["symbol"] for row in queries.get_universe(parse_day(universe, "--universe"))]
         days, report = _days(queries, start, end), Report(mirror.folder, dry_run)

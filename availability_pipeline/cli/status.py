@@ -26,11 +26,12 @@ def status(chosen: str | None) -> None:
     Data through is the last day collected for all contracts. Pending counts files that are expected and not there yet.
     The service levels are those of the last run. json is one object.
     """
-    with AvailabilityQueries(settings=chosen_settings()) as queries:
+    settings = chosen_settings()
+    with AvailabilityQueries(settings=settings) as queries:
         found, path, size = queries.get_status(), queries.location, queries.path.stat().st_size
         days = [(day["date"], _of_day(day)) for day in queries.get_availability_summary()]
     facts = {"path": str(path), "size_bytes": size, **_facts(found)}
-    levels = read(chosen_settings().dataset_dir)
+    levels = read(settings.dataset_dir)
     lists = {"pending": found.pending, "runs": found.runs, "service_levels": levels and asdict(levels)}
     if not printed_as_json(chosen, {**facts, **lists}):
         _print(facts, found, levels, days)
