@@ -53,9 +53,8 @@ def sql(query: str, timeout: float, memory_limit: int, max_rows: int, output: Ou
 
     It reads the relations of the published database, no files and no network, and changes nothing. QUERY is a SELECT
     or - to read it from standard input; statements before the SELECT can make temporary tables. SHOW TABLES lists the
-    relations, DESCRIBE and a relation's name its columns; those of other datasets are in
-    schemas such as "spot/klines/1m".
-    Of two columns with one name the second gets a number.
+    relations, DESCRIBE and a relation's name its columns; those of other datasets are in schemas such as
+    "spot/klines/1m". Of two columns with one name the second gets a number.
     """
     from availability_pipeline.publishing.remote.cache import published_file  # noqa: PLC0415 - the database libraries are slow to load
     from availability_pipeline.queries.coverage import other_files  # noqa: PLC0415 - likewise

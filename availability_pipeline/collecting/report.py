@@ -47,13 +47,13 @@ def make_report(settings: Settings) -> ReportMade:
         UploadError: It could not be uploaded; it is on this machine.
         AvailabilityError: It cannot be written.
     """
+    from availability_pipeline.queries.report.charts import picture  # noqa: PLC0415 - loads Altair
+
     began = time.perf_counter()
     overview = _overview(settings)
     generation = generation_read(Place.of(settings.db_file))
     if generation is None:
         raise AvailabilityError(f"there is no generation beside {settings.db_file}; run `publish`")
-    from availability_pipeline.queries.report.charts import picture  # noqa: PLC0415 - loads Altair
-
     text = render(overview, settings, _links(generation), generation.manifest.generation).encode()
     path = generation.folder / FILE
     write(path, text)

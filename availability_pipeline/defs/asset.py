@@ -48,7 +48,6 @@ def asset(
 
 def column_schema(columns: Sequence[Column]) -> dg.TableSchema:
     """Columns as Dagster's catalogue shows them."""
-    """Columns as Dagster's catalogue shows them."""
     return dg.TableSchema(
         [
             dg.TableColumn(

@@ -132,15 +132,11 @@ _SIGN_COLOUR = alt.condition(
 
 def _cell(day: dict[str, Any]) -> dict[str, Any]:
     date: dt.date = day["date"]
-    year, week, weekday = (
-        date.year,
-        (date.timetuple().tm_yday - 1 + date.replace(month=1, day=1).weekday()) // 7,
-        date.weekday(),
-    )
+    week = (date.timetuple().tm_yday - 1 + date.replace(month=1, day=1).weekday()) // 7
     state, mark = _state(day)
     return {
         "day": str(date),
-        "row": f"{year}-{weekday}",
+        "row": f"{date.year}-{date.weekday()}",
         "week": week,
         "state": state,
         "mark": mark,
@@ -217,7 +213,7 @@ def universe(days: Rows) -> Filled:
             ("flat", day["flat"]),
         )
     ]
-    return _lines(rows, "what", "contracts", ["with a file", "traded", "flat"], title="contracts")
+    return _lines(rows, "contracts", ["with a file", "traded", "flat"], title="contracts")
 
 
 def listings(months: Rows) -> Filled:
@@ -229,7 +225,7 @@ def listings(months: Rows) -> Filled:
         .encode(
             x=alt.X("yearmonth(month):T", title=None),
             y=alt.Y("contracts:Q", title="contracts"),
-            color=_colours("what", ["listings", "delistings"]),
+            color=_colours(["listings", "delistings"]),
             tooltip=[alt.Tooltip("yearmonth(month):T", title="month"), "what:N", "contracts:Q"],
         )
         .properties(width="container", height=180)
@@ -240,9 +236,7 @@ def listings(months: Rows) -> Filled:
 def concentration(months: Rows) -> Filled:
     """The share of the traded value in the largest contracts."""
     rows = [{**month, "day": str(month["month"])} for month in months]
-    return _lines(
-        rows, "what", "share", ["top 10", "top 50", "top 100"], title="share of traded value", form="%"
-    )
+    return _lines(rows, "share", ["top 10", "top 50", "top 100"], title="share of traded value", form="%")
 
 
 def lag(days: Rows) -> Filled:
@@ -250,10 +244,10 @@ def lag(days: Rows) -> Filled:
     rows = [
         {"day": str(day["date"]), "what": name, "hours": day[name]} for day in days for name in ("p50", "p95")
     ]
-    return _lines(rows, "what", "hours", ["p50", "p95"], title="hours after midnight UTC")
+    return _lines(rows, "hours", ["p50", "p95"], title="hours after midnight UTC")
 
 
-def _lines(rows: Rows, what: str, value: str, names: list[str], *, title: str, form: str = "") -> Filled:
+def _lines(rows: Rows, value: str, names: list[str], *, title: str, form: str = "") -> Filled:
     """Lines over days that differ in colour and in dashes."""
     chart = (
         alt.Chart(_DATA)
@@ -261,11 +255,11 @@ def _lines(rows: Rows, what: str, value: str, names: list[str], *, title: str, f
         .encode(
             x=alt.X("day:T", title=None),
             y=alt.Y(f"{value}:Q", title=title, axis=alt.Axis(format=form)),
-            color=_colours(what, names),
-            strokeDash=alt.StrokeDash(f"{what}:N", scale=alt.Scale(domain=names), legend=_LEGEND),
+            color=_colours(names),
+            strokeDash=alt.StrokeDash("what:N", scale=alt.Scale(domain=names), legend=_LEGEND),
             tooltip=[
                 alt.Tooltip("day:T", format="%Y-%m-%d"),
-                f"{what}:N",
+                "what:N",
                 alt.Tooltip(f"{value}:Q", format=form or ",.4~r"),
             ],
         )
@@ -274,10 +268,10 @@ def _lines(rows: Rows, what: str, value: str, names: list[str], *, title: str, f
     return chart, rows
 
 
-def _colours(field: str, names: list[str]) -> alt.Color:
+def _colours(names: list[str]) -> alt.Color:
     colours = ["#0072b2", "#d55e00", "#009e73"][: len(names)]
     return alt.Color(
-        f"{field}:N",
+        "what:N",
         scale=alt.Scale(domain=names, range=colours),
         legend=_LEGEND,
     )
