@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -99,6 +100,16 @@ def test_the_last_word_of_the_exchange_stays_while_it_is_silent(
     assert row_of(connection, "BTCUSDT")[5:] == ("PERPETUAL", "TRADING", dt.date(2019, 9, 25), FIRST)
     see(connection, NAMES, [listed("BTCUSDT", "SETTLING", None)], now=SECOND)
     assert row_of(connection, "BTCUSDT")[5:] == ("PERPETUAL", "SETTLING", None, SECOND)
+
+
+def test_a_quote_that_only_the_exchange_knows_stays_while_it_is_silent(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    see(connection, ["ODD", "BTCUSDT"], [replace(listed("ODD"), quote="DD")])
+    assert row_of(connection, "ODD")[2] == "DD"
+    for silent in ([], [listed("ODD"), listed("BTCUSDT")]):
+        see(connection, ["ODD", "BTCUSDT"], silent, now=SECOND)
+        assert [row_of(connection, symbol)[2] for symbol in ("ODD", "BTCUSDT")] == ["DD", "USDT"]
 
 
 def test_nothing_seen_changes_nothing(connection: duckdb.DuckDBPyConnection) -> None:
