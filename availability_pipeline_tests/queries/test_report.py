@@ -22,6 +22,7 @@ from availability_pipeline import AvailabilityQueries
 from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.report import FILE, make_report, render, text_of_report
 from availability_pipeline.errors import PublishedDatabaseError
+from availability_pipeline.queries.report.charts import charts_of
 from availability_pipeline.queries.report.data import RECENT_DAYS, Overview, read_overview
 from availability_pipeline.queries.report.page import page
 from availability_pipeline.settings import Settings
@@ -108,6 +109,13 @@ def test_the_page_says_and_shows_the_same_numbers(made: Path, overview: Overview
     assert f"Generation {made.parent.name}." in text
     body = text.partition('<script type="application/json"')[0]
     assert not re.search(r'(src|href)="(?!availability|manifest|\w+\.parquet)', body)
+
+
+@pytest.mark.parametrize("name", sorted(CHARTS))
+def test_a_chart_is_valid_vega_lite(overview: Overview, name: str) -> None:
+    chart, rows = charts_of(overview)[name]
+    assert rows
+    chart.to_dict()  # validates
 
 
 def test_names_cannot_leave_their_place(overview: Overview) -> None:

@@ -57,15 +57,19 @@ def specs(overview: Overview) -> dict[str, dict[str, Any]]:
     """All charts that there is data for, as Vega, by the id of their place in the page."""
     # Validating each part against the schema of Vega-Lite takes longer than all else; tests do it.
     with debug_mode(False):
-        charts = {
-            "calendar": calendar(overview.calendar),
-            "lives": lives(overview.lives),
-            "universe": universe(overview.calendar),
-            "listings": listings(overview.listings),
-            "concentration": concentration(overview.concentration),
-            "lag": lag(overview.lag),
-        }
-    return {name: _vega(chart, rows) for name, (chart, rows) in charts.items() if rows}
+        return {name: _vega(chart, rows) for name, (chart, rows) in charts_of(overview).items() if rows}
+
+
+def charts_of(overview: Overview) -> dict[str, Filled]:
+    """All charts, by the id of their place in the page."""
+    return {
+        "calendar": calendar(overview.calendar),
+        "lives": lives(overview.lives),
+        "universe": universe(overview.calendar),
+        "listings": listings(overview.listings),
+        "concentration": concentration(overview.concentration),
+        "lag": lag(overview.lag),
+    }
 
 
 def _vega(chart: alt.TopLevelMixin, rows: Rows) -> dict[str, Any]:
@@ -156,24 +160,10 @@ def _state(day: dict[str, Any]) -> tuple[str, str]:
 
 def lives(spans: Rows) -> Filled:
     """One line per contract over time, coloured by status, sorted by listing, with search and filters."""
-    search = alt.param(
-        "search", value="", bind=alt.binding(input="search", name="contract ", placeholder="BTCUSDT")
-    )
-    shown = alt.param(
-        "shown",
-        value="all",
-        bind=alt.binding_select(
-            options=["all", "open", "ended", "coin", "stock or index", "settled"], name="show "
-        ),
-    )
-    chosen = (
-        "indexof(upper(datum.symbol), upper(search)) >= 0 && (shown == 'all' || shown == datum.kind"
-        " || shown == (datum.ended ? 'ended' : 'open'))"
-    )
     rows = [{**span, "start": str(span["start"]), "stop": str(span["stop"])} for span in spans]
     chart = (
         alt.Chart(_DATA)
-        .transform_filter(chosen)
+        .transform_filter(_CHOSEN)
         .mark_rect()
         .encode(
             x=alt.X("start:T", title=None, axis=alt.Axis(orient="top")),
@@ -196,10 +186,26 @@ def lives(spans: Rows) -> Filled:
                 alt.Tooltip("kind:N"),
             ],
         )
-        .add_params(search, shown)
+        .add_params(*_choices())
         .properties(width="container", height=alt.Step(_ROW_HEIGHT))
     )
     return chart, rows
+
+
+_CHOSEN = (
+    "indexof(upper(datum.symbol), upper(search)) >= 0 && (shown == 'all' || shown == datum.kind"
+    " || shown == (datum.ended ? 'ended' : 'open'))"
+)
+
+
+def _choices() -> tuple[alt.Parameter, alt.Parameter]:
+    """The fields of a page that set what `_CHOSEN` goes by."""
+    kinds = ["all", "open", "ended", "coin", "stock or index", "settled"]
+    search = alt.binding(input="search", name="contract ", placeholder="BTCUSDT")
+    return (
+        alt.param("search", value="", bind=search),
+        alt.param("shown", value="all", bind=alt.binding_select(options=kinds, name="show ")),
+    )
 
 
 def universe(days: Rows) -> Filled:
