@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset
 from availability_pipeline.lifecycle.derive import derive
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.warehouse.database import check_version
@@ -105,14 +106,19 @@ def write_bars(connection: duckdb.DuckDBPyConnection, trades: Mapping[tuple[str,
 
 
 def derived(
-    lives: Mapping[str, Life], *, gap: int = 30, age: int = 10, tradifi: bool = False
+    lives: Mapping[str, Life],
+    *,
+    gap: int = 30,
+    age: int = 10,
+    tradifi: bool = False,
+    dataset: Dataset = DEFAULT_DATASET,
 ) -> duckdb.DuckDBPyConnection:
     """A database of these lives with its derived tables, so many days after the last one."""
     connection = database()
     collect(connection, lives)
     if tradifi:
         connection.execute("UPDATE symbols SET contract_type = 'TRADIFI_PERPETUAL'")
-    derive(connection, Rules(gap, day(max(map(len, lives.values())) - 1 + age)))
+    derive(connection, Rules(gap, day(max(map(len, lives.values())) - 1 + age), dataset))
     return connection
 
 

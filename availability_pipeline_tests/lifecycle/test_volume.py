@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, SizeRules
+from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, SizeRules
 from availability_pipeline.lifecycle.derive import derive
 from availability_pipeline.lifecycle.rules import IDLE_FILES, TRADIFI_IDLE_FILES, Rules
 from availability_pipeline_tests.lifecycle.lives import (
@@ -94,6 +94,25 @@ def test_a_longer_stretch_is_an_end_and_trade_after_it_a_relisting(length: int) 
         (0, length + 2, 2, "relisted", known, length),
         (length + 3, length + 4, length + 4, None, None, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("life", "where_names_come_back", "elsewhere"),
+    [
+        ("TTT......TTT", "pppeeeeeeppp", "pppmmmmmmppp"),
+        (
+            "TTT" + "i" * IDLE_FILES + "..TT",
+            "ppp" + "v" * IDLE_FILES + "eepp",
+            "ppp" + "v" * IDLE_FILES + "mmpp",
+        ),
+    ],
+    ids=["long absence", "absence after an end of trade"],
+)
+def test_an_absence_is_between_two_listings_only_where_names_come_back(
+    life: str, where_names_come_back: str, elsewhere: str
+) -> None:
+    assert status_of(life, gap=3) == where_names_come_back
+    assert status_of(life, gap=3, dataset=DATASETS["spot/klines/1m"]) == elsewhere
 
 
 def test_a_gap_counts_the_same_in_a_halt() -> None:
