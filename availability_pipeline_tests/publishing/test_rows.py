@@ -290,6 +290,9 @@ def test_a_new_contract_goes_to_the_tail(working: duckdb.DuckDBPyConnection, tmp
     assert_as_good_as_a_rebuild(working, report, tmp_path)
     with AvailabilityQueries(report.path) as queries:
         assert queries.publication.tail_symbols == ["A04LISTED", "T03LISTED"]
+    latest = pq.read_table(report.folder / "latest.parquet").column("symbol").to_pylist()
+    assert {"A04LISTED", "T03LISTED"} <= set(latest)
+    assert latest == sorted(latest)
     export(report.path, tmp_path / "exported", "parquet", force=False)
     for folder in (tmp_path / "exported", report.folder):
         year = pq.read_table(folder / "daily_availability" / "2024.parquet").select(["date", "symbol"])
