@@ -12,7 +12,9 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -23,11 +25,12 @@ from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.report import FILE, make_report, render, text_of_report
 from availability_pipeline.errors import PublishedDatabaseError
 from availability_pipeline.queries.report.charts import charts_of
-from availability_pipeline.queries.report.data import RECENT_DAYS, Overview, read_overview
+from availability_pipeline.queries.report.data import LAG_DAYS, RECENT_DAYS, ROWS, Overview, read_overview
 from availability_pipeline.queries.report.page import page
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.browser import CHROMIUM, Page, open_page
 from availability_pipeline_tests.demo_data import Demo
+from availability_pipeline_tests.publishing import sample
 
 CHARTS = {"calendar", "lives", "universe", "listings", "concentration", "lag"}
 
@@ -94,6 +97,70 @@ def test_numbers_are_those_of_the_queries(settings: Settings, overview: Overview
     }
     flat = sum(status == "flat" for status in lived.values())
     assert flat == sum(day["flat"] for day in summary)
+
+
+def test_lags_are_the_hours_to_the_first_files_of_a_day(settings: Settings, overview: Overview) -> None:
+    with AvailabilityQueries(settings=settings) as queries:
+        moments = queries.sql("""
+            SELECT date, symbol, last_modified AS moment FROM availability_by_date WHERE available
+            UNION ALL
+            SELECT date, symbol, old_last_modified FROM availability_changes WHERE old_last_modified IS NOT NULL
+        """)
+    first: dict[tuple[dt.date, str], dt.datetime] = {}
+    for row in moments:
+        key = row["date"], row["symbol"]
+        first[key] = min(row["moment"], first.get(key, row["moment"]))
+    hours: dict[dt.date, list[float]] = {}
+    for (day, _), moment in first.items():
+        midnight = dt.datetime.combine(day, dt.time()) + dt.timedelta(days=1)
+        hours.setdefault(day, []).append((moment - midnight) / dt.timedelta(hours=1))
+    last = overview.calendar[-1]["date"]
+    days = [day for day in sorted(hours) if day > last - dt.timedelta(days=LAG_DAYS)]
+    assert len(hours) > len(days) > 1
+    assert [row["date"] for row in overview.lag] == days
+    for row in overview.lag:
+        # The 19th of 20 quantiles is the 95th percentile.
+        twentieths = quantiles(hours[row["date"]], n=20, method="inclusive")
+        assert (row["p50"], row["p95"]) == pytest.approx((twentieths[9], twentieths[18]))
+
+
+def test_shares_are_those_of_the_largest_contracts(settings: Settings, overview: Overview) -> None:
+    with AvailabilityQueries(settings=settings) as queries:
+        bars = queries.sql("SELECT date, symbol, quote_volume FROM daily_volume")
+    traded: dict[dt.date, dict[str, float]] = {}
+    for bar in bars:
+        of_month = traded.setdefault(bar["date"].replace(day=1), {})
+        of_month[bar["symbol"]] = of_month.get(bar["symbol"], 0) + bar["quote_volume"]
+    shares = {(row["month"], row["what"]): row["share"] for row in overview.concentration}
+    assert {month for month, _ in shares} == set(traded)
+    for month, of_contracts in traded.items():
+        values = sorted(of_contracts.values(), reverse=True)
+        for top in (10, 50, 100):
+            assert shares[month, f"top {top}"] == pytest.approx(sum(values[:top]) / sum(values))
+
+
+def test_the_newest_incomplete_files_come_first(tmp_path: Path) -> None:
+    with sample.working_database(tmp_path) as working:
+        working.execute("""
+            INSERT INTO file_contents BY NAME
+            SELECT
+                date, symbol, file_size_bytes, last_modified, last_modified AS inspected_at, 'agrees' AS checksum,
+                1439 AS rows, 0 AS first_minute, 1439 AS last_minute, 1 AS missing_minutes,
+                0 AS duplicate_minutes, 0 AS unordered_minutes,
+                1439 AS traded_minutes, 7 AS base_volume, 8 AS quote_volume, 9 AS trades, false AS has_header,
+                if(symbol = 'LUNAUSDT', 'complete', 'gaps') AS verdict
+            FROM availability WHERE available ORDER BY date, symbol
+        """)
+    with AvailabilityQueries(sample.republish(tmp_path)) as queries:
+        shown = read_overview(queries).tables["Incomplete files"]
+    expected = [
+        (day, name) for day, name in sample.sample_files() if name in sample.SPANS and name != "LUNAUSDT"
+    ]
+    newest = sorted(sorted(expected, key=itemgetter(1)), key=itemgetter(0), reverse=True)[:ROWS]
+    assert [(row["date"], row["symbol"]) for row in shown] == newest
+    assert {(row["verdict"], row["checksum"], row["rows"], row["missing_minutes"]) for row in shown} == {
+        ("gaps", "agrees", 1439, 1)
+    }
 
 
 def test_the_page_says_and_shows_the_same_numbers(made: Path, overview: Overview) -> None:
