@@ -13,6 +13,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from requests.structures import CaseInsensitiveDict
 
 from availability_pipeline.archive.http import FAILURES, Session
+from availability_pipeline.archive.wire import Answer
 
 
 def send_by(session: Session, events: Any, timeout_seconds: int) -> None:
@@ -27,12 +28,9 @@ class _Sender:
 
     def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         """Send a request as it is: signed, and neither redirected nor given cookies."""
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.body = request.method, request.url, cast("Any", request.body)
-        prepared.headers = CaseInsensitiveDict(request.headers.items())
         try:
-            answer = self._session.get_adapter(request.url).send(prepared, stream=True, timeout=self._timeout)
-            headers: Any = answer.raw.headers
+            answer = self._answer(request)
+            headers: Any = answer.headers
             response = AWSResponse(request.url, answer.status_code, headers, answer.raw)
             if not request.stream_output:
                 response.content  # noqa: B018 - read by now, so that a failure is one of the request
@@ -41,3 +39,12 @@ class _Sender:
         except FAILURES as error:
             raise requests.ConnectionError(error) from error
         return response
+
+    def _answer(self, request: AWSPreparedRequest) -> Answer:
+        if request.method == "GET" and not request.stream_output and not request.body:
+            return self._session.send_plain("GET", request.url, dict(request.headers.items()), self._timeout)
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, cast("Any", request.body)
+        prepared.headers = CaseInsensitiveDict(request.headers.items())
+        answer = self._session.get_adapter(request.url).send(prepared, stream=True, timeout=self._timeout)
+        return Answer(answer.status_code, answer.raw.headers, answer.raw)

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import requests
 
 from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.archive.klines import (
@@ -33,6 +32,7 @@ from availability_pipeline.archive.klines import (
     unpack,
 )
 from availability_pipeline.archive.probing import About, size_and_time
+from availability_pipeline.archive.wire import Answer
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable
 
@@ -94,7 +94,7 @@ def fetch(
     return _checked(answer, body, limit, about)
 
 
-def _checked(answer: requests.Response, body: bytes, limit: int, about: About) -> Fetched:
+def _checked(answer: Answer, body: bytes, limit: int, about: About) -> Fetched:
     size, last_modified = size_and_time(answer, about)
     if len(body) < min(size, limit + 1):
         # urllib3 notices only a read that finds nothing.

@@ -26,12 +26,13 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, PoolManager, Retry
-from urllib3 import HTTPResponse as Answer
+from urllib3 import HTTPResponse as PoolAnswer
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 from urllib3.util.request import rewind_body, set_file_position
 
+from availability_pipeline.archive.wire import CLOSED, Answer, NoByte, exchange, request_head
 from availability_pipeline.errors import Cause, UsageError, known_cause
 
 CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -250,8 +251,6 @@ def within(error: BaseException) -> Iterator[BaseException]:
             waiting += [each.__context__, each.__cause__, getattr(each, "reason", None), *each.args]
 
 
-_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
 Manager = TypeVar("Manager", bound=PoolManager)
 
 
@@ -263,7 +262,7 @@ class _Answer(HTTPResponse):
     def begin(self) -> None:
         try:
             is_there = self.fp.peek(1)
-        except _CLOSED as error:
+        except CLOSED as error:
             raise _NoByte(str(error)) from error
         if not is_there:
             raise _NoByte("Remote end closed connection without response")
@@ -293,15 +292,16 @@ class _Resending(HTTPConnection):
 
     def request(self, method: str, url: str, body: Any = None, *arguments: Any, **options: Any) -> None:
         send = partial(super().request, method, url, body, *arguments, **options)
-        may_be_resent = self._is_used and method in Retry.DEFAULT_ALLOWED_METHODS
+        is_open = self._is_used and self.sock is not None
+        may_be_resent = is_open and method in Retry.DEFAULT_ALLOWED_METHODS
         self._again = _once_more(send, body) if may_be_resent else None
         try:
             send()
-        except _CLOSED:
+        except CLOSED:
             if self._again is None:
                 raise
 
-    def getresponse(self) -> Answer:  # type: ignore[override]  # as urllib3 has it
+    def getresponse(self) -> PoolAnswer:  # type: ignore[override]  # as urllib3 has it
         try:
             answer = super().getresponse()
         except _NoByte:
@@ -385,6 +385,17 @@ class _Adapter(HTTPAdapter):
             raise ProxyFailed(proxy, "HTTP 407")
         return answer
 
+    def kept(self, origin: str) -> HTTPConnectionPool | None:
+        """The kept connections to a host; None where the requests on them are a proxy's to answer."""
+        proxy = self._environment.proxy(origin)
+        if proxy and not proxy.is_socks and origin.lower().startswith("http:"):
+            return None
+        request = requests.PreparedRequest()
+        request.url = origin
+        proxies = {"all": proxy.url} if proxy else {}
+        verify = self._environment.verify(origin)
+        return cast("HTTPConnectionPool", self.get_connection_with_tls_context(request, verify, proxies))
+
 
 class Session(requests.Session):
     """A session that keeps its connections, goes by what the environment says of the network, and follows no redirects.
@@ -400,24 +411,71 @@ class Session(requests.Session):
     ) -> None:
         super().__init__()
         self.trust_env = not anonymous
-        adapter = _Adapter(environment or Environment(), connections)
+        self._adapter = _Adapter(environment or Environment(), connections)
         for scheme in ("https://", "http://"):
-            self.mount(scheme, adapter)
+            self.mount(scheme, self._adapter)
         # Without "identity" a server may compress, and the length would not be the file's.
-        self._headers_of_files = cast(
-            "CaseInsensitiveDict[str]", CaseInsensitiveDict({**self.headers, "Accept-Encoding": "identity"})
-        )
+        self._headers_of_files = {**cast("Mapping[str, str]", self.headers), "Accept-Encoding": "identity"}
+        self._routes: dict[str, tuple[HTTPConnectionPool | None, str]] = {}
 
-    def ask(self, method: str, url: str, seconds: int) -> requests.Response:
-        """Send a HEAD or GET for a file whose URL is percent-encoded, with the session's headers alone.
+    def ask(self, method: str, url: str, seconds: int) -> Answer:
+        """Send a HEAD or GET for a file, with the session's headers alone; the body of the answer is to be read yet.
 
-        The body of the answer is still to be read. `head` and `get` take twice the CPU: for cookies, hooks and whatever
-        else a session can add to a request.
+        Args:
+            method: HEAD or GET.
+            url: The file's, percent-encoded.
+            seconds: How long the server may be silent.
         """
+        return self.send_plain(method, url, self._headers_of_files, seconds)
+
+    def send_plain(self, method: str, url: str, headers: Mapping[str, str], seconds: int) -> Answer:
+        """Send an idempotent request without a body, with these headers and nothing that a session adds to a request.
+
+        The first one on a connection goes by requests and urllib3, all others by `wire`.
+        """
+        if answer := self._on_kept_connection(method, url, headers, seconds):
+            return answer
         request = requests.PreparedRequest()
         request.method, request.url = method, url
-        request.headers = self._headers_of_files
-        return self.get_adapter(url).send(request, stream=True, timeout=seconds)
+        request.headers = CaseInsensitiveDict(headers)
+        sent = self._adapter.send(request, stream=True, timeout=seconds)
+        return Answer(
+            sent.status_code, {name.lower(): value for name, value in sent.headers.items()}, sent.raw
+        )
+
+    def _on_kept_connection(
+        self, method: str, url: str, headers: Mapping[str, str], seconds: int
+    ) -> Answer | None:
+        """The answer to a request on a connection that is open; None if there is none, or it has been closed."""
+        path = url.find("/", len("https://"))
+        if path < 0:
+            return None
+        origin, target = url[:path], url[path:]
+        pool, host = self._routes.get(origin) or self._routes.setdefault(origin, self._route(origin))
+        request = request_head(method, target, host, headers)
+        if pool is None or request is None:
+            return None
+        connection: Any = pool._get_conn()  # noqa: SLF001 - urllib3 has no public way to them
+
+        def done(keep: bool) -> None:
+            if not keep:
+                connection.close()
+            pool._put_conn(connection)  # noqa: SLF001 - likewise
+
+        if connection.sock is None:
+            done(True)
+            return None
+        connection.sock.settimeout(seconds)
+        try:
+            return exchange(connection.sock, request, done)
+        except NoByte:
+            return None
+
+    def _route(self, origin: str) -> tuple[HTTPConnectionPool | None, str]:
+        """The connections to a host, and its name as requests say it."""
+        parts = parse_url(origin)
+        is_usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme or ""))
+        return self._adapter.kept(origin), f"{parts.host}" if is_usual else f"{parts.host}:{parts.port}"
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' interface
         """Where an answer leads to; nowhere."""

@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
 from threading import Lock
 from typing import TypedDict
 
 import pyarrow as pa
-import requests
 
 from availability_pipeline.archive.batch import Job, run_side_by_side
 from availability_pipeline.archive.files import FILES
 from availability_pipeline.archive.http import FAILURES, Session, problem
+from availability_pipeline.archive.wire import Answer
 from availability_pipeline.errors import ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 from availability_pipeline.settings import Settings
 
@@ -92,7 +92,7 @@ def _probe(session: Session, settings: Settings, symbol: str, day: dt.date) -> t
     return size_and_time(answer, about)
 
 
-def size_and_time(answer: requests.Response, about: About) -> tuple[int, dt.datetime]:
+def size_and_time(answer: Answer, about: About) -> tuple[int, dt.datetime]:
     """Size in bytes and last-modified, naive in UTC, of an answer's file; raises UnexpectedAnswer if it is none."""
     try:
         return _size_and_time(answer.headers)
@@ -101,15 +101,15 @@ def size_and_time(answer: requests.Response, about: About) -> tuple[int, dt.date
         raise UnexpectedAnswer(why, status=200, **about) from error
 
 
-def _size_and_time(headers: requests.structures.CaseInsensitiveDict[str]) -> tuple[int, dt.datetime]:
-    if headers.get("Content-Type", "").lower().startswith("text/html"):
+def _size_and_time(headers: Mapping[str, str]) -> tuple[int, dt.datetime]:
+    if headers.get("content-type", "").lower().startswith("text/html"):
         raise ValueError("it is a web page")
-    length, modified = headers.get("Content-Length"), headers.get("Last-Modified")
+    length, modified = headers.get("content-length"), headers.get("last-modified")
     if length is None or modified is None:
         raise ValueError("it has no Content-Length or no Last-Modified")
     if not (length.isascii() and length.isdigit() and len(length) < MAX_DIGITS):
         raise ValueError("its Content-Length is no number of bytes")
-    if headers.get("Content-Encoding", "identity") != "identity":
+    if headers.get("content-encoding", "identity") != "identity":
         raise ValueError("it is compressed, so its Content-Length is not the file's")
     moment = parsedate_to_datetime(modified)
     if moment.utcoffset():

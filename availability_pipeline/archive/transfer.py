@@ -12,11 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import requests
-
 from availability_pipeline.archive.contents import MAX_CHECKSUM_BYTES, fetch, parse_checksum
 from availability_pipeline.archive.http import FAILURES, Session, problem
 from availability_pipeline.archive.probing import About, size_and_time
+from availability_pipeline.archive.wire import Answer
 from availability_pipeline.catalogue.datasets import CHECKSUM
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, ArchiveUnreachable, UnexpectedAnswer
 
@@ -91,16 +90,16 @@ class Transfer:
             raise UnexpectedAnswer(why, status=200, **about)
         return sha256
 
-    def _get(self, about: About) -> requests.Response:
+    def _get(self, about: About) -> Answer:
         try:
             return self._session.ask("GET", about["url"], self._seconds)
         except FAILURES as error:
             raise self._unreachable(error, about) from error
 
-    def _body(self, answer: requests.Response, about: About) -> Iterator[bytes]:
+    def _body(self, answer: Answer, about: About) -> Iterator[bytes]:
         """The chunks of a body, which raise if it breaks off; errors of their consumer are not of the network."""
         try:
-            yield from answer.raw.stream(CHUNK_BYTES, decode_content=False)
+            yield from answer.raw.stream(CHUNK_BYTES)
         except FAILURES as error:
             raise self._unreachable(error, about) from error
 
@@ -108,7 +107,7 @@ class Transfer:
         return ArchiveUnreachable(problem(error, self._seconds), **about)
 
 
-def _refused(answer: requests.Response, about: About) -> ArchiveError:
+def _refused(answer: Answer, about: About) -> ArchiveError:
     if answer.status_code == 404:
         why = "the archive does not have the file any more (HTTP 404); run `update` for its day to see what is there"
     else:

@@ -7,13 +7,14 @@ import io
 import os
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
 import requests
 
 from availability_pipeline.archive.client import ListingClient
-from availability_pipeline.archive.http import Session
+from availability_pipeline.archive.http import FAILURES, Session
 from availability_pipeline.archive.listing import list_folders
 from availability_pipeline.archive.probing import probe_files
 from availability_pipeline.errors import ArchiveUnreachable
@@ -54,10 +55,24 @@ def test_no_page_of_a_listing_fails_by_it(address: Address, reset: bool) -> None
     assert (front.answered, front.closed, front.connections) == (3, 2, 3)
 
 
+def by_requests(session: Session, url: str) -> bytes:
+    return session.get(url, timeout=5).content
+
+
+def by_wire(session: Session, url: str) -> bytes:
+    return session.ask("GET", url, 5).raw.read(10_000_000)
+
+
+Get = Callable[[Session, str], bytes]
+
+GET = pytest.mark.parametrize("get", [by_requests, by_wire])
+
+
 @RESET
+@GET
 @pytest.mark.parametrize("way", ["TLS", "tunnel", "SOCKS"])
 def test_nor_behind_tls_and_proxies(
-    address: Address, authority: Authority, monkeypatch: pytest.MonkeyPatch, reset: bool, way: str
+    address: Address, authority: Authority, monkeypatch: pytest.MonkeyPatch, get: Get, reset: bool, way: str
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
     with ExitStack() as stack, Session(8) as session:
@@ -67,7 +82,7 @@ def test_nor_behind_tls_and_proxies(
             monkeypatch.setenv("ALL_PROXY", proxy.url)
         for _ in range(3):
             url = f"https://localhost:{front.address[1]}/fapi/v1/exchangeInfo"
-            assert session.get(url, timeout=5).status_code == 200
+            assert b"BTCUSDT" in get(session, url)
         if way != "TLS":
             assert len(proxy.asked) == 3
     assert (front.answered, front.connections) == (3, 3)
@@ -86,24 +101,48 @@ def test_a_failure_on_a_new_connection_stays_one(address: Address, reset: bool) 
 
 
 @RESET
-def test_it_is_sent_once_more_and_no_oftener(address: Address, reset: bool) -> None:
+@GET
+def test_it_is_sent_once_more_and_no_oftener(address: Address, reset: bool, get: Get) -> None:
     with closing(address, [1, 0, 0, 0], reset=reset) as front, Session() as session:
-        session.head(front.url, timeout=5)
-        with pytest.raises(requests.ConnectionError):
-            session.head(front.url, timeout=5)
+        get(session, f"{front.url}/")
+        with pytest.raises(FAILURES):
+            get(session, f"{front.url}/")
     assert (front.connections, front.closed) == (2, 2)
 
 
 @RESET
+@GET
 @pytest.mark.parametrize("partly", [b"H", b"HTTP/1.1 2", b"HTTP/1.1 100 Continue\r\n\r\n"])
 def test_an_answer_that_has_begun_is_not_asked_for_again(
-    address: Address, reset: bool, partly: bytes
+    address: Address, reset: bool, get: Get, partly: bytes
 ) -> None:
     with closing(address, 1, reset=reset, partly=partly) as front, Session() as session:
-        session.get(front.url, timeout=5)
-        with pytest.raises(requests.ConnectionError):
-            session.get(front.url, timeout=5)
+        get(session, f"{front.url}/")
+        with pytest.raises(FAILURES):
+            get(session, f"{front.url}/")
     assert (front.connections, front.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("way", ["direct", "TLS", "tunnel", "SOCKS"])
+def test_connections_are_kept_whatever_the_way(
+    address: Address, authority: Authority, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
+    is_encrypted = way in ("TLS", "tunnel")
+    with ExitStack() as stack, Session() as session:
+        context = authority.context() if is_encrypted else None
+        front = stack.enter_context(closing(address, 100, context=context))
+        if way in ("tunnel", "SOCKS"):
+            proxy = stack.enter_context((socks_proxy if way == "SOCKS" else http_proxy)(front.address))
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+        url = f"{'https' if is_encrypted else 'http'}://localhost:{front.address[1]}/fapi/v1/exchangeInfo"
+        bodies = set()
+        for _ in range(4):
+            answer = session.ask("GET", url, 5)
+            bodies.add(answer.raw.read(10_000_000))
+    [body] = bodies
+    assert b"BTCUSDT" in body
+    assert (front.answered, front.connections) == (4, 1)
 
 
 @RESET
