@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Lock, Thread
 
 from availability_pipeline.errors import ArchiveError, ArchiveFailures
 
@@ -41,37 +41,78 @@ def run_side_by_side(jobs: Iterable[Job], *, threads: int, attempted: int) -> No
         ArchiveError: The only failure of the batch.
         ArchiveFailures: All failures, if there were several.
     """
-    finished: SimpleQueue[Future[Sequence[Job]]] = SimpleQueue()
-    outcomes = _Outcomes(threads)
-    under_way = 0
-    executor = ThreadPoolExecutor(threads, thread_name_prefix="archive")
-    try:
-        pending = list(jobs)
-        while pending or under_way:
-            for job in pending:
-                executor.submit(outcomes.of, job).add_done_callback(finished.put)
-            under_way += len(pending)
-            pending = list(finished.get().result())
-            under_way -= 1
-    except BaseException:
-        # An interrupted run must end, and give back what it holds, although a request may hang for long.
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    executor.shutdown()
-    raise_together(outcomes.failures, attempted)
+    batch = _Batch(threads)
+    batch.run(jobs)
+    raise_together(batch.failures, attempted)
 
 
-class _Outcomes:
-    """What became of the jobs, kept by the threads that run them: a source that is down is left alone at once."""
+class _Batch:
+    """Threads that take jobs from one queue; a pool of futures takes a third of the CPU of a small request."""
 
     def __init__(self, threads: int) -> None:
         self.failures: list[ArchiveError] = []
-        self._threads = threads
+        self._most = threads
+        self._threads: list[Thread] = []
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._left = 0
+        """Jobs that are not over."""
+        self._lock = Lock()
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
+        """The end of the last job, or what no job may raise."""
         self._succeeded = False
+        self._is_broken_off = False
 
-    def of(self, job: Job) -> Sequence[Job]:
+    def run(self, jobs: Iterable[Job]) -> None:
+        """Run the jobs, and those that they return."""
+        first = list(jobs)
+        if not first:
+            return
+        try:
+            self._add(first)
+            if error := self._ended.get():
+                raise error
+        except BaseException:
+            # An interrupted run must end, and give back what it holds, although a request may hang for long.
+            self._is_broken_off = True
+            self._dismiss()
+            raise
+        self._dismiss()
+        for thread in self._threads:
+            thread.join()
+
+    def _add(self, jobs: Sequence[Job]) -> None:
+        with self._lock:
+            self._left += len(jobs)
+            started = [
+                Thread(target=self._work, name="archive") for _ in jobs[: self._most - len(self._threads)]
+            ]
+            self._threads += started
+        for job in jobs:
+            self._jobs.put(job)
+        for thread in started:
+            thread.start()
+
+    def _dismiss(self) -> None:
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) and not self._is_broken_off:
+            try:
+                if more := self._of(job):
+                    self._add(more)
+            except BaseException as error:  # noqa: BLE001 - raised where the batch is waited for
+                self._ended.put(error)
+                return
+            with self._lock:
+                self._left -= 1
+                is_last = not self._left
+            if is_last:
+                self._ended.put(None)
+
+    def _of(self, job: Job) -> Sequence[Job]:
         """Run the job, unless the source is down; what is left to do after it."""
-        if len(self.failures) >= self._threads and not self._succeeded:
+        if len(self.failures) >= self._most and not self._succeeded:
             return ()
         try:
             more = list(job())
