@@ -65,7 +65,7 @@ format: setup-test
 	$(BIN)/ruff check --fix .
 
 bench: setup-test ## Measure, and print docs/reference/benchmarks.md's tables
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove .venv and caches; data and Dagster's history stay
 	rm -rf $(VENV) .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

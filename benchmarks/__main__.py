@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.beside import last_release, show
 from benchmarks.report import table
 from benchmarks.runner import Bench, Figures, bench
 
@@ -22,6 +23,9 @@ def main() -> None:
     """Run everything, in an order in which each step finds the database that it needs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--symbols", type=int, help="a reduced archive of so many contracts, to try it out")
+    parser.add_argument(
+        "--beside", default=last_release(), help="an older revision  [default: the newest tag]"
+    )
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}\n")
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
@@ -42,6 +46,8 @@ def main() -> None:
         table("Deriving and publishing", DERIVING, _deriving(archive))
         table("Queries on an open connection", QUERIES, _queries(archive))
         table("Query patterns, on an open connection of DuckDB", PATTERNS, _patterns(archive))
+    if arguments.beside:
+        show(arguments.beside, arguments.symbols)
 
 
 LISTING = ("", "LIST requests", "files", "CPU s", "wall s", "keys/s", "peak MB", "CPU ratio")

@@ -23,6 +23,8 @@ from pathlib import Path
 from benchmarks.report import table
 from benchmarks.runner import Bench, bench
 
+ROOT = Path(__file__).parents[1]
+
 HEADER = ("", "", "CPU s", "wall s", "peak MB", "CPU ratio", "wall ratio")
 
 
@@ -33,21 +35,30 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, help="a reduced archive of so many contracts, to try it out")
     parser.add_argument("--runs", type=int, default=3, help="how often each command runs  [default: 3]")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, bench(Path(folder), arguments.symbols) as archive:
-        pythons = {
-            arguments.revision: installed(arguments.revision, Path(folder)),
-            "now": Path(sys.executable),
-        }
-        table(f"Beside {arguments.revision}", HEADER, compared(archive, pythons, arguments.runs))
+    show(arguments.revision, arguments.symbols, arguments.runs)
+
+
+def show(revision: str, symbols: int | None, runs: int = 1) -> None:
+    """Print the table of one older revision."""
+    with tempfile.TemporaryDirectory() as folder, bench(Path(folder), symbols) as archive:
+        pythons = {revision: installed(revision, Path(folder)), "now": Path(sys.executable)}
+        table(f"Beside {revision}", HEADER, compared(archive, pythons, runs))
+
+
+def last_release() -> str | None:
+    """The newest tag that leads here; None if there is none."""
+    found = subprocess.run(
+        ["git", "-C", ROOT, "describe", "--tags", "--abbrev=0"], check=False, capture_output=True, text=True
+    )
+    return found.stdout.strip() or None
 
 
 def installed(revision: str, folder: Path) -> Path:
     """The Python of a new environment with a revision of this repository and the versions that it pins."""
     source, place = folder / "source", folder / "older"
     source.mkdir()
-    root = Path(__file__).parents[1]
     packed = subprocess.run(
-        ["git", "-C", root, "archive", revision], check=True, stdout=subprocess.PIPE
+        ["git", "-C", ROOT, "archive", revision], check=True, stdout=subprocess.PIPE
     ).stdout
     subprocess.run(["tar", "--extract", "--directory", source], input=packed, check=True)
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
