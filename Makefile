@@ -6,7 +6,7 @@ CLI    := $(BIN)/binance-futures-availability
 PORT   ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo demo-ui ui test test-fast lint audit format bench clean
+.PHONY: help setup setup-test run demo demo-ui ui test test-fast lint audit format charts bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ audit: setup-test ## Ask for known vulnerabilities of the pinned packages
 format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+charts: setup-test ## Compile the charts of the report into the package, after a change of their definitions
+	$(BIN)/python -m charts
 
 bench: setup-test ## Measure, and print docs/reference/benchmarks.md's tables
 	$(BIN)/python -m benchmarks $(ARGS)

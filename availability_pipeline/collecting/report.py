@@ -16,8 +16,9 @@ from availability_pipeline.errors import AvailabilityError, cause_of
 from availability_pipeline.publishing.manifest import DATABASE, NAME, Place
 from availability_pipeline.publishing.release import Generation, generation_read
 from availability_pipeline.publishing.remote.replicate import put_report
-from availability_pipeline.queries.api import AvailabilityQueries
-from availability_pipeline.queries.report.data import Overview, read_overview
+from availability_pipeline.queries.report.data import Overview, ReportQueries
+from availability_pipeline.queries.report.page import page
+from availability_pipeline.queries.report.picture import picture
 from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.atomic import draft_of
 
@@ -33,8 +34,8 @@ class ReportMade:
     """Bytes."""
     seconds: float
     overview: Overview
-    calendar: bytes
-    """Its calendar as a PNG."""
+    calendar: str
+    """Its calendar as an SVG."""
     uploaded_to: str | None
     """The URL of the report in object storage, if it is there."""
 
@@ -47,8 +48,6 @@ def make_report(settings: Settings) -> ReportMade:
         UploadError: It could not be uploaded; it is on this machine.
         AvailabilityError: It cannot be written.
     """
-    from availability_pipeline.queries.report.charts import picture  # noqa: PLC0415 - loads Altair
-
     began = time.perf_counter()
     overview = _overview(settings)
     generation = generation_read(Place.of(settings.db_file))
@@ -62,7 +61,7 @@ def make_report(settings: Settings) -> ReportMade:
         size=len(text),
         seconds=time.perf_counter() - began,
         overview=overview,
-        calendar=picture(overview),
+        calendar=picture(overview.calendar),
         uploaded_to=put_report(settings, generation, FILE, text),
     )
 
@@ -77,8 +76,8 @@ def text_of_report(settings: Settings) -> str:
 
 
 def _overview(settings: Settings) -> Overview:
-    with AvailabilityQueries(settings=settings) as queries:
-        return read_overview(queries)
+    with ReportQueries(settings=settings) as queries:
+        return queries.read_overview()
 
 
 def _links(generation: Generation) -> dict[str, str]:
@@ -88,18 +87,16 @@ def _links(generation: Generation) -> dict[str, str]:
 
 def render(overview: Overview, settings: Settings, links: dict[str, str], generation: str = "") -> str:
     """The page; see `queries.report.page`."""
-    from availability_pipeline.queries.report.page import page  # noqa: PLC0415 - loads Altair
-
     return page(overview, _bundle(settings), links, generation)
 
 
 def _bundle(settings: Settings) -> str:
     """The JavaScript that draws the charts, which takes seconds to make and is kept for the user."""
-    import vl_convert  # noqa: PLC0415 - a large library
-
     kept = _cache(settings) / f"vega-{version('vl-convert-python')}.js"
     if kept.exists():
         return kept.read_text("utf-8")
+    import vl_convert  # noqa: PLC0415 - a large library
+
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stubs require a snippet
     if kept.parent.is_dir():
         write(kept, bundle.encode())

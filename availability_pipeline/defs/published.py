@@ -132,10 +132,10 @@ def report(dataset: Dataset, published: dg.AssetsDefinition) -> dg.AssetsDefinit
 
 
 def _report_metadata(made: ReportMade) -> dict[str, int | float | str | dg.MetadataValue]:
-    picture = base64.b64encode(made.calendar).decode()
+    picture = base64.b64encode(made.calendar.encode()).decode()
     link = made.uploaded_to or made.path.as_uri()
     return {
-        "calendar": dg.MetadataValue.md(f"![Completeness of every day](data:image/png;base64,{picture})"),
+        "calendar": dg.MetadataValue.md(f"![Completeness of every day](data:image/svg+xml;base64,{picture})"),
         "page": dg.MetadataValue.url(link),
         "path": dg.MetadataValue.path(made.path),
         "bytes": made.size,

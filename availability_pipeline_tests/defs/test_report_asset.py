@@ -28,10 +28,10 @@ def test_a_run_draws_what_it_published(site: Site) -> None:
     assert path.parent.name == metadata_of(site, "published_database")["generation"].value
     assert path.stat().st_size == found["bytes"].value
     assert found["page"].value == path.as_uri()
-    picture = re.fullmatch(r"!\[.+\]\(data:image/png;base64,(.+)\)", str(found["calendar"].value))
+    picture = re.fullmatch(r"!\[.+\]\(data:image/svg\+xml;base64,(.+)\)", str(found["calendar"].value))
     assert picture
     assert len(picture[1]) < 100_000
-    assert base64.b64decode(picture[1]).startswith(b"\x89PNG")
+    assert base64.b64decode(picture[1]).startswith(b"<svg ")
 
 
 def test_a_report_that_cannot_be_drawn_is_a_warning(

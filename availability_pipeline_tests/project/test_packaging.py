@@ -23,7 +23,7 @@ from availability_pipeline import __version__
 from availability_pipeline_tests.dagster_side import root
 
 NAME = "binance_futures_availability"
-CODE = (".py", ".html", ".sql", ".tsv", ".csv", ".yaml")
+CODE = (".py", ".html", ".json", ".sql", ".tsv", ".csv", ".yaml")
 BY_PACKAGER = {"PKG-INFO", "setup.cfg"}
 
 

@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner, Result
@@ -24,13 +25,16 @@ from availability_pipeline import AvailabilityQueries
 from availability_pipeline.cli.main import cli
 from availability_pipeline.collecting.report import FILE, make_report, render, text_of_report
 from availability_pipeline.errors import PublishedDatabaseError
-from availability_pipeline.queries.report.charts import charts_of
-from availability_pipeline.queries.report.data import LAG_DAYS, RECENT_DAYS, ROWS, Overview, read_overview
+from availability_pipeline.queries.report.charts import STATES
+from availability_pipeline.queries.report.data import LAG_DAYS, RECENT_DAYS, ROWS, Overview, ReportQueries
 from availability_pipeline.queries.report.page import page
+from availability_pipeline.queries.report.picture import picture
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.browser import CHROMIUM, Page, open_page
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.publishing import sample
+from charts.__main__ import TARGET
+from charts.definitions import charts, compiled
 
 CHARTS = {"calendar", "lives", "universe", "listings", "concentration", "lag"}
 
@@ -55,8 +59,8 @@ def made(settings: Settings) -> Path:
 
 @pytest.fixture(scope="module")
 def overview(settings: Settings) -> Overview:
-    with AvailabilityQueries(settings=settings) as queries:
-        return read_overview(queries)
+    with ReportQueries(settings=settings) as queries:
+        return queries.read_overview()
 
 
 def specs_of(text: str) -> dict[str, Any]:
@@ -151,8 +155,8 @@ def test_the_newest_incomplete_files_come_first(tmp_path: Path) -> None:
                 if(symbol = 'LUNAUSDT', 'complete', 'gaps') AS verdict
             FROM availability WHERE available ORDER BY date, symbol
         """)
-    with AvailabilityQueries(sample.republish(tmp_path)) as queries:
-        shown = read_overview(queries).tables["Incomplete files"]
+    with ReportQueries(sample.republish(tmp_path)) as queries:
+        shown = queries.read_overview().tables["Incomplete files"]
     expected = [
         (day, name) for day, name in sample.sample_files() if name in sample.SPANS and name != "LUNAUSDT"
     ]
@@ -178,11 +182,62 @@ def test_the_page_says_and_shows_the_same_numbers(made: Path, overview: Overview
     assert not re.search(r'(src|href)="(?!availability|manifest|\w+\.parquet)', body)
 
 
+def test_the_charts_in_the_package_are_what_their_definitions_compile_to() -> None:
+    """`make charts` writes them anew."""
+    assert json.loads(TARGET.read_text("utf-8")) == compiled()
+    assert charts().keys() == CHARTS
+
+
 @pytest.mark.parametrize("name", sorted(CHARTS))
-def test_a_chart_is_valid_vega_lite(overview: Overview, name: str) -> None:
-    chart, rows = charts_of(overview)[name]
-    assert rows
-    chart.to_dict()  # validates
+def test_a_chart_is_valid_vega_lite(name: str) -> None:
+    charts()[name].to_dict()  # validates
+
+
+LAST_DAYS = {
+    (29, 0, 1): ("some missing", "·", "black"),
+    (2, 0, 28): ("many missing", "×", "white"),
+    (0, 30, 0): ("pending", "…", "black"),
+    (0, 0, 30): ("nothing published", "–", "white"),
+    (28, 2, 0): ("pending", "…", "black"),
+}
+"""By numbers of files that are there, pending and missing: what is drawn of a day."""
+
+
+def test_the_picture_has_every_day_in_its_place(overview: Overview) -> None:
+    days = [{**day, "pending": 0, "missing": 0} for day in overview.calendar]
+    assert all(day["files"] for day in days)
+    for day, numbers in zip(days[-len(LAST_DAYS) :], LAST_DAYS, strict=True):
+        day |= dict(zip(("files", "pending", "missing"), numbers, strict=True), expected=30)
+    expected = {place_of(day["date"], days[0]["date"]): ("complete",) for day in days}
+    expected |= zip(list(expected)[-len(LAST_DAYS) :], LAST_DAYS.values(), strict=True)
+    svg = ET.fromstring(picture(days))  # noqa: S314 - our own
+    years = {text.text for text in svg.iterfind("*/{*}text")}
+    assert years == {str(day["date"].year) for day in days}
+    assert drawn_in(svg) == expected
+
+
+def place_of(day: dt.date, first: dt.date) -> tuple[int, int]:
+    """Column and row of a day."""
+    new_year = day.replace(month=1, day=1)
+    monday = new_year - dt.timedelta(days=new_year.weekday())
+    return (day - monday).days // 7, (day.year - first.year) * 8 + day.weekday()
+
+
+def drawn_in(svg: ET.Element) -> dict[tuple[int, int], tuple[str, ...]]:
+    """By column and row: the state, and its sign with its colour."""
+    found: dict[tuple[int, int], tuple[str, ...]] = {}
+    states = {colour: state for state, colour in STATES.items()}
+    for line in svg.iterfind("{*}path[@stroke]"):
+        for x, y, length in re.findall(r"M(\d+) (\d+)h(\d+)", line.attrib["d"]):
+            row, column = (int(y) - 8) // 6, (int(x) - 36) // 12
+            for week in range(column, column + int(length) // 12):
+                assert (week, row) not in found
+                found[week, row] = (states[line.attrib["stroke"]],)
+    for text in svg.iterfind("{*}text"):
+        places = zip(text.attrib["x"].split(), text.attrib["y"].split(), text.text or "", strict=True)
+        for x, y, sign in places:
+            found[(int(x) - 42) // 12, (int(y) - 11) // 6] += (sign, text.attrib["fill"])
+    return found
 
 
 def test_names_cannot_leave_their_place(overview: Overview) -> None:

@@ -6,11 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
-from availability_pipeline.catalogue.datasets import Dataset
-from availability_pipeline.publishing.opening import Publication, open_published, reading
-from availability_pipeline.queries.api import AvailabilityQueries
+from availability_pipeline.queries.contents import ContentsQueries
 from availability_pipeline.queries.service_levels import LAGS
 
 RECENT_DAYS = 30
@@ -77,7 +73,7 @@ ORDER BY month, what
 
 _CONCENTRATION = """
 WITH months AS (
-    SELECT date_trunc('month', date)::DATE AS month, symbol, sum(quote_volume) AS volume FROM daily_volume GROUP BY ALL
+    SELECT date - (day(date)::INTEGER - 1) AS month, symbol, sum(quote_volume) AS volume FROM daily_volume GROUP BY ALL
 ),
 ranked AS (
     SELECT *, row_number() OVER (PARTITION BY month ORDER BY volume DESC) AS place FROM months
@@ -152,73 +148,61 @@ class Overview:
     """What changed: by caption."""
 
 
-def read_overview(queries: AvailabilityQueries) -> Overview:
-    """Read what a report shows.
+class ReportQueries(ContentsQueries):
+    """Queries of what a report shows."""
 
-    Args:
-        queries: The published database, of any dataset.
+    def read_overview(self) -> Overview:
+        """Read what a report shows.
 
-    Raises:
-        PublishedDatabaseError: It cannot be read.
-    """
-    # One connection for all of it, where each `queries.sql` would open its own and fence it off.
-    connection, publication = open_published(queries.path)
-    with connection, reading(queries.path):
-        connection.execute("USE published")
-        return _overview(connection, publication, queries.dataset, _incomplete(queries))
+        Raises:
+            PublishedDatabaseError: The published database, of any dataset, cannot be read.
+        """
+        # Not `AvailabilityQueries.sql`, which opens a connection of its own for each query and fences it off.
+        self._fetch("USE published")
+        calendar = self._rows(_CALENDAR, named=NAMED)
+        recent = calendar[-RECENT_DAYS:]
+        expected = sum(day["expected"] for day in recent)
+        has_bars = self.publication.schema_version >= 4 and self.dataset.has_volume
+        return Overview(
+            dataset=self.dataset.name,
+            through=self.publication.data_through,
+            published_at=self.publication.published_at,
+            contracts=self.publication.symbol_count,
+            files=self.publication.file_count,
+            bytes=sum(day["bytes"] for day in calendar),
+            completeness=sum(day["files"] for day in recent) / expected if expected else 0.0,
+            calendar=calendar,
+            lives=self._rows(_LIVES),
+            listings=self._rows(_LISTINGS),
+            concentration=self._rows(_CONCENTRATION) if has_bars else [],
+            lag=self._lag(calendar),
+            tables=self._tables(),
+        )
 
+    def _tables(self) -> dict[str, Rows]:
+        days = {"through": self.publication.data_through, "days": RECENT_DAYS}
+        return {
+            "Last changes of files": self._rows(_CHANGES, rows=ROWS),
+            "Files that are pending or missing": self._rows(_AWAITED, **days, rows=ROWS),
+            "Incomplete files": self._newest_incomplete(),
+            "New contracts": self._rows(_NEW, **days),
+            "Ended contracts": self._rows(_ENDED, **days),
+            "Announced ends": self._rows(_ENDINGS, today=self.publication.published_at.date()),
+        }
 
-def _incomplete(queries: AvailabilityQueries) -> Rows:
-    """The newest incomplete files; none where files are not inspected."""
-    if queries.publication.schema_version < 4 or not queries.dataset.has_minutes:
-        return []
-    found: Rows = [dict(row) for row in queries.get_incomplete()]
-    newest = sorted(found, key=lambda row: row["date"], reverse=True)[:ROWS]
-    return [{name: row[name] for name in _OF_INCOMPLETE} for row in newest]
+    def _newest_incomplete(self) -> Rows:
+        """The newest incomplete files; none where files are not inspected."""
+        if self.publication.schema_version < 4 or not self.dataset.has_minutes:
+            return []
+        found: Rows = [dict(row) for row in self.get_incomplete()]
+        newest = sorted(found, key=lambda row: row["date"], reverse=True)[:ROWS]
+        return [{name: row[name] for name in _OF_INCOMPLETE} for row in newest]
 
+    def _lag(self, calendar: Rows) -> Rows:
+        if not calendar:
+            return []
+        end: dt.date = calendar[-1]["date"]
+        return self._rows(_LAG, start=end - dt.timedelta(days=LAG_DAYS - 1), end=end)
 
-def _overview(
-    connection: duckdb.DuckDBPyConnection, publication: Publication, dataset: Dataset, incomplete: Rows
-) -> Overview:
-    calendar = _rows(connection, _CALENDAR, named=NAMED)
-    recent = calendar[-RECENT_DAYS:]
-    expected = sum(day["expected"] for day in recent)
-    through, today = publication.data_through, publication.published_at.date()
-    days = {"through": through, "days": RECENT_DAYS}
-    has_bars = publication.schema_version >= 4 and dataset.has_volume
-    tables: dict[str, Rows] = {
-        "Last changes of files": _rows(connection, _CHANGES, rows=ROWS),
-        "Files that are pending or missing": _rows(connection, _AWAITED, **days, rows=ROWS),
-        "Incomplete files": incomplete,
-        "New contracts": _rows(connection, _NEW, **days),
-        "Ended contracts": _rows(connection, _ENDED, **days),
-        "Announced ends": _rows(connection, _ENDINGS, today=today),
-    }
-    return Overview(
-        dataset=dataset.name,
-        through=through,
-        published_at=publication.published_at,
-        contracts=publication.symbol_count,
-        files=publication.file_count,
-        bytes=sum(day["bytes"] for day in calendar),
-        completeness=sum(day["files"] for day in recent) / expected if expected else 0.0,
-        calendar=calendar,
-        lives=_rows(connection, _LIVES),
-        listings=_rows(connection, _LISTINGS),
-        concentration=_rows(connection, _CONCENTRATION) if has_bars else [],
-        lag=_lag(connection, calendar),
-        tables=tables,
-    )
-
-
-def _lag(connection: duckdb.DuckDBPyConnection, calendar: Rows) -> Rows:
-    if not calendar:
-        return []
-    end: dt.date = calendar[-1]["date"]
-    return _rows(connection, _LAG, start=end - dt.timedelta(days=LAG_DAYS - 1), end=end)
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str, **values: object) -> Rows:
-    found = connection.execute(sql, values)
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    def _rows(self, sql: str, **values: object) -> Rows:
+        return self._connection.rows(sql, values)
