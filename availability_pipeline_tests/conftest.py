@@ -24,7 +24,9 @@ import requests
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from botocore.loaders import JSONFileLoader
+from filelock import FileLock
 
+from availability_pipeline.collecting import report
 from availability_pipeline.defs.launch import open_instance
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import NOW, Site, site_for
@@ -54,7 +56,7 @@ def pytest_configure() -> None:
     """Let files of tests be in memory: on a disk, Dagster's SQLite waits for it some hundred times in each run."""
     if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
-    # What draws reports takes two seconds to make.
+    # What draws reports takes three seconds to make.
     os.environ["XDG_CACHE_HOME"] = str(ROOT / ".cache" / "tests")
 
 
@@ -140,6 +142,22 @@ def _migrations_read_once() -> Iterator[None]:
             return once[place]
 
         patch.setattr(ScriptDirectory, "from_config", staticmethod(shared))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _scripts_bundled_once() -> Iterator[None]:
+    """Let the processes of a test run wait for the one that makes what draws reports, in a checkout without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        bundle = report._bundle
+        cache = Path(os.environ["XDG_CACHE_HOME"])
+        cache.mkdir(parents=True, exist_ok=True)
+
+        def alone(settings: Settings) -> str:
+            with FileLock(cache / "bundle.lock"):
+                return bundle(settings)
+
+        patch.setattr(report, "_bundle", alone)
         yield
 
 

@@ -26,7 +26,7 @@ INLINE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 VARIABLE = re.compile(r"\bAVAILABILITY_[A-Z0-9_]*[A-Z0-9]\b")
-FILE = re.compile(r"(?:availability_pipeline(?:_tests)?|benchmarks|deploy|docs|\.ci)/[\w./-]*[\w/]")
+FILE = re.compile(r"(?:availability_pipeline(?:_tests)?|benchmarks|charts|deploy|docs|\.ci)/[\w./-]*[\w/]")
 TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
 SHELL = re.compile(r"[|;&>]+|\d?>.*")
 """What ends a command in a shell."""

