@@ -39,6 +39,7 @@ ELSEWHERE = {
     "make lint": "CI runs it",
     f"{PROGRAM} backfill": "cli/test_collect runs it over a shorter history",
     "make bench": "test_benchmarks runs the tasks",
+    "make charts": "queries/test_report compares what it writes",
     "dagster schedule wipe": "it asks for a confirmation, and is Dagster's own",
     "sudo timedatectl set-ntp true": "it sets the clock of the machine",
     ".venv/bin/dg list defs": "test_definitions runs dg",
