@@ -42,7 +42,9 @@ def find_rowless_files(connection: duckdb.DuckDBPyConnection, rules: Rules) -> N
     run_script(connection, "rowless", rules.values())
 
 
-def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> str:
+def find_absences(
+    connection: duckdb.DuckDBPyConnection, rules: Rules, *, every_contract: bool = False
+) -> str:
     """Make the temporary table `absent_days`: every collected day without a file after a contract's first one.
 
     Its columns are date, symbol, last_file_day (before it), next_day (with a file after it, or NULL), absence
@@ -53,12 +55,13 @@ def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> str:
     Args:
         connection: The working database.
         rules: What it is judged by.
+        every_contract: Whether `small_runs` has those of contracts without a gap as well, which say nothing of absences.
 
     Returns:
         A fingerprint of the rows and contracts.
     """
     sources = _sources(connection)
-    made_from = repr((sources, rules.values()))
+    made_from = repr((sources, rules.values(), every_contract))
     if connection.execute(_IS_MADE).fetchall() and connection.execute(_MADE_FROM).fetchall() == [
         (made_from,)
     ]:
@@ -66,7 +69,7 @@ def find_absences(connection: duckdb.DuckDBPyConnection, rules: Rules) -> str:
     connection.execute("DROP TABLE IF EXISTS temp.absences_made_from")
     find_rowless_files(connection, rules)
     [(first_day, days)] = connection.execute(_DAYS).fetchall()
-    values = {**rules.values(), "first_day": first_day, "days": days}
+    values = {**rules.values(), "first_day": first_day, "days": days, "every_contract": every_contract}
     run_script(connection, "files", values)
     run_script(connection, "absence", values)
     connection.execute("CREATE TEMP TABLE absences_made_from AS SELECT $1 AS made_from", [made_from])
@@ -145,7 +148,7 @@ def derive(connection: duckdb.DuckDBPyConnection, rules: Rules) -> DeriveReport:
     """
     began = time.perf_counter()
     with transaction(connection):
-        sources = find_absences(connection, rules)
+        sources = find_absences(connection, rules, every_contract=True)
         run_script(connection, "lifecycle", rules.values())
         judge(connection)
         for table in _INTERMEDIATE:

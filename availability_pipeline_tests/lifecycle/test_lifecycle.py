@@ -131,6 +131,19 @@ def test_absences_are_found_again_after_a_change_only() -> None:
     assert connection.execute("SELECT count(*) FROM absent_days").fetchall() == [(0,)]
 
 
+def test_absences_are_the_same_whether_small_runs_of_all_contracts_are_found_or_not() -> None:
+    connection = database()
+    collect(connection, {name: life for name, (life, _) in LIVES.items()})
+    found = []
+    for every_contract in (True, False):
+        find_absences(connection, Rules(3, day(30)), every_contract=every_contract)
+        [(runs,)] = connection.execute("SELECT count(DISTINCT symbol) FROM small_runs").fetchall()
+        found.append((runs, connection.execute("FROM absent_days ORDER BY ALL").fetchall()))
+    (runs_of_all, absences_of_all), (runs, absences) = found
+    assert absences == absences_of_all
+    assert ("relisted" in {absence for *_, absence, _, _, _ in absences}, runs < runs_of_all) == (True, True)
+
+
 def test_the_report_counts() -> None:
     connection = database()
     collect(connection, {"AUSDT": "LLLsssssLL.L", "BUSDT": "LL.........."})
