@@ -55,7 +55,7 @@ def find_absences(
     Args:
         connection: The working database.
         rules: What it is judged by.
-        every_contract: Whether `small_runs` has those of contracts without a gap as well, which say nothing of absences.
+        every_contract: Whether `small_runs` has those of contracts without a gap, too, which say nothing of absences.
 
     Returns:
         A fingerprint of the rows and contracts.
