@@ -22,6 +22,7 @@ from availability_pipeline.publishing.rows import (
     DayPrints,
     Rows,
     Table,
+    content_text,
     day_prints,
     misplaced_rows,
     prints_of,
@@ -151,6 +152,18 @@ def differences(
             *_differences(working, published, days or prints_of(working)),
             *_contradictions(published, rows),
         ]
+
+
+def content_of(working: duckdb.DuckDBPyConnection, days: Mapping[str, DayPrints] | None = None) -> str:
+    """All that is published of the working database, as fingerprints in a text that is the same for the same content.
+
+    Args:
+        working: The working database.
+        days: As `audit`; taken now if None.
+    """
+    derived = DERIVED_TABLES if is_derived(working) else ()
+    copies = {table: working.execute(_COPY, [table]).fetchall()[0] for table in (*_COPIED_TABLES, *derived)}
+    return content_text(days or prints_of(working), copies)
 
 
 def differences_in_content(working: duckdb.DuckDBPyConnection, path: Path) -> list[str]:

@@ -41,7 +41,7 @@ class FileEntry:
     rows: int
     """Rows in it: of `daily_availability`, or of the table that it is named after."""
     fingerprint: str | None = None
-    """Of the rows, all columns; None where no later publication can use the file again."""
+    """Of the rows, all columns, that a file is made of; of the database, of all that is published; None of others."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,17 @@
 """The Parquet files of a generation: of files and bars one per year, the newest day that has files, small tables.
 
 Years and the newest day have all columns, sorted by date and symbol. A year whose rows did not change is the same file
-as in the generation before, and so are the rankings. Each new file is read back and compared before it counts.
+as in the generation before, and so are the rankings; one whose last days did begins with the row groups of that file.
+Each new file is read back and compared before it counts.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -25,7 +26,8 @@ from availability_pipeline.publishing.manifest import DATABASE, FileEntry, descr
 from availability_pipeline.publishing.opening import attached, reading_back
 from availability_pipeline.publishing.rankings import RANKINGS, ranked
 from availability_pipeline.publishing.release import Generation
-from availability_pipeline.publishing.rows import DayPrints, misplaced_rows
+from availability_pipeline.publishing.row_groups import UnknownForm, head_before, join
+from availability_pipeline.publishing.rows import DayPrints, changed_days, fingerprint_of, misplaced_rows
 from availability_pipeline.warehouse.database import dataset_of, read_info
 
 YEARLY = {"daily_availability": "availability", "daily_volume": "daily_volume"}
@@ -55,7 +57,16 @@ _PRINT = "SELECT count(*), sum(hash(held)) FROM ($rows) AS held"
 # The same for each column, to name those that differ.
 _COLUMN_PRINTS = "SELECT sum(hash(date, symbol, COLUMNS(*))) FROM ($rows)"
 
-_WRITE = "COPY ($rows) TO $path (FORMAT parquet, COMPRESSION zstd)"
+ROW_GROUP_SIZE = 61_440
+"""Half of DuckDB's own: of the last one all rows are written again. Files are as large, and no slower to read."""
+
+# No filters that say which contracts a row group has: nearly all are in each.
+_OPTIONS = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}, WRITE_BLOOM_FILTER false"
+# Where DuckDB sees that a column has no NULL, its pages have another form. With `try` it sees nothing.
+_WRITE = f"COPY (SELECT try(COLUMNS(*)) FROM ($rows)) TO $path ({_OPTIONS})"  # noqa: S608 - our own text
+
+# Those behind the first row groups of a former file.
+_BEHIND = "FROM ($rows) WHERE date >= $last_day AND (date > $last_day OR symbol > $last_symbol)"
 
 # The other tables are small: a few rows per contract.
 _DERIVED = {
@@ -74,6 +85,7 @@ def export(
     folder: Path,
     before: Generation | None,
     days: Mapping[str, DayPrints],
+    held: Mapping[str, DayPrints] | None = None,
 ) -> list[FileEntry]:
     """Write the files into a new generation's folder.
 
@@ -82,6 +94,7 @@ def export(
         folder: The new generation's, which has its database.
         before: A generation from which unchanged years are taken over.
         days: The days of the working database, as `prints_of`.
+        held: Those of the database of that generation, if it was read and has its checksum.
 
     Raises:
         PublicationError: A file does not read back as it was written.
@@ -90,31 +103,40 @@ def export(
     with reading_back(folder / LATEST) as reader, attached(working, folder / DATABASE, "published"):
         [(sort,)] = working.execute(_SORT).fetchall()
         source = _Source(working, reader, folder, before, sort)
-        years = (_write_years(source, relation, days[table]) for relation, table in YEARLY.items())
+        years = (
+            _write_years(source, relation, days[table], held[table] if held else {})
+            for relation, table in YEARLY.items()
+        )
         return [
             *chain.from_iterable(years),
             source.write(folder / LATEST, _OF_LATEST, relation="daily_availability"),
-            _write_rankings(source, source.fingerprint(*(days[table] for table in YEARLY.values()))),
+            _write_rankings(source, days, held),
             *(source.write_small(table) for table in _DERIVED),
         ]
 
 
-def _write_years(source: _Source, relation: str, days: DayPrints) -> Iterator[FileEntry]:
+def _write_years(source: _Source, relation: str, days: DayPrints, held: DayPrints) -> Iterator[FileEntry]:
     (source.folder / relation).mkdir()
     for year in sorted({day.year for day in days}):
-        fingerprint = source.fingerprint({day: days[day] for day in days if day.year == year})
+        now, then = ({day: each[day] for day in sorted(each) if day.year == year} for each in (days, held))
+        fingerprint = source.fingerprint(now)
         path = source.folder / relation / f"{year}.parquet"
         yield source.taken_over(path, fingerprint) or source.write(
-            path, _OF_YEAR, {"year": year}, fingerprint, relation
+            path, _OF_YEAR, {"year": year}, fingerprint, relation, source.first_change(path, [now], [then])
         )
 
 
-def _write_rankings(source: _Source, fingerprint: str) -> FileEntry:
+def _write_rankings(
+    source: _Source, days: Mapping[str, DayPrints], held: Mapping[str, DayPrints] | None
+) -> FileEntry:
     path = source.folder / RANKINGS
+    now, then = ([each[table] for table in YEARLY.values()] if each else [] for each in (days, held))
+    fingerprint = source.fingerprint(*now)
     if entry := source.taken_over(path, fingerprint):
         return entry
-    with ranked(source.working, source.before) as (query, values):
-        return source.write(path, query, values, fingerprint)
+    changed_since = source.first_change(path, now, then)
+    with ranked(source.working, source.before, changed_since) as (query, values, since):
+        return source.write(path, query, values, fingerprint, since=since)
 
 
 @dataclass(frozen=True)
@@ -133,19 +155,33 @@ class _Source:
         """What a file is made of that follows from the rows of these days."""
         form = [__version__, dataset_of(self.working).name, read_info(self.working, "archive_url")]
         prints = [[(str(day), *each[day]) for day in sorted(each)] for each in days]
-        return hashlib.sha256(json.dumps([form, *prints]).encode()).hexdigest()[:32]
+        return fingerprint_of(json.dumps([form, *prints]))
+
+    def former(self, path: Path) -> FileEntry | None:
+        """What the generation before has under the same name."""
+        relative = path.relative_to(self.folder).as_posix()
+        entries = self.before.manifest.files if self.before else ()
+        return next((entry for entry in entries if entry.path == relative), None)
+
+    def first_change(self, path: Path, now: Sequence[DayPrints], then: Sequence[DayPrints]) -> dt.date | None:
+        """The first day that is not what it was when the file before was made; None if that was not of these days."""
+        entry = self.former(path)
+        # Which tells that the form is the same, too.
+        if entry is None or entry.fingerprint != self.fingerprint(*then):
+            return None
+        changes = (changed_days(before, after) for before, after in zip(then, now, strict=True))
+        return min(chain.from_iterable(changes), default=None)
 
     def taken_over(self, path: Path, fingerprint: str) -> FileEntry | None:
         """The same file as before under its new name, if its rows are the same and it is undamaged."""
-        relative = path.relative_to(self.folder).as_posix()
-        for entry in self.before.manifest.files if self.before else ():
-            if self.before and (entry.path, entry.fingerprint) == (relative, fingerprint):
-                # Without links, or if it was removed meanwhile, it is written anew.
-                with suppress(OSError):
-                    os.link(self.before.folder / relative, path)
-                    if is_intact(path, entry):
-                        return entry
-                    path.unlink()
+        entry = self.former(path)
+        if self.before and entry and entry.fingerprint == fingerprint:
+            # Without links, or if it was removed meanwhile, it is written anew.
+            with suppress(OSError):
+                os.link(self.before.folder / entry.path, path)
+                if is_intact(path, entry):
+                    return entry
+                path.unlink()
         return None
 
     def write(
@@ -155,6 +191,7 @@ class _Source:
         values: Mapping[str, object] | None = None,
         fingerprint: str | None = None,
         relation: str = "",
+        since: dt.date | None = None,
     ) -> FileEntry:
         """Write the rows of a query into a file, and compare what it then holds.
 
@@ -164,17 +201,38 @@ class _Source:
             values: Of its parameters.
             fingerprint: What the rows follow from.
             relation: What has the rows in the working database and in the published one.
+            since: The rows of earlier days are those that the file of the generation before begins with; None if
+                there is no such file.
         """
         bound = dict(values or {})
         rows = query.replace("$relation", f"published.{relation}").replace("$sort", self.sort)
-        statement = _WRITE.replace("$rows", rows)
-        self.working.execute(statement, {**bound, "path": str(path)})
+        if not (since and self._write_on(path, rows, bound, since)):
+            self.working.execute(_WRITE.replace("$rows", rows), {**bound, "path": str(path)})
         query = query.replace("$relation", relation).replace("$sort", "")
         expected = _fetch(self.working, _PRINT, query, bound)
         self._open(path)
         if problems := list(_problems(self.working, self.reader, query, bound, expected)):
             raise _failed(path.relative_to(self.folder), "; ".join(problems))
         return describe(self.folder, path, expected[0], fingerprint)
+
+    def _write_on(self, path: Path, rows: str, values: Mapping[str, object], since: dt.date) -> bool:
+        """Begin a file with the row groups of the one before that have earlier days only, if that is possible."""
+        entry, behind = self.former(path), path.with_suffix(".behind")
+        if not (self.before and entry):
+            return False
+        former = self.before.folder / entry.path
+        try:
+            if not is_intact(former, entry) or not (head := head_before(self.reader, former, since)):
+                return False
+            last = {"last_day": head.last_day, "last_symbol": head.last_symbol}
+            statement = _WRITE.replace("$rows", _BEHIND).replace("$rows", rows)
+            self.working.execute(statement, {**values, **last, "path": str(behind)})
+            join(former, head, behind, path)
+        except (OSError, UnknownForm):  # so it is written as a whole, or that says what is wrong
+            return False
+        finally:
+            behind.unlink(missing_ok=True)
+        return True
 
     def write_small(self, table: str) -> FileEntry:
         """Write a small table into its file, and compare what it then holds row by row."""

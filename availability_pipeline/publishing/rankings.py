@@ -29,15 +29,18 @@ LOOKS_BACK = dt.timedelta(days=30)
 DAYS_AT_ONCE = 400
 """Days that are ranked in one statement, which bounds its memory."""
 
-# What the ranks of a day follow from, as they are now and as they were.
+# What the ranks of a day follow from, as they are now and as they were, from a day on.
 _BARS = """
-SELECT date, count(*), sum(hash(symbol, quote_volume, trades)) FROM daily_volume WHERE trades > 0 GROUP BY date
+SELECT date, count(*), sum(hash(symbol, quote_volume, trades))
+FROM daily_volume WHERE trades > 0 AND date >= $since GROUP BY date
 """
 _RANKED = """
 SELECT date, count(*), sum(hash(symbol, quote_volume_usdt, trade_count))
-FROM read_parquet($held, hive_partitioning = false) GROUP BY date
+FROM read_parquet($held, hive_partitioning = false) WHERE date >= $since GROUP BY date
 """
-_FILES = "SELECT date, count(*), sum(hash(symbol)) FROM $files WHERE available GROUP BY date"
+_FILES = (
+    "SELECT date, count(*), sum(hash(symbol)) FROM $files WHERE available AND date >= $since GROUP BY date"
+)
 
 # The file: what is taken over before the first and behind the last computed day, and the days between.
 _ROWS = "FROM rankings"
@@ -52,6 +55,8 @@ class Query(NamedTuple):
 
     text: str
     values: dict[str, Any]
+    since: dt.date | None = None
+    """The rows of earlier days are those of the file before; None if there is none."""
 
 
 def rankings_sql(volume: str, availability: str) -> str:
@@ -66,18 +71,22 @@ def rankings_sql(volume: str, availability: str) -> str:
 
 
 @contextmanager
-def ranked(working: duckdb.DuckDBPyConnection, before: Generation | None) -> Iterator[Query]:
+def ranked(
+    working: duckdb.DuckDBPyConnection, before: Generation | None, changed_since: dt.date | None = None
+) -> Iterator[Query]:
     """The ranks of every day, in the order of days and contracts, for the time of the block.
 
     Args:
         working: The working database.
         before: The generation whose file is taken over as far as it is right.
+        changed_since: The first day on which something has changed since that was made of a database that has its
+            checksum; None if that is not known.
 
     Raises:
         OSError, duckdb.Error: They could not be computed.
     """
-    held = _file_of(before) if before else None
-    changed = _changed(working, before, held) if before and held else None
+    held = _file_of(before, changed_since) if before else None
+    changed = _changed(working, before, held, changed_since) if before and held else None
     first, last = dt.date.min, dt.date.max
     if changed is not None:
         first = min(changed, default=dt.date.max)
@@ -85,43 +94,45 @@ def ranked(working: duckdb.DuckDBPyConnection, before: Generation | None) -> Ite
     _rank(working, first, last)
     try:
         values = {"held": held, "first": first, "last": last}
-        yield Query(_ROWS, {}) if changed is None else Query(_ROWS_OR_KEPT, values)
+        yield Query(_ROWS, {}) if changed is None else Query(_ROWS_OR_KEPT, values, first)
     finally:
         working.execute("DROP TABLE temp.rankings")
 
 
-def _file_of(before: Generation) -> str | None:
+def _file_of(before: Generation, changed_since: dt.date | None) -> str | None:
     """The file of a generation, as a pattern; None if it, or the database that it was made from, is not what it was."""
     if before.manifest.schema_version != SCHEMA_VERSION:
         return None
     try:
         is_whole = all(
-            is_intact(before.folder / name, before.manifest.file(name)) for name in (RANKINGS, DATABASE)
+            is_intact(before.folder / name, before.manifest.file(name))
+            for name in ((RANKINGS,) if changed_since else (RANKINGS, DATABASE))
         )
     except OSError:
         return None
     return glob.escape(str(before.folder / RANKINGS)) if is_whole else None
 
 
-def _changed(working: duckdb.DuckDBPyConnection, before: Generation, held: str) -> set[dt.date] | None:
+def _changed(
+    working: duckdb.DuckDBPyConnection, before: Generation, held: str, changed_since: dt.date | None
+) -> set[dt.date] | None:
     """The days of which bars or files differ from those of a generation; None if another version made that."""
+    since = {"since": changed_since or dt.date.min}
     with attached(working, before.folder / DATABASE, "former"):
         versions = working.execute("SELECT program_version FROM former.publication").fetchall()
         if versions != [(__version__,)]:
             return None
         then, now = (
-            _prints(working, _FILES.replace("$files", table))
+            _prints(working, _FILES.replace("$files", table), since)
             for table in ("former.availability_by_date", "availability")
         )
     return changed_days(then, now) | changed_days(
-        _prints(working, _RANKED, {"held": held}), _prints(working, _BARS)
+        _prints(working, _RANKED, {"held": held, **since}), _prints(working, _BARS, since)
     )
 
 
-def _prints(
-    connection: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any] | None = None
-) -> DayPrints:
-    return {day: DayPrint(*facts) for day, *facts in connection.execute(query, values or {}).fetchall()}
+def _prints(connection: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any]) -> DayPrints:
+    return {day: DayPrint(*facts) for day, *facts in connection.execute(query, values).fetchall()}
 
 
 def _rank(working: duckdb.DuckDBPyConnection, first: dt.date, last: dt.date) -> None:

@@ -17,6 +17,7 @@ from availability_pipeline.errors import PublicationError, cause_of
 from availability_pipeline.publishing import manifest as manifests
 from availability_pipeline.publishing.manifest import (
     DATABASE,
+    FileEntry,
     Manifest,
     Place,
     damaged_files,
@@ -140,13 +141,14 @@ def generation_read(place: Place) -> Generation | None:
     return Generation(place.generations / own.generation, own) if own else None
 
 
-def is_as_audited(path: Path) -> bool:
-    """Whether a published database has the checksum of the generation that is read, written down after its audit."""
+def as_audited(path: Path) -> FileEntry | None:
+    """What was written down of a published database after its audit; None if it has not that checksum."""
     try:
         generation = generation_read(Place.of(path))
-        return generation is not None and is_intact(path, generation.manifest.file(DATABASE))
+        entry = generation.manifest.file(DATABASE) if generation else None
+        return entry if entry and is_intact(path, entry) else None
     except (PublicationError, OSError):
-        return False
+        return None
 
 
 def remove_leftovers(path: Path) -> None:

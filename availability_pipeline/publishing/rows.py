@@ -3,12 +3,14 @@
 The tail is all rows from the first changed day on, and all rows of contracts that are new since all rows were written.
 It lies behind all other rows, sorted like them, so that either question reads one place more at most. What changed is
 found by comparing the fingerprint of every day with the working database: no record of runs, restores or rollbacks is
-trusted.
+trusted. Those of the generation before lie beside it since its audit, and count for a database with its checksum only.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,6 +106,40 @@ def row_count_of(days: DayPrints) -> int:
     return sum(day.rows for day in days.values())
 
 
+CONTENT = "content.json"
+"""The name of the file, beside a generation's database, of what that was compared with in its audit: `content_text`."""
+
+
+def content_text(days: Mapping[str, DayPrints], copies: Mapping[str, Sequence[object]]) -> str:
+    """Fingerprints as text, for a file.
+
+    Args:
+        days: As `prints_of`.
+        copies: By table, what the tables are whose rows are not about days.
+    """
+    by_source = {source: [(str(day), *each[day]) for day in sorted(each)] for source, each in days.items()}
+    return json.dumps({"days": by_source, "copies": copies}, sort_keys=True)
+
+
+def fingerprint_of(text: str) -> str:
+    """What manifests call a fingerprint, of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _days_held(before: Generation) -> dict[str, dict[dt.date, DayPrint]] | None:
+    """The days of the database of a generation, which has its checksum; None if they were not written down."""
+    try:
+        text = (before.folder / CONTENT).read_text("utf-8")
+    except (OSError, UnicodeError):
+        return None
+    if fingerprint_of(text) != before.manifest.file(DATABASE).fingerprint:
+        return None
+    return {
+        source: {dt.date.fromisoformat(day): DayPrint(*facts) for day, *facts in days}
+        for source, days in json.loads(text)["days"].items()
+    }
+
+
 @dataclass(frozen=True)
 class Tail:
     """Rows of a table: those from a day on, and all rows of some contracts. They lie behind all others."""
@@ -176,6 +212,8 @@ class Rows:
     """The rows that were written, by the table of the working database."""
     has_new_symbols: bool = False
     """Whether some are of contracts that the file before had no rows of, and so of days before the tail."""
+    held: Mapping[str, DayPrints] | None = None
+    """As `prints_of`, the days of the database that was copied, which has its checksum; None if none was."""
 
 
 class RebuildNeeded(Exception):
@@ -244,25 +282,31 @@ def take_over_rows(
     if not dt.timedelta(0) <= utc_now() - rebuilt_at < REBUILT_EVERY:
         raise RebuildNeeded(f"all rows were last written at {rebuilt_at:%Y-%m-%d %H:%M} UTC")
     former_tail = Tail(former[0] or dt.date.max, tuple(former[1]))
-    return _replace_tails(connection, days, rebuilt_at, former_tail)
+    # Of all rows, as many as are hashed in the audit, so only where nobody has written them down.
+    held = _days_held(before) or {
+        table.source: day_prints(connection, f"published.{table.name}")
+        for table in TABLES
+        if table.order.startswith("date")
+    }
+    return _replace_tails(connection, days, held, rebuilt_at, former_tail)
 
 
 def _replace_tails(
     connection: duckdb.DuckDBPyConnection,
     days: Mapping[str, DayPrints],
+    held: Mapping[str, DayPrints],
     rebuilt_at: dt.datetime,
     former: Tail,
 ) -> Rows:
-    replaced: dict[str, Tail] = {}
+    replaced = {
+        source: Tail(min(changed_days(held[source], expected), default=dt.date.max))
+        for source, expected in days.items()
+    }
     written, tail, has_new = 0, former, False
-    for table in TABLES:
-        if table.source not in replaced:
-            held, expected = day_prints(connection, f"published.{table.name}"), days[table.source]
-            replaced[table.source] = Tail(min(changed_days(held, expected), default=dt.date.max))
-            if table.source == "availability" and not replaced[table.source].is_empty:
-                written, tail = _tail_of_files(connection, held, expected, former)
-                has_new = tail.symbols != former.symbols
-                replaced[table.source] = tail
+    if not replaced["availability"].is_empty:
+        written, tail = _tail_of_files(connection, held["availability"], days["availability"], former)
+        has_new = tail.symbols != former.symbols
+        replaced["availability"] = tail
     for name, source, order in TABLES:
         if not (part := replaced[source]).is_empty:
             connection.execute(f"DELETE FROM published.{name} WHERE {part.condition}", part.values)  # noqa: S608 - our own names
@@ -270,7 +314,7 @@ def _replace_tails(
                 f"INSERT INTO published.{name} BY NAME FROM {source} WHERE {part.condition} ORDER BY {order}",
                 part.values,
             )
-    return Rows(written, rebuilt_at, tail, replaced, has_new)
+    return Rows(written, rebuilt_at, tail, replaced, has_new, held)
 
 
 def _tail_of_files(

@@ -21,7 +21,7 @@ from availability_pipeline.errors import PublicationError, cause_of
 from availability_pipeline.lifecycle.derive import derive_if_stale
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.publishing import parquet
-from availability_pipeline.publishing.audit import audit, differences
+from availability_pipeline.publishing.audit import audit, content_of, differences
 from availability_pipeline.publishing.manifest import (
     DATABASE,
     SCHEMA_VERSION,
@@ -34,9 +34,11 @@ from availability_pipeline.publishing.manifest import (
 from availability_pipeline.publishing.opening import check_target
 from availability_pipeline.publishing.release import Generation, generation_read, install, remove_leftovers
 from availability_pipeline.publishing.rows import (
+    CONTENT,
     DayPrints,
     RebuildNeeded,
     Rows,
+    fingerprint_of,
     prints_of,
     take_over_rows,
     write_rows,
@@ -302,7 +304,9 @@ def _write_generation(
     before = generation_read(place)
     written = _write_database(connection, folder / DATABASE, run_id, days, before, full=full)
     totals = written.totals
-    files = parquet.export(connection, folder, None if full else before, days)
+    content = content_of(connection, days)
+    (folder / CONTENT).write_text(content, encoding="utf-8")
+    files = parquet.export(connection, folder, None if full else before, days, written.rows.held)
     for path in (*folder.rglob("*"), folder):
         sync(path)
     manifest = Manifest(
@@ -316,7 +320,7 @@ def _write_generation(
         rows=totals.rows,
         available=totals.files,
         symbols=totals.symbols,
-        files=(describe(folder, folder / DATABASE, totals.rows), *files),
+        files=(describe(folder, folder / DATABASE, totals.rows, fingerprint_of(content)), *files),
     )
     return manifest, written
 

@@ -12,9 +12,10 @@ import duckdb
 
 from availability_pipeline.errors import PublishedDatabaseError, cause_of
 from availability_pipeline.lifecycle.derive import derived_at
-from availability_pipeline.publishing.audit import differences, differences_in_content
+from availability_pipeline.publishing.audit import content_of, differences, differences_in_content
 from availability_pipeline.publishing.opening import open_published, reading
-from availability_pipeline.publishing.release import is_as_audited
+from availability_pipeline.publishing.release import as_audited
+from availability_pipeline.publishing.rows import fingerprint_of
 from availability_pipeline.quality.check import SAMPLE, Scope, Severity, Verdict, check, named
 from availability_pipeline.symbols import counted
 
@@ -130,16 +131,22 @@ def equals_working(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Verdi
     """The published generation has the same rows as the working database, by count and by a hash of all columns.
 
     The same goes for the derived tables. In the run that has published it, the file must have the checksum that it got
-    after its audit, and so only what it holds is compared; else the whole audit is repeated. Where another run has
-    written or derived since, that is a warning: its own publication follows, or is blocked and says so.
+    after its audit, and so the working database only has to be what that compared it with; else the whole audit is
+    repeated. Where another run has written or derived since, that is a warning: its own publication follows, or is
+    blocked and says so.
     """
     path = scope.settings.db_file
     [(working_rows,)] = connection.execute(_ROW_COUNT).fetchall()
     try:
         published, publication = open_published(path)
         published.close()
-        own = scope.run_id == publication.run_id and is_as_audited(path)
-        found = (differences_in_content if own else differences)(connection, path)
+        audited = as_audited(path) if scope.run_id == publication.run_id else None
+        if audited is None:
+            found = differences(connection, path)
+        elif audited.fingerprint == fingerprint_of(content_of(connection)):
+            found = []
+        else:
+            found = differences_in_content(connection, path)
     except (PublishedDatabaseError, duckdb.Error) as error:
         numbers = {"working_rows": working_rows, "published_rows": 0, "differences": 1}
         return Verdict(passed=False, summary=_why(path, error), numbers=numbers)

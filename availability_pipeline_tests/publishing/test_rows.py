@@ -8,9 +8,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from availability_pipeline import dates
 from availability_pipeline.errors import PublicationError
-from availability_pipeline.publishing import rows, write
+from availability_pipeline.publishing import parquet, rows, write
 from availability_pipeline.publishing.audit import differences
 from availability_pipeline.publishing.export import export
 from availability_pipeline.publishing.write import PublishReport, publish
@@ -118,6 +120,9 @@ def large_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "ROW_GROUP_SIZE", GROUP)
+    monkeypatch.setattr(
+        parquet, "_WRITE", parquet._WRITE.replace(f"SIZE {parquet.ROW_GROUP_SIZE}", f"SIZE {GROUP}")
+    )
 
 
 def relations(path: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -139,6 +144,14 @@ def rankings(report: PublishReport) -> list[tuple[object, ...]]:
     return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
+def years(report: PublishReport) -> dict[str, pa.Table]:
+    """What the files of years hold, by their names."""
+    return {
+        path.relative_to(report.folder).as_posix(): pq.read_table(path)
+        for path in report.folder.glob("*/20*.parquet")
+    }
+
+
 def groups_read(path: Path, table: str, column: str) -> int:
     """The most row groups that may hold a value of a column, by their zone maps."""
     with duckdb.connect(path, read_only=True) as published:
@@ -158,6 +171,7 @@ def assert_as_good_as_a_rebuild(
     assert whole.rebuilt == "that was asked for"
     assert relations(part.path) == relations(whole.path)
     assert rankings(part) == rankings(whole)
+    assert years(part) == years(whole)
     for table, column in (("availability_by_date", "date"), ("availability_by_symbol", "symbol")):
         assert groups_read(part.path, table, column) <= groups_read(whole.path, table, column) + 2
     assert part.path.stat().st_size <= 3 * whole.path.stat().st_size
@@ -372,6 +386,59 @@ def test_only_days_that_may_have_another_rank_are_computed(
     assert report.rebuilt
     assert min(computed(report)) == dt.date(2024, 2, 29)
     assert_as_good_as_a_rebuild(working, report, tmp_path)
+
+
+YEARS = "daily_availability/2024.parquet", "daily_volume/2024.parquet"
+
+
+def test_files_go_on_with_the_row_groups_of_the_ones_before(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    def parts(report: PublishReport) -> dict[str, list[bytes]]:
+        """The row groups of each file, byte by byte."""
+        found: dict[str, list[bytes]] = {}
+        for name in (*YEARS, "volume_rankings.parquet"):
+            path = report.folder / name
+            about, text = pq.read_metadata(path), path.read_bytes()
+            ends = [4]
+            for number in range(about.num_row_groups):
+                group = about.row_group(number)
+                ends.append(
+                    ends[-1] + sum(group.column(at).total_compressed_size for at in range(group.num_columns))
+                )
+            found[name] = [text[begin:end] for begin, end in pairwise(ends)]
+        return found
+
+    first = parts(again(working, tmp_path, full=True))
+    working.execute(CHANGES["a day is collected"])
+    working.execute(BARS + " AND date = (SELECT max(date) FROM availability)")
+    report = again(working, tmp_path)
+    for name, groups in parts(report).items():
+        assert len(first[name]) > 2
+        assert groups[: len(first[name]) - 1] == first[name][:-1]
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["spoiled", "gone", "of another form"])
+@pytest.mark.parametrize("name", YEARS)
+def test_a_file_that_cannot_go_on_is_written_as_a_whole(
+    working: duckdb.DuckDBPyConnection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: str,
+) -> None:
+    with monkeypatch.context() as patched:
+        if damage == "of another form":
+            patched.setattr(parquet, "_WRITE", "COPY ($rows) TO $path (FORMAT parquet, ROW_GROUP_SIZE 2048)")
+        folder = again(working, tmp_path, full=True).folder
+    if damage == "spoiled":
+        spoil(folder / name)
+    if damage == "gone":
+        (folder / name).unlink()
+    working.execute(CHANGES["a day is collected"])
+    working.execute(BARS + " AND date = (SELECT max(date) FROM availability)")
+    assert_as_good_as_a_rebuild(working, again(working, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["volume_rankings.parquet", "availability.duckdb"])
