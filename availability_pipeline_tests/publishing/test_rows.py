@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from availability_pipeline import dates
 from availability_pipeline.errors import PublicationError
 from availability_pipeline.publishing import parquet, rows, write
-from availability_pipeline.publishing.audit import differences
+from availability_pipeline.publishing.audit import content_of, differences
 from availability_pipeline.publishing.export import export
 from availability_pipeline.publishing.write import PublishReport, publish
 from availability_pipeline.queries.api import AvailabilityQueries
@@ -392,7 +392,7 @@ YEARS = "daily_availability/2024.parquet", "daily_volume/2024.parquet"
 
 
 def test_files_go_on_with_the_row_groups_of_the_ones_before(
-    working: duckdb.DuckDBPyConnection, tmp_path: Path
+    working: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def parts(report: PublishReport) -> dict[str, list[bytes]]:
         """The row groups of each file, byte by byte."""
@@ -409,7 +409,9 @@ def test_files_go_on_with_the_row_groups_of_the_ones_before(
             found[name] = [text[begin:end] for begin, end in pairwise(ends)]
         return found
 
-    first = parts(again(working, tmp_path, full=True))
+    with monkeypatch.context() as patched:  # so that the same rows, written again, are other bytes
+        patched.setattr(parquet, "_WRITE", parquet._WRITE.replace("zstd", "zstd, COMPRESSION_LEVEL 9"))
+        first = parts(again(working, tmp_path, full=True))
     working.execute(CHANGES["a day is collected"])
     working.execute(BARS + " AND date = (SELECT max(date) FROM availability)")
     report = again(working, tmp_path)
@@ -439,6 +441,23 @@ def test_a_file_that_cannot_go_on_is_written_as_a_whole(
     working.execute(CHANGES["a day is collected"])
     working.execute(BARS + " AND date = (SELECT max(date) FROM availability)")
     assert_as_good_as_a_rebuild(working, again(working, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["gone", "of another generation", "no text"])
+def test_what_the_days_were_is_found_out_where_it_is_not_written_down(
+    working: duckdb.DuckDBPyConnection, tmp_path: Path, damage: str
+) -> None:
+    path = sample.writable(again(working, tmp_path, full=True).folder / "content.json")
+    collect_again(working, 3)
+    if damage == "gone":
+        path.unlink()
+    elif damage == "no text":
+        path.write_bytes(b"\xff")
+    else:  # that has the days as they are now
+        path.write_text(content_of(working), encoding="utf-8")
+    report = again(working, tmp_path)
+    assert (report.written, report.remark) == (3 * SYMBOLS, None)
+    assert_as_good_as_a_rebuild(working, report, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["volume_rankings.parquet", "availability.duckdb"])
