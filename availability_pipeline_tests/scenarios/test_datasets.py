@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -22,11 +23,14 @@ from availability_pipeline.settings import Settings
 from availability_pipeline.warehouse.database import connect
 from availability_pipeline_tests import pipeline
 from availability_pipeline_tests.conftest import SettingsFactory, empty_moto
+from availability_pipeline_tests.demo_data import clock_at, made_once
+from availability_pipeline_tests.publishing import sample
 from availability_pipeline_tests.publishing.remote.stores import gateway_to, moto_server, new_store
 from availability_pipeline_tests.simulator import Fault, ObservedServer, ScriptedArchive, serve
 
 FIRST, LAST = dt.date(2024, 2, 1), dt.date(2024, 2, 28)
 
+BEGIN = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)
 MORNING = dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC)
 
 CONTRACTS = {
@@ -56,12 +60,6 @@ class Story:
         self.archive.set_now(now)
         self.server.date = now
 
-    def collect(self, start: dt.date, end: dt.date, run_id: str) -> None:
-        """Collect days, and publish them if the checks pass."""
-        pipeline.run(self.settings, start, end, run_id=run_id)
-        with connect(self.settings.working_path) as connection:
-            publish_checked(connection, self.settings, run_id)
-
     def files_of(self, day: dt.date, as_of: dt.datetime | None = None) -> list[str]:
         """The contracts with a file."""
         with AvailabilityQueries(settings=self.settings) as queries:
@@ -70,32 +68,58 @@ class Story:
 
 @pytest.fixture(params=CONTRACTS)
 def story(
-    request: pytest.FixtureRequest, settings_for: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    settings_for: SettingsFactory,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Story]:
-    dataset: Dataset = DATASETS[request.param]
-    now = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)
-    archive = ScriptedArchive.empty(now, dataset)
-    names = sorted(CONTRACTS[dataset.name].format(base) for base in ("AAA", "BBB", "CCC", "DDD"))
-    for name in names:
-        archive.add_symbol(name, FIRST)
+    dataset = replace(DATASETS[request.param], first_day=FIRST)
+    collected = made_once(
+        tmp_path_factory,
+        f"story-{dataset.name.replace('/', '-')}",
+        lambda folder: make_beginning(folder, dataset),
+    )
+    archive = archive_of(dataset)
     with serve(archive) as server:
-        settings = settings_for(server).of_dataset(replace(dataset, first_day=FIRST))
-        found = Story(archive, server, settings, names, monkeypatch)
+        settings = settings_for(server)
+        sample.copy(collected, settings.data_dir)
+        found = Story(archive, server, settings.of_dataset(dataset), archive.symbols(), monkeypatch)
         found.at("02-29 12:00")
-        found.collect(FIRST, LAST, "first")
         yield found
+
+
+def archive_of(dataset: Dataset) -> ScriptedArchive:
+    """The archive in the beginning."""
+    archive = ScriptedArchive.empty(BEGIN, dataset)
+    for base in ("AAA", "BBB", "CCC", "DDD"):
+        archive.add_symbol(CONTRACTS[dataset.name].format(base), FIRST)
+    return archive
+
+
+def make_beginning(folder: Path, dataset: Dataset) -> None:
+    """The data directory of a story, for copies: collected through `LAST` and published."""
+    with serve(archive_of(dataset)) as server, clock_at(BEGIN, server):
+        settings = Settings.load(server.environment(), data_dir=str(folder)).of_dataset(dataset)
+        collect(settings, FIRST, LAST, "first")
+
+
+def collect(settings: Settings, start: dt.date, end: dt.date, run_id: str) -> None:
+    """Collect days, and publish them if the checks pass."""
+    pipeline.run(settings, start, end, run_id=run_id)
+    with connect(settings.working_path) as connection:
+        publish_checked(connection, settings, run_id)
 
 
 def test_late_replaced_and_withdrawn_files_are_in_the_ledger(story: Story) -> None:
     first, second, *_ = story.names
     story.at("03-01 02:00")
     yesterday = dt.date(2024, 2, 29)
-    story.collect(yesterday, yesterday, "early")
+    collect(story.settings, yesterday, yesterday, "early")
     assert story.files_of(yesterday) == []
     story.at("03-01 12:00")
     story.archive.replace_file(first, dt.date(2024, 2, 10), size=123_456)
     story.archive.remove_file(second, dt.date(2024, 2, 11))
-    story.collect(FIRST, yesterday, "later")
+    collect(story.settings, FIRST, yesterday, "later")
     with AvailabilityQueries(settings=story.settings) as queries:
         changes = [(row["kind"], row["symbol"], row["date"]) for row in queries.get_changes()]
     assert sorted(changes) == sorted(
@@ -117,18 +141,18 @@ def test_a_failing_archive_leaves_everything_as_it_was(story: Story, on: str) ->
     story.server.faults.inject(Fault.status(503), on=on, match=story.names[-1])  # type: ignore[arg-type]
     end = dt.date(2024, 2, 29)
     with pytest.raises((ArchiveError, ArchiveFailures)):
-        story.collect(FIRST if on == "LIST" else end, end, "failing")
+        collect(story.settings, FIRST if on == "LIST" else end, end, "failing")
     assert pipeline.table(story.settings) == before
     assert story.files_of(LAST) == story.names
 
 
 def test_lost_files_are_not_published_and_a_generation_is_rolled_back(story: Story) -> None:
     story.archive.replace_file(story.names[0], LAST, size=123_456)
-    story.collect(LAST, LAST, "second")
+    collect(story.settings, LAST, LAST, "second")
     for name in story.names[:3]:
         story.archive.remove_file(name, LAST)
     with pytest.raises(PublicationError, match=r"1 published day has lost|no_regression"):
-        story.collect(FIRST, LAST, "lost")
+        collect(story.settings, FIRST, LAST, "lost")
     assert story.files_of(LAST) == story.names
     assert rollback(story.settings.db_file).now.run_id == "first"
     assert story.files_of(LAST) == story.names
