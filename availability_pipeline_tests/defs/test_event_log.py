@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.events import DagsterEventBatchMetadata, StepMaterializationData
+from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.instance.methods.event_methods import EventMethods
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
@@ -26,15 +26,13 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from availability_pipeline.defs.event_log import KEPT, BatchingEventLogStorage
 from availability_pipeline_tests.conftest import ROOT
+from availability_pipeline_tests.defs.batches import SIZE, Batch, batch_of
 
 OURS = {"custom": {"module": "availability_pipeline.defs.event_log", "class": "BatchingSqliteStorage"}}
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-21")
 KEYS = DAYS.get_partition_keys()
 CREATED = {"create_timestamp", "update_timestamp", "migration_completed"}
 """Columns with the moment at which a row was written."""
-
-SIZE = 50
-"""Events of a batch in the tests with other processes."""
 
 INTERNALS = {
     SqliteEventLogStorage._connect: "ce1472f28f00b5b0",
@@ -105,9 +103,6 @@ def run(instance: dg.DagsterInstance, first: int, last: int, **tags: str) -> str
     )
     assert result.success is ("fails" not in tags)
     return result.run_id
-
-
-Batch = list[dg.EventLogEntry]
 
 
 @pytest.fixture
@@ -239,31 +234,12 @@ def test_the_same_runs_leave_the_same_rows_and_answers(tmp_path: Path, history: 
         assert instance.get_asset_keys() == []
 
 
-def batch_of(run_id: str, number: int) -> Batch:
-    """Materializations of as many partitions as a batch has."""
-    partitions = [f"{run_id}-{number}-{each}" for each in range(SIZE)]
-    events = [
-        dg.DagsterEvent(
-            event_type_value="ASSET_MATERIALIZATION",
-            job_name="job",
-            event_specific_data=StepMaterializationData(dg.AssetMaterialization("days", partition=partition)),
-        )
-        for partition in partitions
-    ]
-    return [
-        dg.EventLogEntry(
-            error_info=None, level=10, user_message="", run_id=run_id, timestamp=1.7e9, dagster_event=event
-        )
-        for event in events
-    ]
-
-
 @contextmanager
 def writer(folder: Path, run_id: str, count: int, before: str = "") -> Iterator[subprocess.Popen[str]]:
     """A process that stores batches and prints a line after each."""
     program = f"""
 from availability_pipeline.defs.event_log import BatchingSqliteStorage
-from availability_pipeline_tests.defs.test_event_log import batch_of
+from availability_pipeline_tests.defs.batches import batch_of
 storage = BatchingSqliteStorage({str(folder)!r}).event_log_storage
 for number in range({count}):
     {before or "pass"}
@@ -298,6 +274,8 @@ def test_two_processes_write_while_a_third_reads(tmp_path: Path) -> None:
         writer(tmp_path, "b", 10) as other,
     ):
         seen = 0
+        assert one.stdout
+        assert one.stdout.readline() == "stored\n"  # until then there is nothing to read
         while one.poll() is None or other.poll() is None:
             found = len(instance.get_materialized_partitions(dg.AssetKey("days")))
             assert found >= seen
