@@ -23,7 +23,7 @@ import pytest
 import requests
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 from filelock import FileLock
 
 from availability_pipeline.collecting import report
@@ -121,10 +121,12 @@ def _away_from_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _descriptions_read_once() -> Iterator[None]:
-    """Let clients share botocore's descriptions of S3: reading them takes longer than most tests with a client."""
+    """Let clients share botocore's descriptions of S3: finding and reading them takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
         once = functools.cache(JSONFileLoader().load_file)
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: once(path))
+        listed = functools.cache(Loader().list_available_services)
+        patch.setattr(Loader, "list_available_services", lambda _, type_name: listed(type_name))
         yield
 
 
