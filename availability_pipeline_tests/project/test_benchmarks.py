@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from availability_pipeline.queries.api import AvailabilityQueries
 from availability_pipeline.settings import Settings
 from availability_pipeline_tests.dagster_side import root
 from availability_pipeline_tests.demo_data import Demo
 from availability_pipeline_tests.documents.schemas import load
-from benchmarks import patterns, questions, storing
+from benchmarks import growth, patterns, questions, storing
 from benchmarks.runner import Bench, bench
 
 
@@ -78,3 +81,20 @@ def test_rows_that_are_replaced_are_looked_at(keys: str, filled: Settings) -> No
 def test_every_query_pattern_is_measured(filled: Settings) -> None:
     expected = {each["name"]: each["example"]["rows"] for each in load("queries.json")["patterns"]}
     assert {name: found["rows"] for name, found in patterns.ask(filled)["patterns"].items()} == expected
+
+
+def test_growth_is_measured_by_another_day_of_several_times_the_contracts(demo: Demo, tmp_path: Path) -> None:
+    settings = dataclasses.replace(
+        demo.settings, data_dir=tmp_path, db_path=tmp_path / demo.settings.db_file.name
+    )
+    settings.working_path.parent.mkdir()
+    shutil.copyfile(demo.settings.working_path, settings.working_path)
+    with AvailabilityQueries(settings=demo.settings) as before:
+        first = before.publication
+    figures = growth.day_more(settings, "2")
+    with AvailabilityQueries(settings=settings) as after:
+        assert after.publication.data_through == first.data_through + dt.timedelta(days=1)
+        assert after.publication.symbol_count == 2 * first.symbol_count
+        assert after.publication.row_count == 2 * (first.row_count + first.symbol_count)
+    assert len(figures) == 6
+    assert min(figures.values()) > 0
