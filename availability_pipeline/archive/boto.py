@@ -6,11 +6,10 @@ botocore has connections, proxies and certificates of its own, which know neithe
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import requests
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from requests.structures import CaseInsensitiveDict
 
 from availability_pipeline.archive.http import FAILURES, Session
 from availability_pipeline.archive.wire import Answer
@@ -41,10 +40,7 @@ class _Sender:
         return response
 
     def _answer(self, request: AWSPreparedRequest) -> Answer:
-        if request.method == "GET" and not request.stream_output and not request.body:
-            return self._session.send_plain("GET", request.url, dict(request.headers.items()), self._timeout)
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.body = request.method, request.url, cast("Any", request.body)
-        prepared.headers = CaseInsensitiveDict(request.headers.items())
-        answer = self._session.get_adapter(request.url).send(prepared, stream=True, timeout=self._timeout)
-        return Answer(answer.status_code, answer.raw.headers, answer.raw)
+        method, url, headers = request.method, request.url, dict(request.headers.items())
+        if method == "GET" and not request.stream_output and not request.body:
+            return self._session.send_plain(method, url, headers, self._timeout)
+        return self._session.send_by_requests(method, url, headers, self._timeout, request.body)

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from http.client import HTTPException, HTTPResponse, RemoteDisconnected
+from http.client import HTTPException, HTTPResponse
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -254,18 +254,14 @@ def within(error: BaseException) -> Iterator[BaseException]:
 Manager = TypeVar("Manager", bound=PoolManager)
 
 
-class _NoByte(RemoteDisconnected):
-    """The connection ended before the first byte of an answer."""
-
-
 class _Answer(HTTPResponse):
     def begin(self) -> None:
         try:
             is_there = self.fp.peek(1)
         except CLOSED as error:
-            raise _NoByte(str(error)) from error
+            raise NoByte(str(error)) from error
         if not is_there:
-            raise _NoByte("Remote end closed connection without response")
+            raise NoByte("Remote end closed connection without response")
         super().begin()
 
 
@@ -304,7 +300,7 @@ class _Resending(HTTPConnection):
     def getresponse(self) -> PoolAnswer:  # type: ignore[override]  # as urllib3 has it
         try:
             answer = super().getresponse()
-        except _NoByte:
+        except NoByte:
             if self._again is None:
                 raise
             self._send_again(self._again)
@@ -435,8 +431,14 @@ class Session(requests.Session):
         """
         if answer := self._on_kept_connection(method, url, headers, seconds):
             return answer
+        return self.send_by_requests(method, url, headers, seconds)
+
+    def send_by_requests(
+        self, method: str, url: str, headers: Mapping[str, str], seconds: int, body: Any = None
+    ) -> Answer:
+        """Send any request with these headers and nothing that a session adds to a request."""
         request = requests.PreparedRequest()
-        request.method, request.url = method, url
+        request.method, request.url, request.body = method, url, body
         request.headers = CaseInsensitiveDict(headers)
         sent = self._adapter.send(request, stream=True, timeout=seconds)
         return Answer(

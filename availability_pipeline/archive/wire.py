@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from http.client import RemoteDisconnected
 from typing import Protocol
 
 from urllib3.exceptions import IncompleteRead, ProtocolError
@@ -30,7 +31,7 @@ CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """What is raised on a connection that the other end has closed, without a time-out."""
 
 
-class NoByte(Exception):
+class NoByte(RemoteDisconnected):
     """The connection ended before the first byte of an answer."""
 
 
@@ -138,9 +139,9 @@ class _Stream:
             self._socket.sendall(request)
             self._received = self._socket.recv(BUFFER_BYTES)
         except CLOSED as error:
-            raise NoByte from error
+            raise NoByte(str(error)) from error
         if not self._received:
-            raise NoByte
+            raise NoByte("the connection ended without an answer")
 
     def _until(self, end: re.Pattern[bytes]) -> bytes:
         while not (found := end.search(self._received)):
