@@ -206,14 +206,22 @@ class _Source:
         """
         bound = dict(values or {})
         rows = query.replace("$relation", f"published.{relation}").replace("$sort", self.sort)
-        if not (since and self._write_on(path, rows, bound, since)):
-            self.working.execute(_WRITE.replace("$rows", rows), {**bound, "path": str(path)})
         query = query.replace("$relation", relation).replace("$sort", "")
         expected = _fetch(self.working, _PRINT, query, bound)
-        self._open(path)
-        if problems := list(_problems(self.working, self.reader, query, bound, expected)):
+        if since and self._write_on(path, rows, bound, since):
+            if not self._problems(path, query, bound, expected):
+                return describe(self.folder, path, expected[0], fingerprint)
+            path.unlink()  # the file before is not what its entry says of it
+        self.working.execute(_WRITE.replace("$rows", rows), {**bound, "path": str(path)})
+        if problems := self._problems(path, query, bound, expected):
             raise _failed(path.relative_to(self.folder), "; ".join(problems))
         return describe(self.folder, path, expected[0], fingerprint)
+
+    def _problems(
+        self, path: Path, query: str, values: Mapping[str, object], expected: tuple[Any, ...]
+    ) -> list[str]:
+        self._open(path)
+        return list(_problems(self.working, self.reader, query, values, expected))
 
     def _write_on(self, path: Path, rows: str, values: Mapping[str, object], since: dt.date) -> bool:
         """Begin a file with the row groups of the one before that have earlier days only, if that is possible."""
