@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import dagster as dg
 
@@ -23,11 +24,24 @@ _UNFINISHED = [
 ]
 
 
+class _Days(dg.DailyPartitionsDefinition):
+    """Days, of which the keys are counted from the first to the last; Dagster asks a cron schedule for each."""
+
+    def get_partition_keys(
+        self,
+        current_time: dt.datetime | None = None,
+        dynamic_partitions_store: Any = None,
+    ) -> Sequence[str]:
+        with dg.partition_loading_context(current_time, dynamic_partitions_store):
+            first, last = self.get_first_partition_key(), self.get_last_partition_key()
+        return [str(day) for day in DayRange(parse_day(first), parse_day(last))] if first and last else []
+
+
 @cache
 def daily_partitions(dataset: Dataset) -> dg.DailyPartitionsDefinition:
     """One partition for each day of the dataset; one object for all assets, which counts them once."""
     last = dataset.last_file_day
-    return dg.DailyPartitionsDefinition(
+    return _Days(
         start_date=dataset.first_day.isoformat(),
         end_date=(last + dt.timedelta(days=1)).isoformat() if last else None,
         timezone=dataset.time_zone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, dataset_named
 from availability_pipeline.defs.factory import build_defs
 from availability_pipeline.defs.partitions import daily_partitions
 from availability_pipeline_tests.dagster_side import root
@@ -67,6 +68,20 @@ def test_partitions_are_utc_days_up_to_yesterday() -> None:
     keys = daily.get_partition_keys()
     assert keys[0] == "2019-09-25"
     assert daily.timezone == "UTC"
+
+
+@pytest.mark.parametrize("name", ["um/klines/1m", "spot/klines/1m", "option/EOHSummary"])
+def test_partitions_are_those_that_dagster_counts(name: str) -> None:
+    ours = daily_partitions(dataset_named(name))
+    dagsters = dg.TimeWindowPartitionsDefinition(
+        start=ours.start, end=ours.end, fmt=ours.fmt, cron_schedule="0 0 * * *", timezone="UTC"
+    )
+    for days in (0, 1, 40, 10_000):
+        for second in (-1, 0):
+            moment = ours.start + dt.timedelta(days=days, seconds=second)
+            assert ours.get_partition_keys(moment) == dagsters.get_partition_keys(moment)
+    assert ours == dagsters
+    assert dg.deserialize_value(dg.serialize_value(dagsters)) == ours
 
 
 def test_all_writers_share_one_pool() -> None:
