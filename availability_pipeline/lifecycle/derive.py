@@ -16,7 +16,7 @@ import duckdb
 from availability_pipeline.dates import utc_now
 from availability_pipeline.lifecycle.rules import Rules
 from availability_pipeline.warehouse.contents import judge
-from availability_pipeline.warehouse.database import read_info, transaction, write_info
+from availability_pipeline.warehouse.database import has_relations, read_info, transaction, write_info
 
 
 def run_script(connection: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, object]) -> None:
@@ -62,25 +62,20 @@ def find_absences(
     """
     sources = _sources(connection)
     made_from = repr((sources, rules.values(), every_contract))
-    if connection.execute(_IS_MADE).fetchall() and connection.execute(_MADE_FROM).fetchall() == [
-        (made_from,)
-    ]:
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS absences_made_from (made_from VARCHAR)")
+    if connection.execute("FROM temp.absences_made_from").fetchall() == [(made_from,)]:
         return sources
-    connection.execute("DROP TABLE IF EXISTS temp.absences_made_from")
+    connection.execute("DELETE FROM temp.absences_made_from")
     find_rowless_files(connection, rules)
     [(first_day, days)] = connection.execute(_DAYS).fetchall()
     values = {**rules.values(), "first_day": first_day, "days": days, "every_contract": every_contract}
     run_script(connection, "files", values)
     run_script(connection, "absence", values)
-    connection.execute("CREATE TEMP TABLE absences_made_from AS SELECT $1 AS made_from", [made_from])
+    connection.execute("INSERT INTO temp.absences_made_from VALUES ($1)", [made_from])
     return sources
 
 
 _DAYS = "SELECT coalesce(min(date), DATE '1970-01-01'), coalesce(max(date) - min(date) + 1, 1) FROM daily_availability"
-
-_IS_MADE = "FROM duckdb_tables() WHERE temporary AND table_name = 'absences_made_from'"
-
-_MADE_FROM = "SELECT made_from FROM temp.absences_made_from"
 
 DERIVED_TABLES = ("status_spans", "symbol_lifecycle")
 
@@ -173,8 +168,7 @@ def derive_if_stale(connection: duckdb.DuckDBPyConnection, rules: Rules) -> None
 
 def is_derived(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether the database has the derived tables, of whatever age."""
-    tables = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
-    return {name for (name,) in tables} >= set(DERIVED_TABLES)
+    return has_relations(connection, DERIVED_TABLES)
 
 
 def fits_rows(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -23,6 +23,7 @@ from availability_pipeline.errors import (
     unusable_log,
 )
 from availability_pipeline.publishing.manifest import SCHEMA_VERSION, TELLING_TABLES, Place, read_manifest
+from availability_pipeline.warehouse.database import has_relations
 
 _PROGRAM = "binance-futures-availability"
 
@@ -263,8 +264,7 @@ def _published_version(target: Path) -> int:
     # Attached to a database of its own: duckdb.connect() would hand out what this process has open under the path.
     with duckdb.connect() as probe:
         probe.execute("ATTACH ? AS existing (READ_ONLY, TYPE duckdb)", [str(target)])
-        tables = {name for (name,) in probe.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if not tables >= TELLING_TABLES:
+        if not has_relations(probe, (f"existing.{table}" for table in TELLING_TABLES)):
             raise PublicationError(f"{target} is a DuckDB database of something else; {_ELSEWHERE}")
         row = probe.execute("SELECT schema_version FROM existing.publication").fetchone()
         return int(row[0]) if row else 0
