@@ -53,7 +53,9 @@ class Bench:
     def environ(self) -> dict[str, str]:
         """The environment of a process that works in the data directory on the archive."""
         home = {"AVAILABILITY_DATA_DIR": str(self.data_dir), "DAGSTER_HOME": str(self.data_dir / "dagster")}
-        return {**os.environ, **self.environment, **home}
+        # Or each process would compile an editable checkout anew, but not a version that pip installed.
+        compiled = {"PYTHONDONTWRITEBYTECODE": ""}
+        return {**os.environ, **compiled, **self.environment, **home}
 
     def _control(self, action: str) -> None:
         request = urllib.request.Request(f"{self.url}/_control/{action}", method="POST")
