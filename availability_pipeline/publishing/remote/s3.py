@@ -34,7 +34,8 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from availability_pipeline.archive.boto import send_by
-from availability_pipeline.archive.http import Environment, Session
+from availability_pipeline.archive.environment import Environment
+from availability_pipeline.archive.http import Session
 from availability_pipeline.errors import is_transient_status
 from availability_pipeline.publishing.remote.objects import Chunks, RequestFailed
 from availability_pipeline.publishing.remote.web import Meanings, failure_of

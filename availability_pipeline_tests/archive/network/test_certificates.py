@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from availability_pipeline.archive.http import CA_BUNDLES
+from availability_pipeline.archive.environment import CA_BUNDLES
 from availability_pipeline.collecting.collect import discover
 from availability_pipeline.errors import AvailabilityError, UsageError
 from availability_pipeline.publishing.remote.objects import RequestFailed
