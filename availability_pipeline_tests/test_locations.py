@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from availability_pipeline.errors import UsageError
-from availability_pipeline.settings import Settings, bucket_and_prefix
+from availability_pipeline.settings import Settings
+from availability_pipeline.settings.values import bucket_and_prefix
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from availability_pipeline import settings
 from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, Dataset, dataset_named
 from availability_pipeline.collecting.process import checkout
 from availability_pipeline.errors import AvailabilityError, UsageError
-from availability_pipeline.settings import VARIABLES, Settings, is_url
+from availability_pipeline.settings import VARIABLES, Settings, values
+from availability_pipeline.settings.values import is_url
 
 NAME = ".env"
 
@@ -71,13 +71,13 @@ def path_named(_context: click.Context, parameter: click.Parameter, text: str | 
     if text is None:
         return None
     option = isinstance(parameter, click.Option)
-    return settings.path_named(parameter.opts[0] if option else parameter.human_readable_name, text)
+    return values.path_named(parameter.opts[0] if option else parameter.human_readable_name, text)
 
 
 def database_named(context: click.Context, parameter: click.Parameter, text: str) -> Path | None:
     """Click's callback for paths of DuckDB databases; raises UsageError."""
     path = path_named(context, parameter, text)
-    return path and settings.check_database_path(parameter.human_readable_name, path)
+    return path and values.check_database_path(parameter.human_readable_name, path)
 
 
 def complete_dataset(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:  # noqa: ARG001

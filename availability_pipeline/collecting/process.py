@@ -21,7 +21,8 @@ from typing import Any
 
 from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import RunError, UsageError, cause_of
-from availability_pipeline.settings import VARIABLES, Settings, check_instance_path, path_named
+from availability_pipeline.settings import VARIABLES, Settings
+from availability_pipeline.settings.values import check_instance_path, path_named
 
 RETRY_SECONDS = "2"
 """Default backoff on the command line, where a user is waiting."""

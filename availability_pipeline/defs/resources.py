@@ -17,7 +17,8 @@ from availability_pipeline.catalogue.datasets import DATASETS, DEFAULT_DATASET, 
 from availability_pipeline.defs.names import writers_pool
 from availability_pipeline.defs.runs import alone
 from availability_pipeline.errors import UsageError
-from availability_pipeline.settings import VARIABLES, Settings, database_path
+from availability_pipeline.settings import VARIABLES, Settings
+from availability_pipeline.settings.values import database_path
 from availability_pipeline.warehouse.database import connect
 
 

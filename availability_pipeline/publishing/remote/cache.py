@@ -28,7 +28,8 @@ from availability_pipeline.publishing.manifest import (
     read_manifest,
 )
 from availability_pipeline.publishing.remote.objects import RequestFailed, Source, open_source, read_small
-from availability_pipeline.settings import LATEST, Settings, database_path, is_url, published_url
+from availability_pipeline.settings import Settings
+from availability_pipeline.settings.values import LATEST, database_path, is_url, published_url
 from availability_pipeline.warehouse.atomic import draft_of, sync
 
 _NAME = re.compile(r"(?:[A-Za-z0-9_]+/)?[A-Za-z0-9_]+\.[a-z]+")

@@ -29,7 +29,8 @@ from availability_pipeline.publishing.release import Generation, generation_read
 from availability_pipeline.publishing.remote.cache import folder_of, read_latest
 from availability_pipeline.publishing.remote.objects import RequestFailed, read_small
 from availability_pipeline.publishing.remote.s3 import CONNECTIONS, Bucket
-from availability_pipeline.settings import LATEST, Settings
+from availability_pipeline.settings import Settings
+from availability_pipeline.settings.values import LATEST
 
 MAX_BYTES = 5 * 1024**3
 """S3's limit for one PutObject."""

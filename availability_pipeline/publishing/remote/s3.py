@@ -39,7 +39,7 @@ from availability_pipeline.archive.http import Session
 from availability_pipeline.errors import is_transient_status
 from availability_pipeline.publishing.remote.objects import Chunks, RequestFailed
 from availability_pipeline.publishing.remote.web import Meanings, failure_of
-from availability_pipeline.settings import bucket_and_prefix
+from availability_pipeline.settings.values import bucket_and_prefix
 
 CHUNK_BYTES = 1 << 20
 
@@ -85,7 +85,7 @@ class Bucket:
     """The objects below an `s3://` URL; thread-safe.
 
     Args:
-        url: As of `settings.bucket_url`.
+        url: As of `settings.values.bucket_url`.
         timeout_seconds: Seconds without a byte after which a request fails.
         writing: Whether credentials are required; without any, reading is anonymous.
 
