@@ -60,8 +60,18 @@ def published_files(settings: Settings, leave_out: Dataset | None = None) -> dic
 
 
 def other_files(dataset: Dataset, path: Path, settings: Settings | None) -> dict[str, Path]:
-    """The published databases of other datasets than that of an open one."""
-    found = published_files(settings or Settings.load(), leave_out=dataset)
+    """The published databases of other datasets than that of an open one.
+
+    Args:
+        dataset: The dataset of the open one.
+        path: Its file.
+        settings: Where the others are; None for a file that was opened by its path, beside which they are.
+    """
+    if settings is None:
+        folder = f"datasets/{dataset.name}"
+        depth = folder.count("/") + 1 if path.parent.as_posix().endswith(f"/{folder}") else 0
+        settings = Settings(data_dir=path.parents[depth], db_path=path.parents[depth] / path.name)
+    found = published_files(settings, leave_out=dataset)
     return {name: file for name, file in found.items() if file != path}
 
 

@@ -120,11 +120,11 @@ class Reader:
         settings: Settings | None = None,
         dataset: str | None = None,
     ) -> None:
-        if dataset is not None:
+        if path is None or dataset is not None:
             settings = (settings or Settings.load()).of_dataset(dataset)
-        self._settings = settings
-        self.location = (settings or Settings.load()).db_path if path is None else path
-        self.path = published_file(self.location, settings)
+            path = settings.db_path if path is None else path
+        self._settings, self.location = settings, path
+        self.path = published_file(path, settings)
         self._open()
 
     def _open(self) -> None:

@@ -172,6 +172,23 @@ def test_sql_sees_other_datasets_as_schemas(run: Run, site: tuple[ObservedServer
         assert (refused.exit_code, "read-only" in refused.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["um/klines/1m", METRICS])
+def test_beside_a_file_that_is_opened_by_its_path_are_the_other_datasets(
+    site: tuple[ObservedServer, Settings], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whatever the environment says, even if it is of no use."""
+    monkeypatch.setenv("AVAILABILITY_DATA_DIR", "/nowhere")
+    monkeypatch.setenv("AVAILABILITY_CONNECTIONS", "many")
+    path = site[1].of_dataset(name).db_path
+    [other] = {"um/klines/1m", METRICS} - {name}
+    with AvailabilityQueries(path) as queries:
+        assert queries.dataset.name == name
+        assert len(queries.get_coverage("BTCUSDT")) == 2
+        [found] = queries.sql(f'SELECT count(*) AS files FROM "{other}".daily_availability WHERE available')
+        assert found["files"] == {"um/klines/1m": 56, METRICS: 26}[other]
+        assert not queries.reload()
+
+
 def test_a_damaged_database_holds_up_only_questions_about_it(run: Run, folder: Path) -> None:
     damaged = folder / "datasets" / "um" / "bookDepth" / "availability.duckdb"
     damaged.parent.mkdir(parents=True)
