@@ -125,16 +125,16 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def relations(path: Path) -> dict[str, list[tuple[object, ...]]]:
+def relations(path: Path) -> dict[str, pa.Table]:
     """All that a published database holds, but what it says of the publication itself."""
     with duckdb.connect(path, read_only=True) as published:
         names = [
             name
             for (name,) in published.execute("SELECT table_name FROM information_schema.tables").fetchall()
         ]
-        found = {name: published.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names}
+        found = {name: published.execute(f"FROM {name} ORDER BY ALL").to_arrow_table() for name in names}
         columns = "* EXCLUDE (run_id, published_at, rebuilt_at, tail_from, tail_symbols)"
-        found["publication"] = published.execute(f"SELECT {columns} FROM publication").fetchall()
+        found["publication"] = published.execute(f"SELECT {columns} FROM publication").to_arrow_table()
     return found
 
 
