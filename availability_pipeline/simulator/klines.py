@@ -13,6 +13,7 @@ import datetime as dt
 import struct
 import zlib
 from collections.abc import Iterable
+from functools import cache
 
 from availability_pipeline.simulator.shape import SECONDS_PER_DAY, day_number, day_of
 from availability_pipeline.simulator.volumes import QUOTE_DIGITS, Bar
@@ -81,18 +82,28 @@ def bars_text(market: str, first: int, bars: Iterable[tuple[int, Bar]]) -> bytes
 
 def _bar_row(opened_at: int, length: int, bar: Bar) -> str:
     opened, high, low, closed, base, quote, trades, buy_base, buy_quote, price, lot = bar
-    return (
-        f"{opened_at},{fixed(opened, price)},{fixed(high, price)},{fixed(low, price)},{fixed(closed, price)},"
-        f"{fixed(base, lot)},{opened_at + length - 1},{fixed(quote, QUOTE_DIGITS)},{trades},"
-        f"{fixed(buy_base, lot)},{fixed(buy_quote, QUOTE_DIGITS)},0\n"
-    )
+    prices, lots, quotes = 10**price, 10**lot, 10**QUOTE_DIGITS
+    return _row_form(price, lot) % (
+        opened_at, *divmod(opened, prices), *divmod(high, prices), *divmod(low, prices), *divmod(closed, prices),
+        *divmod(base, lots), opened_at + length - 1, *divmod(quote, quotes), trades, *divmod(buy_base, lots),
+        *divmod(buy_quote, quotes),
+    )  # fmt: skip
+
+
+@cache
+def _row_form(price: int, lot: int) -> str:
+    """The form of a bar's row, for whole units and what is left of them: one step, and not one for each number."""
+    prices, lots, quotes = (f"%d.%0{digits}d" if digits else "%d%.0s" for digits in (price, lot, QUOTE_DIGITS))
+    return f"%d,{prices},{prices},{prices},{prices},{lots},%d,{quotes},%d,{lots},{quotes},0\n"
 
 
 def fixed(units: int, digits: int) -> str:
     """Whole units of `10 ** -digits` as a decimal number."""
     if not digits:
         return str(units)
-    text = str(units).zfill(digits + 1)
+    text = str(units)
+    if len(text) <= digits:
+        text = text.zfill(digits + 1)
     return f"{text[:-digits]}.{text[-digits:]}"
 
 

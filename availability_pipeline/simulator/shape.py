@@ -186,12 +186,13 @@ def plain_sizes(symbol: str, median: int, count: int) -> list[int]:
 
 
 _MINUTES_BY_SIZE = ((8_600, 0), (10_500, 50), (14_000, 160), (20_000, 432), (46_000, 1_440))
+_SEGMENTS = tuple(pairwise(_MINUTES_BY_SIZE))
 """Minutes with a trade in a file of so many bytes; in between they are interpolated."""
 
 
 def traded_minutes(size: int) -> int:
     """How many minutes with a trade a 1-minute file has, from 1 to 1,440."""
-    for (least, few), (most, many) in pairwise(_MINUTES_BY_SIZE):
+    for (least, few), (most, many) in _SEGMENTS:
         if size <= most:
             return max(1, few + (many - few) * (size - least) // (most - least))
     return 1_440

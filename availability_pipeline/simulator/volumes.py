@@ -29,11 +29,21 @@ _MEDIAN_PRICE, _PRICE_SPREAD = 0.8, 2.4
 _MEDIAN_TRADE, _TRADE_SPREAD = 500, 0.6
 """Medians over all contracts in the quote asset, and standard deviations of the logarithms."""
 
-_SLOW, _FAST, _DAILY = (48, 0.9), (9, 0.5), 0.6
-"""Movements of volume: days from turn to turn, and the most that the logarithm moves."""
+_TURNS = {b"amount": ((48, 0.9), (9, 0.5)), b"price": ((160, 1.1), (30, 0.3), (4, 0.08))}
+"""Movements of volume and price: days from turn to turn, and the most that the logarithm moves."""
 
-_PRICE_TURNS = ((160, 1.1), (30, 0.3), (4, 0.08))
-"""Movements of the price, likewise."""
+_DAILY = 0.6
+"""The most that the logarithm of the volume differs from day to day beside that."""
+
+_SHARES = {
+    days: [(share := rest / days) * share * (3 - 2 * share) for rest in range(days)]
+    for turns in _TURNS.values()
+    for days, _ in turns
+}
+"""How far each day from turn to turn is on the way, smoothly."""
+
+_DAYS_OF_CURVE = 32
+"""Days of a movement that are computed together, in a fraction of the time of one by one."""
 
 _NORMAL = NormalDist()
 _POWERS: list[int] = [10**digits for digits in range(24)]
@@ -87,6 +97,8 @@ class Volumes:
         # One day's close is the next one's open.
         self._priced = -1, 0
         self._points: dict[tuple[bytes, int], array[int]] = {}
+        self._curves = dict.fromkeys(_TURNS, (-1, array("d")))
+        """By purpose, the number of the curve that was computed last, and its days."""
         self._drawn = draws(b"bars", self._symbol, _DRAWS * _DAYS_AT_ONCE)
 
     def bar(self, day: int, size: int, *, silent_since: int | None = None) -> Bar:
@@ -120,31 +132,45 @@ class Volumes:
         return volume, spread, buyers, trade
 
     def _amount_on(self, day: int, at: int, draw: int) -> float:
-        moved = sum(self._moved(b"amount", at, *turns) for turns in (_SLOW, _FAST))
         share = (0.1 + draw / 80_000) if day in self._edges else 1
-        return self._amount * math.exp(moved + _DAILY * (draw / 32_768 - 1)) * share
+        return self._amount * math.exp(self._moved(b"amount", at) + _DAILY * (draw / 32_768 - 1)) * share
 
     def _ticks(self, day: int) -> int:
         """The price at the beginning of a day."""
         if day == self._priced[0]:
             return self._priced[1]
-        at = abs(day - self._first)
-        moved = sum(self._moved(b"price", at, *turns) for turns in _PRICE_TURNS)
+        moved = self._moved(b"price", abs(day - self._first))
         ticks = max(100, int(self._price * math.exp(moved) * _POWERS[self.price_digits]))
         self._priced = day, ticks
         return ticks
 
-    def _moved(self, purpose: bytes, at: int, days: int, most: float) -> float:
-        """A smooth movement between -most and most, through a drawn point every so many days."""
-        turn, rest = divmod(at, days)
+    def _moved(self, purpose: bytes, at: int) -> float:
+        """How far the logarithm has moved on a day."""
+        number, rest = divmod(at, _DAYS_OF_CURVE)
+        if self._curves[purpose][0] != number:
+            self._curves[purpose] = number, self._curve(purpose, number * _DAYS_OF_CURVE)
+        return self._curves[purpose][1][rest]
+
+    def _curve(self, purpose: bytes, start: int) -> array[float]:
+        """The movement of some days: smooth ones through a drawn point every so many days, added up."""
+        moved = array("d", bytes(8 * _DAYS_OF_CURVE))
+        for days, most in _TURNS[purpose]:
+            points, shares = self._points_until(start + _DAYS_OF_CURVE, purpose, days), _SHARES[days]
+            for at in range(_DAYS_OF_CURVE):
+                turn, rest = divmod(start + at, days)
+                share = shares[rest]
+                between = points[turn] * (1 - share) + points[turn + 1] * share
+                moved[at] += most * (between / 32_768 - 1)
+        return moved
+
+    def _points_until(self, at: int, purpose: bytes, days: int) -> array[int]:
+        turn = at // days
         points = self._points.get((purpose, days), _NO_POINTS)
         if turn + 1 >= len(points):
             points = self._points[purpose, days] = draws(
                 b"%b %d" % (purpose, days), self._symbol, 2 * turn + 64
             )
-        share = rest / days
-        share *= share * (3 - 2 * share)
-        return most * ((points[turn] * (1 - share) + points[turn + 1] * share) / 32_768 - 1)
+        return points
 
     def _quote(self, amount: int) -> int:
         """A product of lots and ticks in units of the quote asset."""
