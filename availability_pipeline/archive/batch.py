@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, get_ident
+from types import TracebackType
 
 from availability_pipeline.errors import ArchiveError, ArchiveFailures
 
@@ -26,7 +28,39 @@ Job = Callable[[], Iterable["Job"]]
 """Something to do, which may return more to do."""
 
 
-def run_side_by_side(jobs: Iterable[Job], *, threads: int, attempted: int) -> None:
+class Turn:
+    """What threads take turns by, but while they wait for the network.
+
+    Python runs one of them at a time anyway. Where many are ready, they interrupt each other again and again: a page of
+    a listing takes 4.9 ms of CPU in 64 threads, and 2.7 ms in turns.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._holder = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._holder = get_ident()
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._holder = 0
+        self._lock.release()
+
+    @contextmanager
+    def given_up(self) -> Iterator[None]:
+        """Let others have it in the meantime, if this thread has it."""
+        if self._holder != get_ident():
+            yield
+            return
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
+
+def run_side_by_side(jobs: Iterable[Job], *, threads: int, attempted: int, turn: Turn | None = None) -> None:
     """Run the jobs, and those that they return, until none is left.
 
     When as many have failed as there are threads and none has succeeded, the source is down, and what has not
@@ -36,12 +70,13 @@ def run_side_by_side(jobs: Iterable[Job], *, threads: int, attempted: int) -> No
         jobs: What to do; a job fails by raising ArchiveError.
         threads: How many may run at once.
         attempted: How many contracts the whole batch is about, for the message of an error.
+        turn: Taken by each job, which gives it up while it waits; None for jobs that do little else than wait.
 
     Raises:
         ArchiveError: The only failure of the batch.
         ArchiveFailures: All failures, if there were several.
     """
-    batch = _Batch(threads)
+    batch = _Batch(threads, turn)
     batch.run(jobs)
     raise_together(batch.failures, attempted)
 
@@ -49,8 +84,9 @@ def run_side_by_side(jobs: Iterable[Job], *, threads: int, attempted: int) -> No
 class _Batch:
     """Threads that take jobs from one queue; a pool of futures takes a third of the CPU of a small request."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, turn: Turn | None) -> None:
         self.failures: list[ArchiveError] = []
+        self._turn = turn or nullcontext()
         self._most = threads
         self._threads: list[Thread] = []
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -115,7 +151,8 @@ class _Batch:
         if len(self.failures) >= self._most and not self._succeeded:
             return ()
         try:
-            more = list(job())
+            with self._turn:
+                more = list(job())
         except ArchiveError as error:
             self.failures.append(error)
             return ()

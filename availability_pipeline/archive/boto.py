@@ -11,22 +11,35 @@ from typing import Any
 import requests
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from availability_pipeline.archive.batch import Turn
 from availability_pipeline.archive.http import FAILURES, Session
 from availability_pipeline.archive.wire import Answer
 
 
-def send_by(session: Session, events: Any, timeout_seconds: int) -> None:
-    """Let a session send what clients with these events ask; they then raise RequestException, or UsageError."""
-    events.register("before-send", _Sender(session, timeout_seconds))
+def send_by(session: Session, events: Any, timeout_seconds: int, turn: Turn | None = None) -> None:
+    """Let a session send what clients with these events ask; they then raise RequestException, or UsageError.
+
+    Args:
+        session: The session.
+        events: The events of the clients.
+        timeout_seconds: How long the server may be silent.
+        turn: What their threads take turns by.
+    """
+    events.register("before-send", _Sender(session, timeout_seconds, turn or Turn()))
 
 
 class _Sender:
-    def __init__(self, session: Session, timeout_seconds: int) -> None:
+    def __init__(self, session: Session, timeout_seconds: int, turn: Turn) -> None:
         self._session = session
         self._timeout = timeout_seconds
+        self._turn = turn
 
     def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         """Send a request as it is: signed, and neither redirected nor given cookies."""
+        with self._turn.given_up():
+            return self._response(request)
+
+    def _response(self, request: AWSPreparedRequest) -> AWSResponse:
         try:
             answer = self._answer(request)
             headers: Any = answer.headers

@@ -10,7 +10,7 @@ import datetime as dt
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -27,6 +27,7 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import BotoCoreError
 from botocore.parsers import ResponseParserError
 
+from availability_pipeline.archive.batch import Turn
 from availability_pipeline.archive.boto import send_by
 from availability_pipeline.archive.http import Session, problem
 from availability_pipeline.dates import utc_now
@@ -165,7 +166,9 @@ class ListingClient:
         self._timeout = settings.timeout_seconds
         self._session = Session(settings.connections, anonymous=True)
         self._client = _unsigned_client(settings)
-        send_by(self._session, self._client.meta.events, settings.timeout_seconds)
+        self.turn = Turn()
+        """What threads that ask for pages side by side take turns by."""
+        send_by(self._session, self._client.meta.events, settings.timeout_seconds, self.turn)
         # Under this name, and not "…s3.ListObjectsV2", botocore calls it before its own handler, which would parse
         # the whole page only to see whether it is an error.
         self._client.meta.events.register_first("before-parse.*.ListObjectsV2", take_contents)
@@ -312,8 +315,8 @@ def checked_page(
     clock_confirmed = check_clock(headers, asked, utc_now())
     url_encoded = answer.get("EncodingType") == "url"
     entries: Entries = answer.get("Contents") or Entries([], [], [])
-    names = _decoded((key.decode() for key in entries.keys), url_encoded)
-    prefixes = _decoded((entry.get("Prefix", "") for entry in answer.get("CommonPrefixes", ())), url_encoded)
+    names = _decoded(_texts(entries.keys), url_encoded)
+    prefixes = _decoded([entry.get("Prefix", "") for entry in answer.get("CommonPrefixes", ())], url_encoded)
     problem = _contradiction(answer, names, prefixes, after, str(parameters["Prefix"]))
     if problem:
         raise unexpected(client, symbol, problem)
@@ -321,9 +324,16 @@ def checked_page(
     return CheckedPage(names, prefixes, entries, token, clock_confirmed)
 
 
-def _decoded(names: Iterable[str], url_encoded: bool) -> list[str]:
-    if not url_encoded:
-        return list(names)
+def _texts(keys: Sequence[bytes]) -> list[str]:
+    """All keys as text, in a tenth of the time of one by one."""
+    texts = b"\n".join(keys).decode().split("\n")
+    return texts if len(texts) == len(keys) else [key.decode() for key in keys]
+
+
+def _decoded(names: list[str], url_encoded: bool) -> list[str]:
+    text = "".join(names) if url_encoded else ""
+    if "%" not in text and "+" not in text:
+        return names
     return [unquote_plus(name) if "%" in name or "+" in name else name for name in names]
 
 

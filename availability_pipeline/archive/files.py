@@ -8,6 +8,7 @@ which says nothing of it).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import methodcaller
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,27 +48,48 @@ def files_of_page(
         raise ValueError("a size is no number")
     prefix = dataset.key_stem(symbol)
     date = slice(len(prefix), len(prefix) + _DATE_LENGTH[dataset.period])
-    length = date.stop + len(".zip")
-    rows = [
-        row for row, name in enumerate(names)
-        if len(name) == length and name.endswith(".zip") and name.startswith(prefix)
-    ]  # fmt: skip
+    rows: slice | None = _zips_of_pairs(names, prefix, date)
     try:
-        dates = _dates(dataset, [names[row][date] for row in rows])
+        chosen = names[rows] if rows else [name for name in names if _is_zip(name, prefix, date)]
+        dates = _dates(dataset, [name[date] for name in chosen])
     except pa.ArrowInvalid:
-        rows = [row for row in rows if is_file(dataset, names[row])]
-        dates = _dates(dataset, [names[row][date] for row in rows])
-    present = set(names)
+        rows, chosen = (
+            None,
+            [name for name in names if _is_zip(name, prefix, date) and is_file(dataset, name)],
+        )
+        dates = _dates(dataset, [name[date] for name in chosen])
+    if rows is None:
+        at = {name: row for row, name in enumerate(names)}
+        sizes, last_modified = ([column[at[name]] for name in chosen] for column in (sizes, last_modified))
+        has_checksum = [name + CHECKSUM in at for name in chosen]
+    else:
+        sizes, last_modified, has_checksum = sizes[rows], last_modified[rows], [True] * len(chosen)
     return pa.record_batch(
         [
             dates,
-            pa.repeat(symbol, len(rows)),
-            pa.array([int(sizes[row]) for row in rows], pa.int64()),
-            _whole_seconds([last_modified[row] for row in rows]),
-            pa.array([names[row] + CHECKSUM in present for row in rows], pa.bool_()),
+            pa.repeat(symbol, len(chosen)),
+            pa.array(list(map(int, sizes)), pa.int64()),
+            _whole_seconds(last_modified),
+            pa.array(has_checksum, pa.bool_()),
         ],
         schema=FILES,
     )
+
+
+def _is_zip(name: str, prefix: str, date: slice) -> bool:
+    """Whether a key may be that of a zip, with a text of the length of a date in it."""
+    return len(name) == date.stop + len(".zip") and name.endswith(".zip") and name.startswith(prefix)
+
+
+def _zips_of_pairs(names: Sequence[str], prefix: str, date: slice) -> slice | None:
+    """Where the zips are if each has its checksum behind it and there is nothing else, as on nearly all pages."""
+    zips = names[::2]
+    is_regular = (
+        names[1::2] == [name + CHECKSUM for name in zips]
+        and {name[: date.start] for name in zips} == {prefix}
+        and {name[date.stop :] for name in zips} == {".zip"}
+    )
+    return slice(0, None, 2) if is_regular else None
 
 
 def strays_of_page(dataset: Dataset, names: Sequence[str], files: pa.RecordBatch) -> list[str]:
@@ -98,8 +120,11 @@ def is_file(dataset: Dataset, name: str) -> bool:
     return True
 
 
+_IS_UTC = methodcaller("endswith", b"Z")
+
+
 def _whole_seconds(texts: Sequence[bytes]) -> pa.Array:
-    if not all(text.endswith(b"Z") for text in texts):
+    if not all(map(_IS_UTC, texts)):
         raise ValueError("a last-modified is not in UTC")
     return pa.array([text[:19] for text in texts], pa.binary()).cast(pa.string()).cast(pa.timestamp("s"))
 

@@ -125,7 +125,7 @@ def list_files(
     """
     collector = _Collector(client, progress)
     jobs: list[Job] = [partial(collector.first_page, query) for query in queries]
-    run_side_by_side(jobs, threads=connections, attempted=len(queries))
+    run_side_by_side(jobs, threads=connections, attempted=len(queries), turn=client.turn)
     raise_together(collector.contradictions(), len(queries))
     files = join_files(collector.batches, collector.torn_off)
     return Listing(files, collector.pages, collector.keys, tuple(sorted(collector.strays)))

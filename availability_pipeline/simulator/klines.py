@@ -93,7 +93,9 @@ def _bar_row(opened_at: int, length: int, bar: Bar) -> str:
 @cache
 def _row_form(price: int, lot: int) -> str:
     """The form of a bar's row, for whole units and what is left of them: one step, and not one for each number."""
-    prices, lots, quotes = (f"%d.%0{digits}d" if digits else "%d%.0s" for digits in (price, lot, QUOTE_DIGITS))
+    prices, lots, quotes = (
+        f"%d.%0{digits}d" if digits else "%d%.0s" for digits in (price, lot, QUOTE_DIGITS)
+    )
     return f"%d,{prices},{prices},{prices},{prices},{lots},%d,{quotes},%d,{lots},{quotes},0\n"
 
 

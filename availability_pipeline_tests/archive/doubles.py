@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, cast
 
-from availability_pipeline.archive.batch import Progress
+from availability_pipeline.archive.batch import Progress, Turn
 from availability_pipeline.archive.client import Entries, ListingClient
 from availability_pipeline.archive.listing import FolderQuery, Listing, list_files
 from availability_pipeline.catalogue.datasets import DEFAULT_DATASET, Dataset
@@ -46,6 +46,7 @@ class KeyBucket:
     name: str = "data.binance.vision"
     url: str = "http://localhost/data.binance.vision"
     dataset: Dataset = DEFAULT_DATASET
+    turn: Turn = field(default_factory=Turn)
     asked: list[dict[str, Any]] = field(default_factory=list)
     changed: dict[int, dict[str, Any]] = field(default_factory=dict)
     """What is different in the answer to the request of that number."""

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from availability_pipeline.archive.batch import Job, raise_together, run_side_by_side
+from availability_pipeline.archive.batch import Job, Turn, raise_together, run_side_by_side
 from availability_pipeline.errors import ArchiveFailures, ArchiveUnreachable
 from availability_pipeline_tests.conftest import start_python
 
@@ -44,6 +44,37 @@ def test_as_many_run_at_once_as_there_are_threads() -> None:
         return []
 
     run_side_by_side([job] * 8, threads=4, attempted=8)
+
+
+def test_jobs_take_turns_and_wait_together() -> None:
+    turn, together, working = Turn(), threading.Barrier(4), []
+
+    def job() -> list[Job]:
+        for _ in range(20):
+            working.append(1)
+            assert len(working) == 1
+            time.sleep(0)  # others may run, if they can
+            working.pop()
+            with turn.given_up():
+                together.wait(timeout=10)
+        return []
+
+    run_side_by_side([job] * 4, threads=4, attempted=4, turn=turn)
+
+
+def test_a_failure_gives_the_turn_to_the_next() -> None:
+    turn, done = Turn(), []
+
+    def job(name: str) -> list[Job]:
+        with turn.given_up():
+            done.append(name)
+            return fail(name)
+
+    with pytest.raises(ArchiveFailures, match="9 of 9"):
+        run_side_by_side([partial(job, str(i)) for i in range(9)], threads=9, attempted=9, turn=turn)
+    assert sorted(done) == list("012345678")
+    with turn.given_up():  # which this thread does not have
+        assert not turn._lock.locked()
 
 
 def test_one_failure_is_raised_as_it_is() -> None:

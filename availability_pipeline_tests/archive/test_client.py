@@ -5,18 +5,28 @@ What it makes of failures is in `test_faults`; here is what it asks, and the ans
 
 from __future__ import annotations
 
+import datetime as dt
+import threading
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from availability_pipeline.archive import client
+from availability_pipeline.archive.batch import Progress
 from availability_pipeline.archive.client import Entries, ListingClient
+from availability_pipeline.archive.listing import FolderQuery, list_files
 from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
+from availability_pipeline.dates import DayRange
 from availability_pipeline.errors import ArchiveError, ArchiveRefused, UnexpectedAnswer
-from availability_pipeline_tests.archive.servers import canned
+from availability_pipeline_tests.archive.servers import canned, served
 from availability_pipeline_tests.conftest import SettingsFactory
 from availability_pipeline_tests.simulator import Fault, ScriptedArchive, serve
 
+MOMENT = "2024-01-16T08:12:33.000Z"
+DAYS = DayRange(dt.date(2024, 1, 1), dt.date(2024, 1, 31))
 LISTING = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</ListBucketResult>'
 
 
@@ -39,6 +49,36 @@ def test_a_page_has_entries_and_what_boto3_reads_besides(settings_for: SettingsF
     assert (answer["IsTruncated"], answer["KeyCount"], answer["EncodingType"]) == (True, 2, "url")
 
 
+def test_pages_are_waited_for_together(settings_for: SettingsFactory) -> None:
+    """Although the threads take turns at reading them."""
+    together, count = threading.Barrier(8), 0
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            together.wait(timeout=30)
+            [prefix] = parse_qs(urlsplit(self.path).query)["prefix"]
+            entry = f"<Key>{prefix}{prefix.split('/')[-3]}-1m-2024-01-15.zip</Key><LastModified>{MOMENT}</LastModified>"
+            page = f"<IsTruncated>false</IsTruncated><Contents>{entry}<Size>7</Size></Contents>"
+            body = (LISTING % page).encode()
+            self.send_response_only(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with served(Handler) as url:
+        bucket = ListingClient(settings_for(s3_endpoint=url))
+        for _ in range(2):  # on new connections, and on those that are kept
+            queries = [FolderQuery(f"S{number}USDT", DAYS) for number in range(8)]
+            count += list_files(bucket, queries, connections=8, progress=Progress()).files.num_rows
+        bucket.close()
+    assert count == 16
+
+
 def test_the_request_is_anonymous_path_style_and_url_encoded(settings_for: SettingsFactory) -> None:
     with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         ask(settings_for, server=server)
@@ -57,6 +97,7 @@ def test_the_users_aws_set_up_does_not_matter(
     monkeypatch.setenv("AWS_PROFILE", "missing")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    client._unsigned.cache_clear()  # or that of an earlier test would be used
     with serve(ScriptedArchive.recorded(["BTCUSDT"])) as server:
         assert ask(settings_for, server=server)["KeyCount"] == 2
 

@@ -8,7 +8,7 @@ import pytest
 
 from availability_pipeline.archive.files import FILES, files_of_page, join_files
 from availability_pipeline.archive.names import FileKey
-from availability_pipeline.catalogue.datasets import DEFAULT_DATASET
+from availability_pipeline.catalogue.datasets import CHECKSUM, DEFAULT_DATASET
 
 STAMP = b"2024-01-16T08:12:33.000Z"
 HEAD = f"{DEFAULT_DATASET.folder('BTCUSDT')}BTCUSDT-1m-"
@@ -44,6 +44,37 @@ def test_checksums_and_other_objects_are_left_out() -> None:
     assert days_of(f"{day}.zip", f"{day}.zip.CHECKSUM", f"{day}.csv", f"{HEAD}x.zip", f"{day[:-1]}.zip") == [
         "2024-01-15"
     ]
+
+
+@pytest.mark.parametrize("change", range(8))
+def test_a_page_of_pairs_is_read_like_any_other(change: int) -> None:
+    """With a key that fits nowhere, or one less, the page is no longer one of pairs, and the files are the same."""
+    names = [f"{HEAD}2024-01-{day}.zip{end}" for day in range(10, 20) for end in ("", CHECKSUM)]
+    stamps = [f"2024-02-{at:02}T08:12:33.000Z".encode() for at in range(1, 21)]
+    whole = files_of_page(DEFAULT_DATASET, "BTCUSDT", names, stamps, [b"%d" % at for at in range(20)])
+    assert whole.column("has_checksum").to_pylist() == [True] * 10
+    assert whole.column("file_size_bytes").to_pylist() == list(range(0, 20, 2))
+    assert [moment.day for moment in whole.column("last_modified").to_pylist()] == list(range(1, 21, 2))
+    at = 2 * change + 1
+    for added in (
+        f"{names[at]}x",
+        f"{HEAD}2024-01-1x.zip",
+        f"{HEAD}2024-01-32.zip",
+        f"{HEAD[:-2]}5m-2024-01-15.zip",
+    ):
+        rows = [*range(at), -1, *range(at, 20)]
+        part = files_of_page(
+            DEFAULT_DATASET,
+            "BTCUSDT",
+            [added if row < 0 else names[row] for row in rows],
+            [stamps[row] for row in rows],
+            [b"%d" % row if row >= 0 else b"7" for row in rows],
+        )
+        assert part == whole
+    del names[at], stamps[at]
+    part = files_of_page(DEFAULT_DATASET, "BTCUSDT", names, stamps, [b"7"] * 19)
+    assert part.column("date") == whole.column("date")
+    assert part.column("has_checksum").to_pylist() == [day != change for day in range(10)]
 
 
 def test_a_checksum_is_that_of_its_own_zip() -> None:
