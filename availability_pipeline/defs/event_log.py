@@ -6,7 +6,8 @@ Dagster's own opens a database anew for each access, and stores each event of a 
 The only module that imports private modules of Dagster. It rests on this in them, which test_event_log.py watches:
 
 - `SqliteEventLogStorage` opens a shard in `_connect` only, after `_initdb` if it is not in `_initialized_dbs`;
-- `store_event` takes all its connections from there, and maintains the table of assets in `_store_asset_event`;
+- `store_event` takes all its connections from there, and stores an event of an asset as `_event_to_row` of the run, the
+  same in the index, its tags by `_store_asset_event_tags`, and what is known of the asset by `_store_asset_event`;
 - `DagsterSqliteStorage` keeps it in `_event_log_storage`, in the folder `history/runs`;
 - an instance sends batches if DAGSTER_EVENT_BATCH_SIZE is set, and their events one by one if a batch fails.
 """
@@ -17,11 +18,13 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import sqlalchemy
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -32,6 +35,14 @@ BATCH_SIZE = 1000
 
 KEPT = 4
 """Databases kept open: the index and those of the last runs. Each takes three file descriptors."""
+
+
+_OF_ASSETS = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_OBSERVATION,
+}
+"""Events that are in both databases and in the table of assets, and in no other."""
 
 
 class BatchingEventLogStorage(SqliteEventLogStorage):
@@ -45,7 +56,6 @@ class BatchingEventLogStorage(SqliteEventLogStorage):
         self._lock = threading.RLock()
         self._engines: dict[str, sqlalchemy.Engine] = {}
         self._in_use: dict[str, sqlalchemy.Connection] = {}
-        self._newest: dict[tuple[Any, Any], tuple[dg.EventLogEntry, int]] | None = None
         self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
         # Read by the instance at each event, in this process and in those that it starts.
@@ -68,23 +78,32 @@ class BatchingEventLogStorage(SqliteEventLogStorage):
         """
         run_id = events[0].run_id
         # Held throughout, so that no other thread's event joins the transactions.
-        with self._lock, self.index_connection() as index, self.run_connection(run_id):
-            self._newest = {}
-            try:
-                for event in events:
-                    super().store_event(event)
-                newest = self._newest
-            finally:
-                self._newest = None
-            for event, event_id in newest.values():
-                super()._store_asset_event(index, event, event_id)
+        with self._lock, self.index_connection() as index, self.run_connection(run_id) as run:
+            for of_assets, some in groupby(events, lambda event: event.dagster_event_type in _OF_ASSETS):
+                if of_assets:
+                    self._store_asset_events(run, index, list(some))
+                else:
+                    for event in some:
+                        super().store_event(event)
         self._announce(run_id)
 
-    def _store_asset_event(self, conn: sqlalchemy.Connection, event: dg.EventLogEntry, event_id: int) -> None:
-        if self._newest is None:
-            super()._store_asset_event(conn, event, event_id)
-        elif event.dagster_event:
-            self._newest[event.dagster_event.asset_key, event.dagster_event_type] = event, event_id
+    def _store_asset_events(
+        self, run: sqlalchemy.Connection, index: sqlalchemy.Connection, events: Sequence[dg.EventLogEntry]
+    ) -> None:
+        """Store them in both databases, all rows of each by one statement."""
+        rows = [self._event_to_row(event) for event in events]
+        for connection in (run, index):
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        # No other transaction can write in between, so the ids are consecutive.
+        last = index.execute(sqlalchemy.text("SELECT last_insert_rowid()")).scalar_one()
+        ids = range(last + 1 - len(rows), last + 1)
+        self._store_asset_event_tags(index, events, ids)
+        newest = {
+            (row["asset_key"], row["dagster_event_type"]): each
+            for row, each in zip(rows, zip(events, ids, strict=True), strict=True)
+        }
+        for event, event_id in newest.values():
+            self._store_asset_event(index, event, event_id)
 
     def _announce(self, run_id: str) -> None:
         """Touch the run's file, which the UI watches; a transaction changes the write-ahead log only."""

@@ -38,7 +38,9 @@ INTERNALS = {
     SqliteEventLogStorage._connect: "ce1472f28f00b5b0",
     SqliteEventLogStorage._initdb: "1e5ea18cef47392d",
     SqliteEventLogStorage.store_event: "ff734344bcd7fc14",
+    SqlEventLogStorage._event_to_row: "a77fd2ed9747f760",
     SqlEventLogStorage._store_asset_event: "d575dd4cd9d82c75",
+    SqlEventLogStorage._store_asset_event_tags: "40508d6663f8ca0a",
     DagsterSqliteStorage.__init__: "e5e3766fcdc627bb",
     EventMethods.handle_new_event: "e2d6f0db0c5ed265",
 }
