@@ -95,7 +95,7 @@ class BatchingEventLogStorage(SqliteEventLogStorage):
         for connection in (run, index):
             connection.execute(SqlEventLogStorageTable.insert(), rows)
         # No other transaction can write in between, so the ids are consecutive.
-        last = index.execute(sqlalchemy.text("SELECT last_insert_rowid()")).scalar_one()
+        last = index.execute(sqlalchemy.select(sqlalchemy.func.last_insert_rowid())).scalar_one()
         ids = range(last + 1 - len(rows), last + 1)
         self._store_asset_event_tags(index, events, ids)
         newest = {

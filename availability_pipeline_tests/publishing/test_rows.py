@@ -132,9 +132,9 @@ def relations(path: Path) -> dict[str, pa.Table]:
             name
             for (name,) in published.execute("SELECT table_name FROM information_schema.tables").fetchall()
         ]
-        found = {name: published.execute(f"FROM {name} ORDER BY ALL").to_arrow_table() for name in names}
+        found = {name: published.sql(f"FROM {name} ORDER BY ALL").to_arrow_table() for name in names}
         columns = "* EXCLUDE (run_id, published_at, rebuilt_at, tail_from, tail_symbols)"
-        found["publication"] = published.execute(f"SELECT {columns} FROM publication").to_arrow_table()
+        found["publication"] = published.sql(f"SELECT {columns} FROM publication").to_arrow_table()
     return found
 
 
