@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from queue import SimpleQueue
 from threading import Lock, Thread, get_ident
-from types import TracebackType
 
 from availability_pipeline.errors import ArchiveError, ArchiveFailures
 
@@ -43,7 +42,7 @@ class Turn:
         self._lock.acquire()
         self._holder = get_ident()
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._holder = 0
         self._lock.release()
 

@@ -68,9 +68,9 @@ def other_files(dataset: Dataset, path: Path, settings: Settings | None) -> dict
         settings: Where the others are; None for a file that was opened by its path, beside which they are.
     """
     if settings is None:
-        folder = f"datasets/{dataset.name}"
-        depth = folder.count("/") + 1 if path.parent.as_posix().endswith(f"/{folder}") else 0
-        settings = Settings(data_dir=path.parents[depth], db_path=path.parents[depth] / path.name)
+        possible = [Settings(data_dir=each, db_path=each / path.name) for each in path.parents]
+        fitting = (each for each in possible if each.of_dataset(dataset).dataset_dir == path.parent)
+        settings = next(fitting, possible[0])
     found = published_files(settings, leave_out=dataset)
     return {name: file for name, file in found.items() if file != path}
 

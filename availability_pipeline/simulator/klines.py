@@ -103,9 +103,7 @@ def fixed(units: int, digits: int) -> str:
     """Whole units of `10 ** -digits` as a decimal number."""
     if not digits:
         return str(units)
-    text = str(units)
-    if len(text) <= digits:
-        text = text.zfill(digits + 1)
+    text = str(units).zfill(digits + 1)
     return f"{text[:-digits]}.{text[-digits:]}"
 
 

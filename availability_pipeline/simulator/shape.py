@@ -185,14 +185,13 @@ def plain_sizes(symbol: str, median: int, count: int) -> list[int]:
     return [median * (90 * 65_536 + 20 * draw) // (100 * 65_536) for draw in draws(b"sizes", symbol, count)]
 
 
-_MINUTES_BY_SIZE = ((8_600, 0), (10_500, 50), (14_000, 160), (20_000, 432), (46_000, 1_440))
-_SEGMENTS = tuple(pairwise(_MINUTES_BY_SIZE))
+_MINUTES_BY_SIZE = tuple(pairwise(((8_600, 0), (10_500, 50), (14_000, 160), (20_000, 432), (46_000, 1_440))))
 """Minutes with a trade in a file of so many bytes; in between they are interpolated."""
 
 
 def traded_minutes(size: int) -> int:
     """How many minutes with a trade a 1-minute file has, from 1 to 1,440."""
-    for (least, few), (most, many) in _SEGMENTS:
+    for (least, few), (most, many) in _MINUTES_BY_SIZE:
         if size <= most:
             return max(1, few + (many - few) * (size - least) // (most - least))
     return 1_440
