@@ -77,6 +77,27 @@ def test_a_page_of_pairs_is_read_like_any_other(change: int) -> None:
     assert part.column("has_checksum").to_pylist() == [day != change for day in range(10)]
 
 
+@pytest.mark.parametrize(
+    ("names", "checksums"),
+    [
+        (["15.zip", "16.zip"], [False, False]),
+        (["15.zip", "15.zip.CHECKSUM", "16.zip", "17.zip"], [True, False, False]),
+        (["15.zip", "16.zip.CHECKSUM"], [False]),
+        (["15.csv", "15.csv.CHECKSUM"], []),
+        (["15.zip.zip", "15.zip.zip.CHECKSUM"], []),
+    ],
+)
+def test_keys_in_the_places_of_pairs_need_not_be_pairs(names: list[str], checksums: list[bool]) -> None:
+    keys = [f"{HEAD}2024-01-{name}" for name in names]
+    batch = files_of_page(DEFAULT_DATASET, "BTCUSDT", keys, [STAMP] * len(keys), [b"7"] * len(keys))
+    assert batch.column("has_checksum").to_pylist() == checksums
+
+
+def test_pairs_of_another_interval_are_none_of_ours() -> None:
+    key = f"{HEAD.removesuffix('1m-')}5m-2024-01-15.zip"
+    assert days_of(key, key + CHECKSUM) == []
+
+
 def test_a_checksum_is_that_of_its_own_zip() -> None:
     names = [f"{HEAD}2024-01-15.zip", f"{HEAD}2024-01-15.zip.AAA", f"{HEAD}2024-01-15.zip.CHECKSUM"]
     names += [f"{HEAD}2024-01-16.zip", f"{HEAD}2024-01-17.zip.CHECKSUM"]
