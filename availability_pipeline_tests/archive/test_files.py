@@ -15,7 +15,7 @@ HEAD = f"{DEFAULT_DATASET.folder('BTCUSDT')}BTCUSDT-1m-"
 
 
 def days_of(*names: str) -> list[str]:
-    batch = files_of_page(DEFAULT_DATASET, "BTCUSDT", names, [STAMP] * len(names), [b"7"] * len(names))
+    batch = files_of_page(DEFAULT_DATASET, "BTCUSDT", list(names), [STAMP] * len(names), [b"7"] * len(names))
     return [str(day) for day in batch.column("date").to_pylist()]
 
 
